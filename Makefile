@@ -1,0 +1,42 @@
+# Everything runs in .venv, made from the pinned requirements; nothing needs root.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+.PHONY: help benchmark quick test env retry clean lint format
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+benchmark: env   ## run the default: leaves results/table.md and results/report.html
+	$(BIN)/snakemake
+
+test: env-dev    ## all tests that need no root
+	$(BIN)/python -m pytest
+
+lint: env-dev    ## what `make test` checks of style and types, alone
+	$(BIN)/python -m pytest tests/unit/test_style.py
+
+retry: env       ## forget the rows that are not ok, and run again
+	$(BIN)/python workflow_scripts/retry.py
+	$(BIN)/snakemake
+
+env: $(STAMP)    ## the environment of the workflow and the CPU engines
+
+# Bytecode is compiled here: without it every job would compile its imports again where writing it is switched off.
+$(STAMP): requirements/base.txt requirements/no-deps.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/base.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/no-deps.txt
+	$(BIN)/python -m compileall -q $(VENV)/lib || true
+	touch $@
+
+.PHONY: env-dev
+env-dev: env $(VENV)/.complete-dev
+$(VENV)/.complete-dev: requirements/dev.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	touch $@
+
+clean:           ## remove results; environments stay
+	rm -rf results/* .snakemake
+	git checkout -- results/README.md

@@ -1,0 +1,24 @@
+"""SegBench: which segmentation model, on which engine, at which precision, how fast and how accurate. See README.md."""
+
+
+configfile: "config/config.yaml"
+configfile: "config/models.yaml"
+configfile: "config/variants.yaml"
+configfile: "config/datasets.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/engines.smk"
+include: "rules/inference.smk"
+include: "rules/scoring.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """The tables of the configuration."""
+    default_target: True
+    input:
+        "results/table.md",
+        "results/table.csv",

@@ -1,0 +1,111 @@
+"""What is wrong in a configuration is told with file, key, value and what would be right."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from segbench.config import read_config
+from segbench.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+CATALOGUES = [str(ROOT / "config" / f"{name}.yaml") for name in ("config", "models", "variants", "datasets")]
+MODEL = {"kind": "onnx", "weights": {"path": "m.onnx"}, "input": {"height": 32, "width": 64}}
+
+
+def merged(paths: list[str]) -> dict:
+    """As Snakemake merges: mappings deeply, all else replaced."""
+
+    def update(into, other):
+        for key, value in other.items():
+            if isinstance(value, dict) and isinstance(into.get(key), dict):
+                update(into[key], value)
+            else:
+                into[key] = value
+
+    result: dict = {}
+    for path in paths:
+        update(result, yaml.safe_load(Path(path).read_text()))
+    return result
+
+
+def fault(tmp_path: Path, **overlay) -> str:
+    """The message for the default configuration with `overlay` on top."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    files = [*CATALOGUES, str(path)]
+    with pytest.raises(InputError) as error:
+        read_config(merged(files), files)
+    return str(error.value).replace(str(path), "mine.yaml").replace(f"{ROOT}/", "")
+
+
+@pytest.mark.parametrize("name", ["config", "cityscapes", "espnet_camvid"])
+def test_committed_configurations_are_valid(name):
+    files = [*CATALOGUES, str(ROOT / "config" / f"{name}.yaml")]
+    assert read_config(merged(files), files)["models"]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            {"variants": ["openvino-fp32", "openvino-fp23"]},
+            "mine.yaml: variants[1]: unknown variant 'openvino-fp23'; did you mean 'openvino-fp32'?",
+        ),
+        ({"models": ["ann_demp"]}, "mine.yaml: models[0]: unknown model 'ann_demp'; did you mean 'ann_demo'?"),
+        ({"dataset": "demos"}, "mine.yaml: dataset: unknown data set 'demos'; did you mean 'demo'?"),
+        ({"rouns": 3}, "mine.yaml: rouns: unknown key; did you mean 'rounds'?"),
+        ({"timing": {"sed": 1}}, "mine.yaml: timing.sed: unknown key; did you mean 'seed'?"),
+        (
+            {"rounds": "many"},
+            "mine.yaml: rounds: 'many': input should be a valid integer, unable to parse string as an integer",
+        ),
+        ({"rounds": 0}, "mine.yaml: rounds: 0: input should be greater than or equal to 1"),
+        ({"models": []}, "mine.yaml: models: []: list should have at least 1 item after validation, not 0"),
+        ({"variants": ["a", "a"]}, "mine.yaml: variants: 'a' stands there twice"),
+        (
+            {"model_catalogue": {"m": {**MODEL, "weights": {"pth": "x"}}}},
+            "mine.yaml: model_catalogue.m.weights.pth: unknown key; did you mean 'path'?",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "class_count": 4, "class_map": [0, 1]}}},
+            "mine.yaml: model_catalogue.m: class_map has 2 entries, class_count is 4",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "kind": "onyx"}}},
+            "mine.yaml: model_catalogue.m.kind: 'onyx': input should be 'paddleseg', 'narrow', 'onnx' or"
+            " 'paddle_inference'",
+        ),
+        (
+            {"variant_catalogue": {"v": {"engine": "opnvino", "precision": "fp32"}}},
+            "mine.yaml: variant_catalogue.v.engine: unknown engine 'opnvino'; did you mean 'openvino'?",
+        ),
+        (
+            {"variant_catalogue": {"openvino-fp32": {"run": {"pining": True}}}},
+            "mine.yaml: variant_catalogue.openvino-fp32.run.pining: unknown key; did you mean 'pinning'?",
+        ),
+        (
+            {"variant_catalogue": {"openvino-fp32": {"run": {"pinning": "yes please"}}}},
+            "mine.yaml: variant_catalogue.openvino-fp32.run.pinning: 'yes please' is not true or false",
+        ),
+        (
+            {"dataset_catalogue": {"d": {"kind": "folder", "root": "x", "classes": ["a"]}}},
+            "mine.yaml: dataset_catalogue.d: kind 'folder' needs splits.val",
+        ),
+        (
+            {"reference": "paddle-fp23"},
+            "mine.yaml: reference: unknown variant 'paddle-fp23'; did you mean 'paddle-fp32'?",
+        ),
+    ],
+)
+def test_fault_is_told_in_one_line(tmp_path, overlay, message):
+    assert fault(tmp_path, **overlay) == message
+
+
+def test_several_faults_are_told_at_once(tmp_path):
+    told = fault(tmp_path, rounds=0, agrement_images=3)
+    assert len(told.splitlines()) == 2
+
+
+def test_weights_need_exactly_one_source(tmp_path):
+    told = fault(tmp_path, model_catalogue={"m": {**MODEL, "weights": {"path": "a", "url": "b"}}})
+    assert told == "mine.yaml: model_catalogue.m.weights: give either url or path"

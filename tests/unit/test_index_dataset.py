@@ -1,0 +1,194 @@
+"""What is wrong with a data set is told at once, in one line each, before anything heavy starts."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made import make_folder_dataset
+
+SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "index_dataset.py"
+FOLDER = {
+    "kind": "folder", "splits": {"val": {"images": "val/*", "labels": "labels/*.png"}}, "classes": ["a", "b", "c", "d"],
+    "ignore_index": 255, "id_map": None, "ignored_pixels": "excluded",
+}  # fmt: skip
+
+
+def index(root: Path, out: Path, entry: dict | None = None, split: str = "val", **options: object):
+    """Run the script; returns exit status and stderr."""
+    entry = {"root": str(root), **(entry or FOLDER)}
+    options = {"dataset": "mine", "split": split, "entry": json.dumps(entry), "limit": None, "jobs": 1, **options}
+    options |= {"index": out / "index.csv", "summary": out / "dataset.json"}
+    command = [sys.executable, SCRIPT, *(f"--{key}={value}" for key, value in options.items())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 2), done.stderr
+    return done.returncode, done.stderr
+
+
+def faults(root: Path, out: Path, **more: object) -> list[str]:
+    """The lines after the heading."""
+    status, told = index(root, out, **more)
+    assert status == 2
+    assert not (out / "index.csv").exists()
+    lines = told[told.index("error: ") :].splitlines()
+    assert lines[0] == f"error: {len(lines) - 1} fault(s) in split 'val' of data set 'mine':"
+    return lines[1:]
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    return make_folder_dataset(tmp_path / "data")
+
+
+def test_index_and_summary(root, tmp_path):
+    assert index(root, tmp_path) == (0, "indexing val: 4/4\n")
+    with open(tmp_path / "index.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["image_id", "image", "label", "height", "width", "image_sha256"]
+    image = root / "val" / "scene 00.png"
+    assert rows[0] == {
+        "image_id": "val__scene_x20_00",
+        "image": str(image),
+        "label": str(root / "labels" / "scene 00.png"),
+        "height": "32",
+        "width": "64",
+        "image_sha256": sha256(image.read_bytes()).hexdigest(),
+    }
+    hashes = "".join(row["image_sha256"] for row in rows)
+    assert json.loads((tmp_path / "dataset.json").read_text()) == {
+        "dataset": "mine",
+        "split": "val",
+        "kind": "folder",
+        "classes": ["a", "b", "c", "d"],
+        "ignore_index": 255,
+        "id_map": None,
+        "ignored_pixels": "excluded",
+        "count": 4,
+        "labelled": True,
+        "sizes": [[32, 64, 4]],
+        "images_sha256": sha256(hashes.encode()).hexdigest(),
+    }
+
+
+def test_more_processes_find_the_same(root, tmp_path):
+    index(root, tmp_path / "one")
+    index(root, tmp_path / "two", jobs=2)
+    for name in ("index.csv", "dataset.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_limit_takes_the_first_images_and_looks_at_no_other(root, tmp_path):
+    (root / "labels" / "scene 03.png").write_bytes(b"")
+    assert index(root, tmp_path, limit=3)[0] == 0
+    assert json.loads((tmp_path / "dataset.json").read_text())["count"] == 3
+
+
+def test_split_that_is_declared_without_labels(root, tmp_path):
+    assert index(root, tmp_path, {**FOLDER, "splits": {"val": {"images": "val/*", "labels": None}}})[0] == 0
+    assert json.loads((tmp_path / "dataset.json").read_text())["labelled"] is False
+    assert ",,32,64," in (tmp_path / "index.csv").read_text()
+
+
+def test_strange_names_are_fine(root, tmp_path):
+    for number, name in enumerate(["-rf.png", 'it\'s "new"\n.png', "straße ✓.png", ".hidden.png"]):
+        for folder in ("val", "labels"):
+            os.rename(root / folder / f"scene {number:02d}.png", root / folder / name)
+    assert index(root, tmp_path)[0] == 0
+    with open(tmp_path / "index.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert all(Path(row["image"]).name == Path(row["label"]).name and Path(row["image"]).exists() for row in rows)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", row["image_id"]) for row in rows)
+
+
+def test_all_faults_are_told_at_once(root, tmp_path):
+    val, labels = root / "val", root / "labels"
+    (val / "scene 00.png").write_bytes((val / "scene 00.png").read_bytes()[:-40])
+    cv2.imwrite(str(labels / "scene 01.png"), np.full((16, 64), 9, np.uint8))
+    (labels / "scene 02.png").unlink()
+    (labels / "scene 03.png").write_text("no image")
+    (val / "scene 03.jpg").symlink_to("scene 03.png")
+    assert faults(root, tmp_path) == [
+        f"{val}/scene 00.png: truncated: the PNG file has no end",
+        f"{labels}/scene 01.png: label of 16×64 for an image of 32×64",
+        f"{labels}/scene 01.png: label ids [9] are no classes (0 to 3, 255 for ignored)",
+        f"{val}/scene 02.png: has no label (none of labels/*.png is named 'scene 02')",
+        f"{labels}/scene 03.png: is no PNG, JPEG, BMP or WebP file",
+        f"{labels}/scene 03.png: is no PNG, JPEG, BMP or WebP file",
+        f"image id 'val__scene_x20_03' stands for 2 images: {val}/scene 03.jpg, {val}/scene 03.png",
+    ]
+
+
+def test_label_ids_are_judged_by_the_id_map(root, tmp_path):
+    entry = {**FOLDER, "id_map": {0: 1, 1: 0, 2: 255, 255: 255}}
+    (wrong,) = {line.split(": ", 1)[1] for line in faults(root, tmp_path, entry=entry)}
+    assert wrong == "label ids [3] are not in id_map"
+
+
+def test_many_faults_are_counted(tmp_path):
+    root = make_folder_dataset(tmp_path / "data", count=23, height=16, width=16)
+    for path in (root / "labels").iterdir():
+        cv2.imwrite(str(path), np.zeros((8, 16), np.uint8))
+    status, told = index(root, tmp_path, jobs=2)
+    lines = told[told.index("error: ") :].splitlines()
+    assert (status, len(lines)) == (2, 22)
+    assert lines[0] == "error: 23 fault(s) in split 'val' of data set 'mine':"
+    assert lines[-1] == "… and 3 more"
+
+
+def test_jpeg_that_was_cut_and_closed_again_is_found(root, tmp_path):
+    """OpenCV fills the rest with grey, and only libjpeg's own words on stderr tell."""
+    picture = cv2.resize(cv2.imread(str(root / "val" / "scene 00.png")), (640, 320))
+    data = cv2.imencode(".jpg", picture)[1].tobytes()
+    path = root / "val" / "cut.jpg"
+    path.write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    cv2.imwrite(str(root / "labels" / "cut.png"), np.zeros((320, 640), np.uint8))
+    assert faults(root, tmp_path) == [f"{path}: Corrupt JPEG data: premature end of data segment"]
+
+
+def test_name_that_is_not_utf8_is_a_fault(root, tmp_path):
+    strange = os.fsencode(root / "val") + b"/\xff.png"
+    os.link(root / "val" / "scene 00.png", strange)
+    os.link(root / "labels" / "scene 00.png", os.fsencode(root / "labels") + b"/\xff.png")
+    assert faults(root, tmp_path) == [f"{root}/val/\\udcff.png: its name is not UTF-8; rename it"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"root": "/no/where"},
+            "dataset_catalogue.mine.root: '/no/where': no such folder; name it: --config dataset_root=PATH",
+        ),
+        (
+            {"splits": {"val": {"images": "vall/*", "labels": "labels/*"}}},
+            "ROOT: split 'val' of data set 'mine' has no images; expected: Any folder: images and labels by globs below"
+            " the root, classes and ids from the configuration",
+        ),
+        ({"kind": "camvid"}, "ROOT/valannot: no such folder"),
+        ({"kind": "cityscapes"}, "ROOT/leftImg8bit/val: no such folder"),
+        (
+            {"splits": {"val": {"images": "val/*", "labels": "label/*"}}},
+            "dataset_catalogue.mine.splits.val.labels: 'label/*': no such files below ROOT; null for no labels",
+        ),
+    ],
+)
+def test_what_is_missing_as_a_whole_is_one_line(root, tmp_path, change, message):
+    status, told = index(root, tmp_path, {**FOLDER, **change})
+    assert (status, told) == (2, f"error: {message}\n".replace("ROOT", str(root)))
+
+
+def test_empty_split_says_what_was_expected(tmp_path):
+    (tmp_path / "camvid" / "val").mkdir(parents=True)
+    (tmp_path / "camvid" / "valannot").mkdir()
+    _, told = index(tmp_path / "camvid", tmp_path, {**FOLDER, "kind": "camvid"})
+    assert told == (
+        f"error: {tmp_path}/camvid: split 'val' of data set 'mine' has no images; expected: CamVid as SegNet's authors"
+        " laid it out: {split}/*.png beside {split}annot/*.png, 11 classes and void\n"
+    )

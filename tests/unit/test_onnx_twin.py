@@ -1,0 +1,178 @@
+"""The ONNX twin computes what the Paddle model computes, or says why there is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+paddle = pytest.importorskip("paddle", reason="needs paddlepaddle")
+pytest.importorskip("paddle2onnx", reason="needs paddle2onnx")
+
+import export_paddle  # noqa: E402
+import onnx  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images  # noqa: E402
+from segbench.errors import Failed, Unsupported  # noqa: E402
+from segbench.models import onnx_twin  # noqa: E402
+
+HEIGHT, WIDTH = 64, 96
+SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "export_onnx.py"
+F = paddle.nn.functional
+
+
+def class_map(logits: Any) -> Any:
+    return logits.argmax(1, dtype="int32").cast("uint8")
+
+
+def pooled(bins: Any) -> Any:
+    """Scores that depend on what adaptive pooling makes of the bins' borders."""
+    return lambda logits: class_map(logits + 9 * F.interpolate(F.adaptive_avg_pool2d(logits, bins), (HEIGHT, WIDTH)))
+
+
+def operators(model: Any) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def twin_of(folder: Path, then: Any) -> tuple[Path, Path]:
+    net = save_network(folder / "net", then, size=(HEIGHT, WIDTH))
+    twin = folder / "model.onnx"
+    onnx.save(onnx_twin.make_twin(net, net.with_suffix(".pdiparams")), str(twin))
+    return net, twin
+
+
+@pytest.mark.parametrize(("size", "bins"), [(7, 3), (10, 4), (128, 6), (33, 8), (5, 5), (6, 3), (3, 5)])
+def test_bin_matrix_is_paddles_adaptive_pooling(size: int, bins: int) -> None:
+    values = np.random.default_rng(0).normal(size=(1, 2, size, size)).astype(np.float32)
+    wanted = F.adaptive_avg_pool2d(paddle.to_tensor(values), bins).numpy()
+    matrix = onnx_twin.bin_matrix(size, bins)
+    np.testing.assert_allclose(matrix @ values @ matrix.T, wanted, atol=1e-6)
+
+
+def test_uneven_bins_are_exact(tmp_path: Path) -> None:
+    net, twin = twin_of(tmp_path, pooled((3, 5)))
+    images = street_images(HEIGHT, WIDTH)
+    assert "AveragePool" not in operators(onnx.load(str(twin)))
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
+
+
+def test_even_bins_stay_average_pooling(tmp_path: Path) -> None:
+    net, twin = twin_of(tmp_path, pooled((8, 6)))
+    images = street_images(HEIGHT, WIDTH)
+    assert operators(onnx.load(str(twin))).count("AveragePool") == 1
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+
+
+@pytest.mark.parametrize("architecture", ["ann", "danet", "pspnet"])
+def test_twins_of_pooling_and_attention_models_agree(tmp_path: Path, architecture: str) -> None:
+    entry = {
+        "kind": "narrow",
+        "architecture": architecture,
+        "weights": "random",
+        "input": {"height": HEIGHT, "width": WIDTH},
+        "class_count": 19,
+        "class_map": None,
+    }
+    pdmodel = tmp_path / "model.pdmodel"
+    export_paddle.export("mine", entry, None, pdmodel, pdmodel.with_suffix(".pdiparams"))
+    twin = tmp_path / "model.onnx"
+    onnx.save(onnx_twin.make_twin(pdmodel, pdmodel.with_suffix(".pdiparams")), str(twin))
+    images = street_images(HEIGHT, WIDTH)
+    assert agreement(run_onnxruntime(twin, images), run_paddle(pdmodel, images)) >= 0.9995
+    assert agreement(run_openvino(pdmodel, images), run_paddle(pdmodel, images)) >= 0.9995
+
+
+def test_twin_is_static_and_plain(tmp_path: Path) -> None:
+    def upsampled(logits: Any) -> Any:
+        return class_map(F.interpolate(F.avg_pool2d(logits, 2), paddle.shape(logits)[2:], mode="bilinear"))
+
+    _, twin = twin_of(tmp_path, upsampled)
+    model = onnx.load(str(twin))
+    assert not {"Shape", "Slice", "Constant"} & set(operators(model))
+    assert [value.name for value in model.graph.output] == [onnx_twin.CLASS_MAP]
+    result = model.graph.output[0].type.tensor_type
+    assert result.elem_type == TensorProto.UINT8
+    assert [dim.dim_value for dim in result.shape.dim] == [1, HEIGHT, WIDTH]
+    assert [entry.version for entry in model.opset_import] == [onnx_twin.OPSET]
+    known = {value.name for value in (*model.graph.value_info, *model.graph.output)}
+    assert all(set(node.output) <= known for node in model.graph.node)  # every shape is inferred
+
+
+def test_operator_without_onnx_form_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported) as caught:
+        twin_of(tmp_path, lambda logits: class_map(paddle.lgamma(logits)))
+    assert str(caught.value) == "paddle2onnx has no ONNX form for lgamma"
+
+
+def test_uneven_adaptive_max_pooling_is_unsupported(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported) as caught:
+        twin_of(tmp_path, lambda x: class_map(F.interpolate(F.adaptive_max_pool2d(x, 5), (HEIGHT, WIDTH))))
+    assert str(caught.value) == (
+        f"adaptive max pooling of {HEIGHT}×{WIDTH} to 5×5 bins: uneven bins have no exact ONNX form"
+    )
+
+
+def test_crash_of_the_converter_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        onnx_twin, "CONVERT", "import os; print('so far so good', flush=True); os.kill(os.getpid(), 11)"
+    )
+    with pytest.raises(Failed) as caught:
+        twin_of(tmp_path, class_map)
+    assert str(caught.value) == "paddle2onnx crashed by SIGSEGV: so far so good"
+
+
+def test_folding_keeps_what_is_not_known() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"]),
+        helper.make_node("Squeeze", ["rows"], ["row"], axes=[0]),
+        helper.make_node("Add", ["row", "unknown"], ["sum"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [5, 7]),
+            helper.make_tensor_value_info("unknown", TensorProto.INT64, []),
+        ],
+        [helper.make_tensor_value_info("sum", TensorProto.INT64, [])],
+        [numpy_helper.from_array(np.array([1]), "zero")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)])  # Squeeze in its old form
+    onnx_twin.fold(model)
+    assert operators(model) == ["Add"]
+    assert {t.name: numpy_helper.to_array(t).tolist() for t in model.graph.initializer}["row"] == 7
+
+
+def run_script(folder: Path, net: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SCRIPT, "--pdmodel", net, "--pdiparams", net.with_suffix(".pdiparams")]
+    command += ["--out", folder / "out" / "model.onnx", *more]
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+
+
+def test_script_writes_the_twin_and_its_status(tmp_path: Path) -> None:
+    net = save_network(tmp_path / "net", class_map, size=(HEIGHT, WIDTH))
+    done = run_script(tmp_path, net, "--status", str(tmp_path / "out" / "onnx.json"))
+    assert done.returncode == 0, done.stderr
+    status = json.loads((tmp_path / "out" / "onnx.json").read_text())
+    assert (status["status"], status["reason"]) == ("ok", "")
+    assert status["onnx_bytes"] == (tmp_path / "out" / "model.onnx").stat().st_size > 0
+    images = street_images(HEIGHT, WIDTH)
+    assert agreement(run_onnxruntime(tmp_path / "out" / "model.onnx", images), run_paddle(net, images)) >= 0.9995
+
+
+def test_script_leaves_an_empty_file_and_the_reason(tmp_path: Path) -> None:
+    net = save_network(tmp_path / "net", lambda logits: class_map(paddle.lgamma(logits)), size=(HEIGHT, WIDTH))
+    done = run_script(tmp_path, net, "--status", str(tmp_path / "out" / "onnx.json"))
+    assert done.returncode == 0, done.stderr
+    status = json.loads((tmp_path / "out" / "onnx.json").read_text())
+    assert status["status"] == "unsupported"
+    assert status["reason"] == "paddle2onnx has no ONNX form for lgamma"
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == b""
+    assert run_script(tmp_path, net).returncode == 1

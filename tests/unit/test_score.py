@@ -1,0 +1,253 @@
+"""score.json says what the class maps are worth, and why a figure is missing."""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import score
+import sklearn.metrics
+from segbench.errors import InputError
+from segbench.predictions import PredictionsWriter
+
+SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "score.py"
+CLASSES = ["road", "car", "person", "sky"]
+HEIGHT, WIDTH = 12, 20
+OK = {"status": "ok", "reason": ""}
+
+
+class Run:
+    """The files of a run in `folder`: labels, class maps that are wrong here and there, a reference."""
+
+    def __init__(self, folder: Path, count: int = 3) -> None:
+        self.folder, random = folder, np.random.default_rng(0)
+        self.ids = [f"image{number}" for number in range(count)]
+        self.labels = random.integers(0, 4, (count, HEIGHT, WIDTH)).astype(np.uint8)
+        self.labels[:, -2:] = 255
+        self.maps = np.where(random.random(self.labels.shape) < 0.2, 3, self.labels % 4).astype(np.uint8)
+        self.options: dict = {"reference_status": "", "agreement_bound": 0.9995, "jobs": 2}
+        self.write("model", {"class_map": None, "has_trained_weights": True})
+        self.write("run", OK)
+        self.describe()
+        for image_id, label in zip(self.ids, self.labels, strict=True):
+            cv2.imwrite(str(folder / f"{image_id}.png"), label)
+        with open(folder / "index.csv", "w", newline="") as stream:
+            table = csv.writer(stream)
+            table.writerow(("image_id", "image", "label", "height", "width", "image_sha256"))
+            table.writerows((i, "", folder / f"{i}.png", HEIGHT, WIDTH, "") for i in self.ids)
+        self.predict("predictions", self.maps)
+        self.predict("reference", self.maps)
+
+    def write(self, name: str, content: object) -> Path:
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    def describe(self, **more: object) -> None:
+        facts = {"classes": CLASSES, "ignore_index": 255, "id_map": None, "ignored_pixels": "excluded"}
+        self.write("dataset", {**facts, "labelled": True, **more})
+
+    def predict(self, name: str, maps: np.ndarray, ids: list[str] | None = None) -> None:
+        with PredictionsWriter(self.folder / f"{name}.zip", *maps.shape[1:]) as writer:
+            for image_id, class_map in zip(ids or self.ids, maps, strict=False):
+                writer.add(image_id, class_map)
+
+    def score(self) -> dict:
+        return score.score_run(
+            argparse.Namespace(
+                predictions=self.folder / "predictions.zip",
+                run_status=self.folder / "run.json",
+                model=self.folder / "model.json",
+                dataset=self.folder / "dataset.json",
+                index=self.folder / "index.csv",
+                **{"reference": self.folder / "reference.zip", "reference_name": "paddle-fp32", **self.options},
+            )
+        )
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run(tmp_path)
+
+
+def test_figures_are_scikit_learns(run):
+    found = run.score()
+    counted = run.labels != 255
+    truth, guess = run.labels[counted], run.maps[counted]
+    iou = sklearn.metrics.jaccard_score(truth, guess, average=None)
+    assert found["iou_per_class"] == dict(zip(CLASSES, iou, strict=True))
+    assert found["miou"] == np.mean(iou)
+    assert found["pixel_accuracy"] == sklearn.metrics.accuracy_score(truth, guess)
+    assert found["mean_class_accuracy"] == sklearn.metrics.balanced_accuracy_score(truth, guess)
+    matrix = np.array(found["confusion_matrix"])
+    assert (matrix[:4, :4] == sklearn.metrics.confusion_matrix(truth, guess)).all()
+    assert matrix.sum() == run.labels.size
+    assert (found["status"], found["reason"], found["image_count"], found["miou_reason"]) == ("ok", "", 3, "")
+
+
+def test_ignored_pixels_are_errors_where_the_data_set_says_so(run):
+    excluded = run.score()["miou"]
+    run.describe(ignored_pixels="errors")
+    assert run.score()["miou"] < excluded
+
+
+def test_raw_ids_and_outputs_are_mapped(run):
+    plain = run.score()
+    for image_id, label in zip(run.ids, run.labels, strict=True):
+        cv2.imwrite(str(run.folder / f"{image_id}.png"), np.where(label == 255, 0, label + 1).astype(np.uint8))
+    run.describe(id_map={"0": 255, "1": 0, "2": 1, "3": 2, "4": 3})
+    run.write("model", {"class_map": [255, 3, 2, 1, 0], "has_trained_weights": True})
+    run.predict("predictions", 4 - run.maps)
+    run.predict("reference", 4 - run.maps)
+    assert run.score() == plain
+
+
+def test_class_maps_are_scored_at_the_labels_size(run):
+    run.predict("predictions", run.maps.repeat(2, 1).repeat(2, 2))
+    run.options["reference"] = None
+    expected = sklearn.metrics.accuracy_score(run.labels[run.labels != 255], run.maps[run.labels != 255])
+    assert run.score()["pixel_accuracy"] == expected
+
+
+def test_agreement_names_the_worst_images(run):
+    changed = run.maps.copy()
+    changed[1, 0, :6] = (changed[1, 0, :6] + 1) % 4
+    changed[2, 0, :1] = (changed[2, 0, :1] + 1) % 4
+    run.predict("reference", changed)
+    found = run.score()
+    assert found["pixel_agreement"] == 1 - 7 / (3 * HEIGHT * WIDTH)
+    assert [image_id for image_id, _ in found["worst_images"]] == ["image1", "image2", "image0"]
+    assert [share for _, share in found["worst_images"]] == pytest.approx([1 - 6 / 240, 1 - 1 / 240, 1])
+    assert found["warnings"] == ["agrees with paddle-fp32 on only 0.9903 of pixels (bound 0.9995)"]
+    assert (found["reference"], found["agreement_image_count"], found["agreement_reason"]) == ("paddle-fp32", 3, "")
+
+
+def test_warning_never_reads_like_the_bound():
+    assert [score._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
+        "0.8123",
+        "0.99947",
+        "0.99949999",
+    ]
+
+
+def test_equal_maps_agree_without_a_warning(run):
+    found = run.score()
+    assert (found["pixel_agreement"], found["warnings"]) == (1, [])
+
+
+def test_at_most_five_worst_images_are_named(tmp_path):
+    run = Run(tmp_path, count=8)
+    run.predict("reference", (run.maps + 1) % 4)
+    assert len(run.score()["worst_images"]) == 5
+
+
+def test_reference_of_the_first_images_only(run):
+    run.predict("reference", run.maps[:1])
+    found = run.score()
+    assert (found["pixel_agreement"], found["agreement_image_count"], found["image_count"]) == (1, 1, 3)
+
+
+def test_reference_of_other_images(run):
+    run.predict("reference", run.maps, ["x", "y", "z"])
+    found = run.score()
+    assert (found["pixel_agreement"], found["agreement_reason"]) == (None, "no image in common")
+
+
+def test_reference_that_could_not_run_is_the_reason(run):
+    run.options["reference_status"] = run.write("reference", {"status": "failed", "reason": "out of memory"})
+    found = run.score()
+    assert (found["pixel_agreement"], found["agreement_reason"]) == (None, "paddle-fp32: failed: out of memory")
+    assert found["miou"] is not None
+
+
+def test_no_reference_at_all(run):
+    run.options["reference"] = None
+    found = run.score()
+    assert (found["pixel_agreement"], found["agreement_reason"], found["worst_images"]) == (None, "no reference", [])
+
+
+def test_stored_reference_that_is_missing_is_named(run):
+    (run.folder / "reference.zip").unlink()
+    with pytest.raises(InputError, match=r"reference\.zip: no such file \(config key reference\)$"):
+        run.score()
+
+
+def test_reference_of_another_size_is_refused(run):
+    run.predict("reference", run.maps[:, :-1])
+    with pytest.raises(InputError, match="class maps of 11×20, the variant's are of 12×20; make the reference again"):
+        run.score()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda run: run.write("model", {"class_map": None, "has_trained_weights": False}), "random weights"),
+        (lambda run: run.describe(labelled=False), "no labels"),
+    ],
+    ids=["random weights", "no labels"],
+)
+def test_no_miou_has_its_reason_and_agreement_stands(run, change, reason):
+    change(run)
+    changed = run.maps.copy()
+    changed[0, 0, 0] += 1
+    run.predict("reference", changed)
+    found = run.score()
+    assert (found["miou"], found["confusion_matrix"], found["miou_reason"]) == (None, None, reason)
+    assert found["pixel_agreement"] == 1 - 1 / (3 * HEIGHT * WIDTH)
+
+
+def test_run_that_is_not_ok_keeps_its_reason(run):
+    run.write("run", {"status": "unsupported", "reason": "no NVIDIA driver"})
+    run.predict("predictions", np.zeros((0, 0, 0), np.uint8))
+    found = run.score()
+    assert (found["status"], found["reason"], found["warnings"]) == ("unsupported", "no NVIDIA driver", [])
+    assert {found[key] for key in ("miou", "pixel_agreement", "confusion_matrix", "iou_per_class")} == {None}
+    assert set(found) == set(Run(run.folder).score())
+
+
+def test_predictions_of_other_images_are_refused(run):
+    run.predict("predictions", run.maps[:2])
+    with pytest.raises(InputError, match=r"predictions\.zip: has no class map of image2 of .*index\.csv; run again$"):
+        run.score()
+    run.predict("predictions", np.concatenate([run.maps, run.maps]), [*run.ids, "more", "yet", "still"])
+    with pytest.raises(InputError, match=r"has 3 class map\(s\), of more, that .*index\.csv does not name$"):
+        run.score()
+
+
+def test_damaged_class_map_is_told(run):
+    path = run.folder / "predictions.zip"
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"predictions\.zip: class map of image0 is damaged"):
+        run.score()
+
+
+def test_number_of_threads_changes_nothing(tmp_path):
+    run = Run(tmp_path, count=20)
+    several = run.score()
+    run.options["jobs"] = 1
+    assert run.score() == several
+
+
+def test_command_line_writes_the_file(run):
+    files = {"predictions": "predictions.zip", "run-status": "run.json", "model": "model.json", "out": "out.json"}
+    files |= {"dataset": "dataset.json", "index": "index.csv", "reference": "reference.zip"}
+    options = [f"--{key}={run.folder / name}" for key, name in files.items()]
+    subprocess.run(
+        [sys.executable, SCRIPT, *options, "--reference-name=paddle-fp32", "--agreement-bound=0.9995"], check=True
+    )
+    assert json.loads((run.folder / "out.json").read_text()) == run.score()
+
+
+def test_no_framework_is_imported():
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import score; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, SCRIPT.parent], capture_output=True, text=True, check=True
+    ).stdout
+    assert not {"pandas", "paddle", "snakemake", "pydantic", "onnx", "scipy", "sklearn"} & set(done.split())

@@ -1,0 +1,130 @@
+"""However a child ends, the supervisor says so; our own exceptions stay exceptions."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from segbench.errors import InputError
+from segbench.supervise import Limits, supervise
+
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
+
+
+def script(tmp_path: Path, body: str) -> str:
+    """A supervised script whose work is `body`."""
+    path = tmp_path / "work.py"
+    head = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
+    head += "import os, signal, time\nfrom segbench.errors import *\nfrom segbench.supervise import report, stage\n"
+    path.write_text(
+        head + "def work(request):\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\nstage(None, work)\n"
+    )
+    return str(path)
+
+
+def test_result_comes_back(tmp_path):
+    outcome = supervise(script(tmp_path, "return {'twice': request['n'] * 2}"), {"n": 4}, Limits())
+    assert (outcome.status, outcome.reason, outcome.result) == ("ok", "", {"twice": 8})
+    assert outcome.peak_rss_bytes is None or outcome.peak_rss_bytes > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("raise Unsupported('no NVIDIA driver')", "unsupported", "no NVIDIA driver"),
+        ("raise Failed('NaN in\\n the output')", "failed", "NaN in the output"),
+        ("raise MemoryError()", "failed", "out of memory: an allocation was refused"),
+        ("os._exit(7)", "failed", "the engine ended its process with exit status 7 while starting"),
+        ("os._exit(0)", "failed", "the engine ended its process with exit status 0 while starting"),
+    ],
+)
+def test_refusals_become_the_rows_reason(tmp_path, body, status, reason):
+    outcome = supervise(script(tmp_path, body), {}, Limits())
+    assert (outcome.status, outcome.reason) == (status, reason)
+
+
+def test_segfault_names_signal_phase_and_last_words(tmp_path):
+    body = "report('warming up'); print('loading kernels', flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
+    outcome = supervise(script(tmp_path, body), {}, Limits())
+    assert outcome.status == "failed"
+    assert outcome.reason == "crashed by SIGSEGV while warming up; last log lines: loading kernels"
+
+
+def test_sigkill_is_told_as_out_of_memory(tmp_path):
+    outcome = supervise(script(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)"), {}, Limits())
+    assert outcome.reason.startswith("crashed by SIGKILL while starting, most likely out of memory (peak ")
+
+
+def test_hang_ends_at_the_stall_limit(tmp_path):
+    outcome = supervise(script(tmp_path, "report('running'); time.sleep(60)"), {}, Limits(stall_s=1))
+    assert (outcome.status, outcome.reason) == ("failed", "hung: no progress for 1 s while running (limits.stall_s)")
+
+
+def test_progress_holds_the_stall_limit_off(tmp_path):
+    body = "for i in range(5): report(f'step {i}'); time.sleep(0.5)\nreturn {}"
+    assert supervise(script(tmp_path, body), {}, Limits(stall_s=1.5)).status == "ok"
+
+
+def test_stage_limit_ends_a_busy_child(tmp_path):
+    body = "while True: report('at work'); print('.', flush=True); time.sleep(0.1)"
+    outcome = supervise(script(tmp_path, body), {}, Limits(stage_s=1))
+    assert outcome.reason == "time limit: 1 s were over while at work (limits.stage_s)"
+
+
+def test_memory_limit_ends_a_hungry_child(tmp_path):
+    body = "report('eating'); hold = bytearray(600_000_000); time.sleep(30)"
+    outcome = supervise(script(tmp_path, body), {}, Limits(memory_mb=300))
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("out of memory while eating: used ")
+    assert outcome.reason.endswith("MiB, limit 300 MiB (limits.memory_mb)")
+
+
+def test_our_own_exception_is_a_bug_with_its_traceback(tmp_path):
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        supervise(script(tmp_path, "1 / 0"), {}, Limits())
+
+
+def test_wrong_input_stays_wrong_input(tmp_path):
+    with pytest.raises(InputError, match=r"engine/model\.xml: damaged"):
+        supervise(script(tmp_path, "raise InputError('engine/model.xml: damaged')"), {}, Limits())
+
+
+def test_grandchildren_end_with_the_child(tmp_path):
+    pid_file = tmp_path / "pid"
+    body = f"""
+    import subprocess
+    open({str(pid_file)!r}, 'w').write(str(subprocess.Popen(['sleep', '300']).pid))
+    os._exit(3)
+    """
+    supervise(script(tmp_path, body), {}, Limits())
+    _wait_for(lambda: not _alive(int(pid_file.read_text())))
+
+
+def test_child_ends_with_a_killed_supervisor(tmp_path):
+    pid_file = tmp_path / "pid"
+    work = script(tmp_path, f"open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(300)")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"from segbench.supervise import *; supervise({work!r}, {{}}, Limits())"],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+    )
+    _wait_for(lambda: pid_file.exists() and pid_file.read_text())
+    parent.kill()
+    parent.wait()
+    _wait_for(lambda: not _alive(int(pid_file.read_text())))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def _wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,145 @@
+"""The whole chain on a user's own ONNX model and images, by the real Snakemake."""
+
+import shutil
+
+import numpy as np
+import yaml
+from sklearn.metrics import confusion_matrix
+
+
+def test_table_has_a_row_per_variant_with_equal_accuracy(finished):
+    rows = finished.rows()
+    assert [row["variant"] for row in rows] == ["onnxruntime-fp32", "openvino-fp32"]
+    assert {row["status"] for row in rows} == {"ok"}
+    assert rows[0]["miou"] == rows[1]["miou"]
+    assert 0.5 < float(rows[0]["miou"]) < 1
+    assert [float(row["pixel_agreement"]) for row in rows] == [1, 1]
+    assert {row["reference"] for row in rows} == {"onnxruntime-fp32"}
+    assert all(float(row["time_s_low"]) <= float(row["time_s"]) <= float(row["time_s_high"]) for row in rows)
+    assert {(row["n"], row["rounds"], row["interval_method"]) for row in rows} == {("6", "2", "student-t-log")}
+
+
+def test_markdown_begins_with_the_pages_columns(finished):
+    lines = (finished.folder / "results" / "table.md").read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert [cell.strip() for cell in table[0].strip("|").split("|")] == [
+        "Model",
+        "Accelerated by",
+        "infer datatype",
+        "mIoU",
+        "time(s/img)",
+    ]
+
+
+def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
+    from segbench.files import read_json
+    from segbench.images import read_label
+    from segbench.predictions import Predictions
+
+    results = finished.folder / "results"
+    predictions = Predictions.open(results / "runs/made/nearest/openvino-fp32/1/0/predictions.zip")
+    labels = sorted((finished.folder / "street scenes" / "labels").glob("*.png"))
+    label = np.stack([read_label(path, None) for path in labels])
+    predicted = np.stack([predictions[image_id] for image_id in predictions.ids])
+    counted = label != 255
+    expected = confusion_matrix(label[counted], predicted[counted], labels=range(4))
+    found = np.array(read_json(results / "scores/made/nearest/openvino-fp32.json")["confusion_matrix"])
+    assert (found[:4, :4] == expected).all()
+
+
+def test_every_intermediate_is_a_file(finished):
+    results = finished.folder / "results"
+    for name in (
+        "data/made/val/index.csv",
+        "models/nearest/model.json",
+        "models/nearest/model.onnx",
+        "engines/made/nearest/openvino-fp32/engine/model.xml",
+        "engines/made/nearest/openvino-fp32/status.json",
+        "runs/made/nearest/openvino-fp32/2/0/latencies.csv",
+        "runs/made/nearest/openvino-fp32/2/0/environment.json",
+    ):
+        assert (results / name).stat().st_size > 0, name
+
+
+def test_no_temporary_file_is_left(finished):
+    assert not list((finished.folder / "results").rglob("*.tmp"))
+
+
+def test_repeat_has_nothing_to_do(done):
+    assert done.plan() == {}
+
+
+def test_more_rounds_add_rounds_only(done):
+    done.config["rounds"] = 4
+    assert done.plan() == {"infer": 4, "table": 1}
+
+
+def test_other_configuration_and_back_runs_the_table_only(done):
+    first = yaml.safe_load(yaml.safe_dump(done.config))
+    done.config["variants"] = ["openvino-fp32"]
+    done.config["reference"] = "openvino-fp32"
+    done.snakemake()
+    done.config = first
+    jobs = done.plan()
+    assert set(jobs) <= {"table", "score"} and jobs["table"] == 1
+
+
+def test_one_variants_option_touches_that_variant(done):
+    done.config["variant_catalogue"] = {"openvino-fp32": {"run": {"pinning": False}}}
+    assert done.plan() == {"infer": 2, "score": 1, "table": 1}
+    assert done.planned_variants("infer") == {"openvino-fp32"}
+    done.config["variant_catalogue"] = {"onnxruntime-fp32": {"build": {"optimization": "basic"}}}
+    assert done.planned_variants("engine") == {"onnxruntime-fp32"}
+
+
+def test_model_entry_touches_that_model(done):
+    done.config["model_catalogue"]["other"] = done.config["model_catalogue"]["nearest"]
+    done.config["models"] = ["nearest", "other"]
+    done.snakemake()
+    done.config["model_catalogue"]["other"] = {**done.config["model_catalogue"]["other"], "title": "renamed"}
+    jobs = done.snakemake("--dry-run")
+    assert "model=other" in jobs and "model=nearest" not in jobs
+
+
+def test_timing_settings_rerun_timing_but_no_engine(done):
+    done.config["timing"]["images_per_round"] = 3
+    assert done.plan() == {"infer": 4, "score": 2, "table": 1}
+
+
+def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
+    done.config["dataset_catalogue"]["made"]["limit"] = 2
+    assert set(done.plan()) == {"dataset_index", "check_inputs", "infer", "score", "table"}
+
+
+def test_edited_engine_file_reruns_its_variants_only(done):
+    done.edit("workflow_scripts/segbench/engines/openvino.py", '"LATENCY"', '"LATENCY"  # edited')
+    assert done.planned_variants("engine") == {"openvino-fp32"}
+    assert done.planned_variants("infer") == {"openvino-fp32"}
+
+
+def test_edited_metrics_rescore_only(done):
+    path = done.folder / "workflow_scripts/segbench/metrics.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert done.plan() == {"score": 2, "table": 1}
+
+
+def test_touched_but_unchanged_file_reruns_nothing(done):
+    (done.folder / "workflow_scripts/segbench/metrics.py").touch()
+    (done.folder / "results/models/nearest/model.onnx").touch()
+    assert done.plan() == {}
+
+
+def test_deleted_intermediate_comes_back(done):
+    (done.folder / "results/scores/made/nearest/openvino-fp32.json").unlink()
+    assert done.plan() == {"score": 1, "table": 1}
+    shutil.rmtree(done.folder / "results/engines/made/nearest/openvino-fp32/engine")
+    assert done.planned_variants("engine") == {"openvino-fp32"}
+
+
+def test_newly_installed_package_reruns_its_engine(done, tmp_path):
+    metadata = tmp_path / "site" / "openvino-9999.1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: openvino\nVersion: 9999.1\n")
+    printed = done.snakemake("--dry-run", env={"PYTHONPATH": str(tmp_path / "site")})
+    assert "variant=openvino-fp32" in printed
+    assert not [line for line in printed.splitlines() if "variant=onnxruntime-fp32" in line]

@@ -1,0 +1,67 @@
+"""Convert an exported Paddle model to an ONNX model that computes the same, under supervision: converters crash."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import command
+from segbench.files import atomic, write_json
+from segbench.machine import package_version
+from segbench.models.onnx_twin import make_twin
+from segbench.supervise import Limits, Outcome, report, stage, supervise
+
+PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
+
+
+def convert(request: dict[str, Any]) -> dict[str, Any]:
+    """In the child: write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`."""
+    import onnx
+
+    report("converting to ONNX")
+    model = make_twin(Path(request["pdmodel"]), Path(request["pdiparams"]))
+    onnx.save(model, request["out"])
+    return {}
+
+
+def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | None) -> Outcome:
+    """In the parent: convert under supervision. Where there is no twin, `out` is empty and `status` has the reason."""
+    with atomic(out) as temporary:
+        outcome = supervise(__file__, {**request, "out": str(temporary)}, limits)
+        if outcome.status != "ok":
+            temporary.write_bytes(b"")
+    record = {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "onnx_bytes": out.stat().st_size,
+        "peak_rss_bytes": outcome.peak_rss_bytes,
+        "wall_s": outcome.wall_s,
+        "versions": {package: version for package in PACKAGES if (version := package_version(package))},
+    }
+    if status:
+        write_json(status, record)
+    print(f"ONNX twin: {outcome.status} {outcome.reason}".strip())
+    return outcome
+
+
+@command
+def main() -> None:
+    """Parse the command line and convert."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pdmodel", type=Path, required=True, help="the exported program")
+    parser.add_argument("--pdiparams", type=Path, required=True, help="its parameters")
+    parser.add_argument("--out", type=Path, required=True, help="model.onnx to write; empty when there is no twin")
+    parser.add_argument("--limits", type=json.loads, default={}, help="JSON: memory_mb, stall_s, stage_s")
+    parser.add_argument("--status", type=Path, help="JSON to write: status and reason; without it no twin is an error")
+    a = parser.parse_args()
+    request = {"pdmodel": str(a.pdmodel), "pdiparams": str(a.pdiparams)}
+    outcome = export(request, Limits(**a.limits), a.out, a.status)
+    if outcome.status != "ok" and a.status is None:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    stage(main, convert)

@@ -1,0 +1,98 @@
+"""Bring a model's weights here: downloaded (resumed, retried, checked) or copied from a path."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from segbench.errors import InputError, command
+from segbench.files import atomic, sha256_of
+from segbench.models.download import Download
+from segbench.models.paddle_files import refuse_json_model
+
+
+def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:
+    """Put the file that `weights` (url or path, sha256 or None) names at `out`.
+
+    An ONNX model's external data is folded into `out`; X.pdmodel brings X.pdiparams along, beside `out`. Raises
+    InputError for a missing path, an unreachable address, a Paddle 3 model, or another SHA-256 than the configured one.
+    """
+    url, path = str(weights.get("url") or ""), str(weights.get("path") or "")
+    if urlsplit(url).scheme == "file":
+        url, path = "", url2pathname(urlsplit(url).path)
+    refuse_json_model(Path(path or urlsplit(url).path), f"weights: {path or url}")
+    if path:
+        _copy(Path(path), out, weights.get("sha256"))
+    else:
+        _download(url, out, weights.get("sha256"), cache)
+    if out.suffix != ".pdmodel":
+        return
+    parameters = out.with_suffix(".pdiparams")
+    if path:
+        _copy(Path(path).with_suffix(".pdiparams"), parameters, None, belongs_to=path)
+    else:
+        beside = Path(urlsplit(url).path).with_suffix(".pdiparams")
+        _download(urlunsplit(urlsplit(url)._replace(path=str(beside))), parameters, None, cache)
+
+
+def _copy(source: Path, out: Path, expected: str | None, belongs_to: str = "") -> None:
+    if not source.is_file():
+        what = f" (it belongs to {belongs_to})" if belongs_to else "; a relative path starts from model_root"
+        raise InputError(f"weights.path: {source}: no such file{what}")
+    with atomic(out) as temporary:
+        shutil.copyfile(source, temporary)
+        check(temporary, str(source), expected)
+        if out.suffix == ".onnx":
+            _fold_external_data(source, temporary)
+
+
+def _fold_external_data(source: Path, copy: Path) -> None:
+    """Make `copy` whole where `source` keeps tensors in other files of its folder."""
+    import onnx
+    from segbench.models.onnx_files import has_external_data, read_onnx
+
+    if has_external_data(source):
+        onnx.save(read_onnx(source), str(copy))
+
+
+def _download(url: str, out: Path, expected: str | None, cache: Path) -> None:
+    with Download(url, cache, may_resume=bool(expected)) as download:
+        download.run()
+        try:
+            check(download.file, url, expected)
+        except InputError:
+            download.forget()
+            raise
+        with atomic(out) as temporary:
+            shutil.move(download.file, temporary)
+        download.forget()
+
+
+def check(path: Path, origin: str, expected: str | None) -> None:
+    """Compare the SHA-256 of `path`; without an expected one, print what it is."""
+    found = sha256_of(path)
+    if expected is None:
+        print(f"{origin}: not pinned; put this into its entry: sha256: {found}", file=sys.stderr, flush=True)
+    elif found != expected:
+        raise InputError(f"{origin}: SHA-256 is {found}, expected {expected}; nothing was kept")
+
+
+@command
+def main() -> None:
+    """Parse the command line and fetch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=json.loads, required=True, help="JSON: url or path, sha256 or null")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for partial downloads")
+    a = parser.parse_args()
+    fetch(a.weights, a.out, a.cache)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""List the image/label pairs of a split, and see that every one can be used: all faults are told at once."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from segbench.datasets.base import Facts, Pair, load
+from segbench.errors import InputError, command
+from segbench.files import sha256_of, write_json, write_text
+from segbench.images import read_image, read_label
+
+COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256")
+TOLD = 20  # faults that are listed one by one
+
+
+class Checked(NamedTuple):
+    """One pair, looked at: its size in pixels, its image's hash, and what is wrong, in one line each."""
+
+    pair: Pair
+    height: int
+    width: int
+    sha256: str
+    faults: list[str]
+
+
+def index_dataset(
+    name: str, split: str, entry: dict[str, Any], limit: int | None, jobs: int
+) -> tuple[list[Checked], dict[str, Any]]:
+    """The split's pairs and its summary (dataset.json). Raises InputError with every fault that was found."""
+    layout, root = load(entry["kind"]), Path(entry["root"])
+    if not root.is_dir():
+        raise InputError(
+            f"dataset_catalogue.{name}.root: {entry['root']!r}: no such folder; name it: --config dataset_root=PATH"
+        )
+    entry = {**entry, "name": name}
+    pairs, facts = layout.pairs(root, split, entry)[:limit], layout.facts(root, split, entry)
+    if not pairs:
+        expected = (layout.__doc__ or "").splitlines()[0].rstrip(".")
+        raise InputError(f"{root}: split {split!r} of data set {name!r} has no images; expected: {expected}")
+    checked = list(_progress(check_all(pairs, facts, jobs), len(pairs), split))
+    faults = [fault for row in checked for fault in row.faults] + _repeated_ids(pairs)
+    if faults:
+        more = [f"… and {len(faults) - TOLD} more"] if len(faults) > TOLD else []
+        heading = f"{len(faults)} fault(s) in split {split!r} of data set {name!r}:"
+        raise InputError("\n".join([heading, *(fault.replace("\n", "\\n") for fault in faults[:TOLD]), *more]))
+    return checked, _summary(name, split, entry, facts, checked)
+
+
+def check_all(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
+    """`check` for every pair, in order, on `jobs` processes."""
+    if jobs <= 1 or len(pairs) < 2 * jobs:
+        return (check(pair, facts) for pair in pairs)
+    return _in_processes(pairs, facts, jobs)
+
+
+def _in_processes(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(check, pairs, [facts] * len(pairs), chunksize=4)
+
+
+def check(pair: Pair, facts: Facts) -> Checked:
+    """Decode both files of a pair and compare them."""
+    cv2.setNumThreads(1)
+    faults = [pair.fault] if pair.fault else []
+    height = width = 0
+    sha256 = ""
+    try:
+        str(pair.image).encode()
+        with _decoders_words() as words:
+            height, width = read_image(pair.image).shape[:2]
+        # libjpeg fills the rest with grey, and only says so.
+        faults += [f"{pair.image}: {line}" for line in words if "premature end" in line.lower()]
+        sha256 = sha256_of(pair.image)
+    except InputError as error:
+        faults.append(str(error))
+    except UnicodeEncodeError:
+        faults.append(f"{pair.image}: its name is not UTF-8; rename it")
+    if pair.label is not None:
+        faults += _label_faults(pair.label, facts, height, width)
+    return Checked(pair, height, width, sha256, faults)
+
+
+@contextmanager
+def _decoders_words() -> Iterator[list[str]]:
+    """The lines that C libraries write to this process's stderr meanwhile; the list fills at the end."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            lines += caught.read().decode(errors="replace").splitlines()
+
+
+def _label_faults(path: Path, facts: Facts, height: int, width: int) -> list[str]:
+    """`height` 0: the image could not be read, its size is not compared."""
+    try:
+        raw = read_label(path, None)
+    except InputError as error:
+        return [str(error)]
+    faults = []
+    if height and raw.shape != (height, width):
+        faults.append(f"{path}: label of {raw.shape[0]}×{raw.shape[1]} for an image of {height}×{width}")
+    named: Iterable[int] = (
+        facts.id_map if facts.id_map is not None else [*range(len(facts.classes)), facts.ignore_index]
+    )
+    found = np.flatnonzero(cv2.calcHist([raw], [0], None, [256], [0, 256])).tolist()
+    unknown = [i for i in found if i not in {number % 256 for number in named}]
+    if unknown:
+        allowed = f"0 to {len(facts.classes) - 1}, {facts.ignore_index} for ignored"
+        where = "not in id_map" if facts.id_map is not None else f"no classes ({allowed})"
+        faults.append(f"{path}: label ids {unknown} are {where}")
+    return faults
+
+
+def _repeated_ids(pairs: list[Pair]) -> list[str]:
+    count = Counter(pair.image_id for pair in pairs)
+    return [
+        f"image id {i!r} stands for {n} images: {', '.join(str(p.image) for p in pairs if p.image_id == i)}"
+        for i, n in count.items()
+        if n > 1
+    ]
+
+
+def _summary(name: str, split: str, entry: dict[str, Any], facts: Facts, checked: list[Checked]) -> dict[str, Any]:
+    sizes = Counter((row.height, row.width) for row in checked)
+    hashes = hashlib.sha256("".join(row.sha256 for row in checked).encode())
+    return {
+        "dataset": name,
+        "split": split,
+        "kind": entry["kind"],
+        "classes": facts.classes,
+        "ignore_index": facts.ignore_index,
+        "id_map": facts.id_map,
+        "ignored_pixels": entry["ignored_pixels"],
+        "count": len(checked),
+        "labelled": any(row.pair.label for row in checked),
+        "sizes": [[height, width, count] for (height, width), count in sorted(sizes.items())],
+        "images_sha256": hashes.hexdigest(),
+    }
+
+
+def _progress(rows: Iterable[Checked], total: int, split: str) -> Iterable[Checked]:
+    last = time.monotonic()
+    for done, row in enumerate(rows, 1):
+        if done == total or time.monotonic() - last >= 1:
+            last = time.monotonic()
+            print(f"indexing {split}: {done}/{total}", file=sys.stderr, flush=True)
+        yield row
+
+
+def to_csv(checked: list[Checked]) -> str:
+    """The rows of index.csv."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair, height, width, sha256, _ in checked:
+        writer.writerow((pair.image_id, pair.image, pair.label or "", height, width, sha256))
+    return stream.getvalue()
+
+
+@command
+def main() -> None:
+    """Parse the command line and write index and summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True, help="name of the data set's entry")
+    parser.add_argument("--split", required=True, help="train or val")
+    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the data set's entry")
+    parser.add_argument(
+        "--limit", type=lambda text: None if text == "None" else int(text), help="first N images, or None"
+    )
+    parser.add_argument("--index", type=Path, required=True, help="index.csv to write")
+    parser.add_argument("--summary", type=Path, required=True, help="dataset.json to write")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    a = parser.parse_args()
+    checked, summary = index_dataset(a.dataset, a.split, a.entry, a.limit, a.jobs)
+    write_text(a.index, to_csv(checked))
+    write_json(a.summary, summary)
+
+
+if __name__ == "__main__":
+    main()

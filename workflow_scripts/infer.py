@@ -1,0 +1,184 @@
+"""Time one round of a variant, image by image, and keep its class maps.
+
+Round 1 runs every image once, in order, and its class maps are scored; later rounds time a seeded subset and keep
+digests. With `--untimed` nothing is timed: that is how a reference that is not a variant of the table is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from segbench import clock
+from segbench.contention import Disturbance, Watch
+from segbench.engines.base import Session, Variant, load
+from segbench.environment import environment_record
+from segbench.errors import Unsupported, command
+from segbench.files import atomic, check_manifest, read_json, write_json
+from segbench.images import Normalizer, read_image
+from segbench.machine import this_machine
+from segbench.options import parse_options
+from segbench.predictions import PredictionsWriter
+from segbench.supervise import Limits, report, stage, supervise
+
+COLUMNS = ("image", "compute_s", "end_to_end_s")
+
+
+def infer(request: dict[str, Any]) -> dict[str, Any]:
+    """In the child: open the engine, warm up, time the round's images, write latencies and predictions."""
+    variant, timing = Variant(**request["variant"]), request["timing"]
+    engine, machine = load(variant.engine), this_machine()
+    support = engine.supports(variant, machine)
+    if not support.ok:
+        raise Unsupported(support.reason)
+    threads = request["threads"] or machine.physical_cores
+    cores = clock.settle_threads(threads, pin=timing is None or timing["pin"])
+    options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
+    check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
+    report("opening the engine")
+    session = engine.open(Path(request["engine"]), variant, options, threads)
+    rows = choose_images(read_index(request["index"]), request["round"], timing, request["images"])
+    model = read_json(request["model"])
+    normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
+    work = Round(session, rows, normalize, request, threads)
+    facts = {"environment": environment_record(machine, threads) | {"cores": cores}}
+    if timing is None:
+        work.run(clock.Stop())
+        return facts
+    return facts | work.run_undisturbed(timing)
+
+
+class Round:
+    """One round on an opened engine: the images of `rows`, timed one by one."""
+
+    def __init__(
+        self, session: Session, rows: list[dict[str, str]], normalize: Normalizer, request: dict[str, Any], threads: int
+    ) -> None:
+        self._session, self._rows, self._normalize = session, rows, normalize
+        self._request, self._threads = request, threads
+
+    def run_undisturbed(self, timing: dict[str, Any]) -> dict[str, Any]:
+        """Warm up and run; run again, within a bound, when something else took the machine. Returns facts."""
+        report("warming up")
+        image = self._normalize(read_image(self._rows[0]["image"]))
+        runs, steady = clock.warm_up(self._session, image, clock.WarmUp(**timing["warm_up"]))
+        stop = clock.Stop() if self._request["round"] == 1 else clock.Stop(timing["half_width"], timing["round_s"])
+        tries: list[Disturbance] = []
+        while not tries or (self._disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
+            tries.append(self.run(stop))
+        return {
+            "warm_up_runs": runs,
+            "steady": steady,
+            "contended": tries[-1].contended(timing["contention_share"]),
+            "throttled": tries[-1].throttled,
+            "repeats": len(tries) - 1,
+            "disturbances": [one.record() for one in tries],
+        }
+
+    @staticmethod
+    def _disturbed(last: Disturbance, timing: dict[str, Any]) -> bool:
+        return last.throttled or last.contended(timing["contention_share"])
+
+    def run(self, stop: clock.Stop) -> Disturbance:
+        """Run the images, until `stop`; write latencies and class maps (a repeat replaces them)."""
+        request = self._request
+        name = f"{request['variant']['name']} round {request['round']}"
+        size = self._normalize.height, self._normalize.width
+        times: list[float] = []
+        with (
+            atomic(request["latencies"]) as latencies,
+            open(latencies, "w", newline="") as stream,
+            PredictionsWriter(request["predictions"], *size, keep_maps=request["round"] == 1) as predictions,
+            clock.quiet(),
+        ):
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(COLUMNS)
+            watch = Watch(self._threads)
+            for done, row in enumerate(self._rows, 1):
+                timed = clock.time_once(self._session, self._normalize(read_image(row["image"])))
+                times.append(timed.compute_s)
+                table.writerow((row["image_id"], f"{timed.compute_s:.9f}", f"{timed.end_to_end_s:.9f}"))
+                predictions.add(row["image_id"], timed.class_map)
+                report(name, done, len(self._rows))
+                if stop.reached(times):
+                    break
+            return watch.stop()
+
+
+def read_index(path: str) -> list[dict[str, str]]:
+    """Rows of an index.csv."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def choose_images(
+    rows: list[dict[str, str]], round_number: int, timing: dict[str, Any] | None, first: int
+) -> list[dict[str, str]]:
+    """All rows in order for round 1, the `first` (0: all) of them where nothing is timed; for later rounds a subset in
+    an order of its own, by seed."""
+    if timing is None:
+        return rows[:first] if first else rows
+    if round_number == 1:
+        return rows
+    chooser = random.Random(f"{timing['seed']}-{round_number}")
+    return chooser.sample(rows, min(timing["images_per_round"], len(rows)))
+
+
+def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path]) -> None:
+    """In the parent: run the round under supervision; write all its files, empty but valid where it could not run."""
+    built = read_json(request["engine_status"])
+    with atomic(outputs["latencies"]) as latencies, atomic(outputs["predictions"]) as predictions:
+        files = {"latencies": str(latencies), "predictions": str(predictions)}
+        if built["status"] == "ok":
+            outcome = supervise(__file__, {**request, **files}, limits)
+            status, reason, result = outcome.status, outcome.reason, outcome.result
+            peak = outcome.peak_rss_bytes
+        else:
+            status, reason, result, peak = built["status"], built["reason"], {}, None
+        if status != "ok":
+            latencies.write_text(",".join(COLUMNS) + "\n")
+            with PredictionsWriter(predictions, 0, 0):
+                pass
+    environment = result.pop("environment", None) or environment_record(this_machine(), request["threads"] or 0)
+    write_json(outputs["environment"], environment)
+    write_json(
+        outputs["status"],
+        {"status": status, "reason": reason, "variant": request["variant"], "peak_rss_bytes": peak, **result},
+    )
+    print(f"{request['variant']['name']}: {status} {reason}".strip())
+
+
+@command
+def main() -> None:
+    """Parse the command line and run the round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", type=Path, required=True, help="folder of the built engine")
+    parser.add_argument("--engine-status", type=Path, required=True, help="its status.json")
+    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
+    parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's run options")
+    parser.add_argument("--timing", type=json.loads, default=None, help="JSON: seed, images_per_round, warm_up")
+    parser.add_argument("--untimed", action="store_true", help="predictions only: no warm-up, no later rounds")
+    parser.add_argument("--images", type=int, default=0, help="with --untimed: the first N images only (0: all)")
+    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
+    parser.add_argument("--limits", type=json.loads, default={}, help="JSON: memory_mb, stall_s, stage_s")
+    for name in ("latencies", "predictions", "environment", "status"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} file to write")
+    a = parser.parse_args()
+    request = {
+        "engine": str(a.engine), "engine_status": str(a.engine_status), "model": str(a.model), "index": str(a.index),
+        "variant": a.variant, "options": a.options, "timing": None if a.untimed else a.timing, "threads": a.threads,
+        "round": a.round, "images": a.images,
+    }  # fmt: skip
+    outputs = {name: getattr(a, name) for name in ("latencies", "predictions", "environment", "status")}
+    run_round(request, Limits(**a.limits), outputs)
+
+
+if __name__ == "__main__":
+    stage(main, infer)

@@ -1,0 +1,42 @@
+"""Forget every row that is not ok, so that the next run tries it again. Rows that are ok are not touched."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from segbench.errors import command
+from segbench.files import read_json
+
+PATTERNS = (
+    "models/*/onnx.json",
+    "calibration/*/*/*/status.json",
+    "engines/*/*/*/status.json",
+    "references/*/*/*/status.json",
+    "runs/*/*/*/*/*/status.json",
+)
+
+
+def forget(results: Path) -> list[Path]:
+    """Delete the status files below `results` that are not ok; returns them. Snakemake then makes them again."""
+    stale = [
+        path for pattern in PATTERNS for path in sorted(results.glob(pattern)) if read_json(path)["status"] != "ok"
+    ]
+    for path in stale:
+        path.unlink()
+    return stale
+
+
+@command
+def main() -> None:
+    """Parse the command line and forget."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
+    stale = forget(parser.parse_args().results)
+    for path in stale:
+        print(f"forgotten: {path.parent}")
+    print(f"{len(stale)} statuses forgotten; run snakemake again")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Score a variant's class maps: confusion matrix, IoU and mIoU against the labels, agreement with the reference."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import heapq
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from segbench.errors import InputError, command
+from segbench.files import read_json, write_json
+from segbench.images import read_label, resize_class_map
+from segbench.metrics import ClassMap, Matrix, fold, pair_counts, scores
+from segbench.predictions import Predictions
+
+BATCH = 256  # rows handed to the threads at a time
+WORST = 5  # images with the lowest agreement that are named
+Row = dict[str, str]
+
+
+@dataclass
+class Scorer:
+    """Adds up pixel counts and agreement over images, one at a time, from any thread.
+
+    Counted are raw label ids against raw output indices: the id map and the model's class map are applied once, to
+    the sum.
+    """
+
+    predictions: Path
+    reference: Path | None
+    with_labels: bool
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((256, 256), np.int64)
+        self.worst: list[tuple[float, str]] = []  # a heap of (disagreement, image id), the largest few
+        self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
+        self._lock, self._open = threading.Lock(), threading.local()
+
+    def add(self, row: Row) -> None:
+        """Score one row of the index."""
+        image_id = row["image_id"]
+        own = self._maps("predictions", self.predictions)
+        class_map = own[image_id] if self.with_labels else None
+        counts = None if class_map is None else self._against_label(row, class_map)
+        agreement = self._against_reference(image_id, own, class_map)
+        with self._lock:
+            self.images += 1
+            if counts is not None:
+                self.counts += counts
+            if agreement is not None:
+                equal, pixels = agreement
+                self._keep_if_bad(image_id, 1 - equal / pixels)
+                self.compared_images += 1
+                self.agreeing_pixels += equal
+                self.compared_pixels += pixels
+
+    def _keep_if_bad(self, image_id: str, disagreement: float) -> None:
+        heapq.heappush(self.worst, (disagreement, image_id))
+        if len(self.worst) > WORST:
+            heapq.heappop(self.worst)
+
+    @staticmethod
+    def _against_label(row: Row, class_map: ClassMap) -> Matrix:
+        label = read_label(row["label"], None)
+        return pair_counts(label, resize_class_map(class_map, *label.shape))
+
+    def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> tuple[int, int] | None:
+        """Equal pixels and all pixels; None for an image that the reference did not run."""
+        if self.reference is None:
+            return None
+        other = self._maps("reference", self.reference)
+        if image_id not in other:
+            return None
+        if (own.height, own.width) != (other.height, other.width):
+            raise InputError(
+                f"{self.reference}: class maps of {other.height}×{other.width}, the variant's are of"
+                f" {own.height}×{own.width}; make the reference again with this model entry"
+            )
+        pixels = own.height * own.width
+        if own.digest(image_id) == other.digest(image_id):
+            return pixels, pixels
+        if class_map is None:
+            class_map = own[image_id]
+        return int(np.count_nonzero(class_map == other[image_id])), pixels
+
+    def _maps(self, name: str, path: Path) -> Predictions:
+        """The file opened once per thread: threads that share an archive wait for each other."""
+        if not hasattr(self._open, name):
+            setattr(self._open, name, Predictions.open(path))
+        opened: Predictions = getattr(self._open, name)
+        return opened
+
+
+def score(scorer: Scorer, rows: Iterable[Row], jobs: int) -> None:
+    """Score all rows on `jobs` threads: decoding and counting run outside the interpreter lock."""
+    cv2.setNumThreads(1)
+    remaining, told = iter(rows), time.monotonic()
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        while batch := list(itertools.islice(remaining, BATCH)):  # bounded: an index may have millions of rows
+            for _ in pool.map(scorer.add, batch):
+                if time.monotonic() - told >= 1:
+                    told = time.monotonic()
+                    print(f"scoring: {scorer.images} images", file=sys.stderr, flush=True)
+
+
+def summarise(
+    scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None, bound: float, reference_name: str
+) -> dict[str, Any]:
+    """What score.json says of the figures."""
+    matrix = found = None
+    if scorer.with_labels:
+        classes, ignore = dataset["classes"], dataset["ignore_index"]
+        matrix = fold(scorer.counts, len(classes), ignore, dataset["id_map"], class_map)
+        found = scores(matrix, dataset["ignored_pixels"])
+    agreement = scorer.agreeing_pixels / scorer.compared_pixels if scorer.compared_pixels else None
+    warnings = []
+    if agreement is not None and agreement < bound:
+        warnings.append(f"agrees with {reference_name} on only {_below(agreement, bound)} of pixels (bound {bound:g})")
+    return {
+        "miou": found and found.miou,
+        "iou_per_class": found and dict(zip(dataset["classes"], found.iou, strict=True)),
+        "pixel_accuracy": found and found.pixel_accuracy,
+        "mean_class_accuracy": found and found.mean_class_accuracy,
+        "confusion_matrix": None if matrix is None else matrix.tolist(),
+        "pixel_agreement": agreement,
+        "agreement_reason": "" if agreement is not None or scorer.reference is None else "no image in common",
+        "agreement_image_count": scorer.compared_images,
+        "worst_images": [[image_id, 1 - share] for share, image_id in sorted(scorer.worst, reverse=True)],
+        "image_count": scorer.images,
+        "warnings": warnings,
+    }
+
+
+def _below(agreement: float, bound: float) -> str:
+    """With as many decimals, from four, as it takes not to read like the bound."""
+    return next((text for n in range(4, 17) if float(text := f"{agreement:.{n}f}") < bound), repr(agreement))
+
+
+NOTHING: dict[str, Any] = {
+    "miou": None, "iou_per_class": None, "pixel_accuracy": None, "mean_class_accuracy": None, "confusion_matrix": None,
+    "pixel_agreement": None, "agreement_reason": "", "agreement_image_count": 0, "worst_images": [], "image_count": 0,
+    "warnings": [],
+}  # fmt: skip
+
+
+def score_run(a: argparse.Namespace) -> dict[str, Any]:
+    """The content of score.json for the files that the command line names."""
+    run, model, dataset = read_json(a.run_status), read_json(a.model), read_json(a.dataset)
+    miou_reason = _why_no_miou(model, dataset)
+    record = {"status": run["status"], "reason": run["reason"], "reference": a.reference_name, **NOTHING}
+    record["miou_reason"] = miou_reason
+    if run["status"] != "ok":
+        return record
+    reference, gap = _usable_reference(a)
+    scorer = Scorer(a.predictions, reference, not miou_reason)
+    score(scorer, _rows(a.index, a.predictions), a.jobs)
+    record |= summarise(scorer, dataset, model["class_map"], a.agreement_bound, a.reference_name)
+    return record | {"agreement_reason": gap or record["agreement_reason"]}
+
+
+def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
+    """The reference's predictions, or None and why there are none."""
+    if a.reference is None:
+        return None, "no reference"
+    if a.reference_status and (other := read_json(a.reference_status))["status"] != "ok":
+        return None, f"{a.reference_name}: {other['status']}: {other['reason']}"
+    if not a.reference.exists():
+        raise InputError(f"{a.reference}: no such file (config key reference)")
+    return a.reference, ""
+
+
+def _rows(index: Path, predictions: Path) -> Iterable[Row]:
+    """The index's rows. Raises InputError when the predictions are not of exactly these images."""
+    written = set(Predictions.open(predictions).ids)
+    with open(index, newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["image_id"] not in written:
+                raise InputError(f"{predictions}: has no class map of {row['image_id']} of {index}; run again")
+            written.remove(row["image_id"])
+            yield row
+    if written:
+        raise InputError(
+            f"{predictions}: has {len(written)} class map(s), of {min(written)}, that {index} does not name"
+        )
+
+
+def _why_no_miou(model: dict[str, Any], dataset: dict[str, Any]) -> str:
+    if not model["has_trained_weights"]:
+        return "random weights"
+    return "" if dataset["labelled"] else "no labels"
+
+
+@command
+def main() -> None:
+    """Parse the command line and score."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--predictions", type=Path, required=True, help="predictions.zip of round 1")
+    parser.add_argument("--run-status", type=Path, required=True, help="its status.json")
+    parser.add_argument("--model", type=Path, required=True, help="model.json")
+    parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the validation split")
+    parser.add_argument("--reference", type=Path, help="predictions.zip of the reference (none: no agreement)")
+    parser.add_argument("--reference-status", default="", help="its status.json (none: a stored reference)")
+    parser.add_argument("--reference-name", required=True, help="what the table calls it")
+    parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
+    parser.add_argument("--out", type=Path, required=True, help="score.json to write")
+    parser.add_argument("--jobs", type=int, default=1, help="threads")
+    a = parser.parse_args()
+    write_json(a.out, score_run(a))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What SegBench's command-line scripts share."""

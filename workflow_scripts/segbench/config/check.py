@@ -1,0 +1,163 @@
+"""Check a merged configuration and say what is wrong: file, key, value, what is allowed, the nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from segbench.config.schema import Config
+from segbench.engines import base
+from segbench.errors import InputError
+from segbench.options import parse_options
+
+Location = tuple[str | int, ...]
+
+
+def read_config(merged: dict[str, Any], files: list[str]) -> dict[str, Any]:
+    """The configuration with all defaults filled in, as plain data.
+
+    `merged` is what Snakemake merged from `files` (in order) and the command line. Raises InputError with all faults,
+    one a line.
+    """
+    sources = Sources(files)
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(
+            "\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in error.errors()))
+        ) from None
+    faults = [*_unknown_names(config, sources), *_bad_variants(config, sources)]
+    if faults:
+        raise InputError("\n".join(faults))
+    return config.model_dump(mode="json")
+
+
+class Sources:
+    """Which file a key was last set in."""
+
+    def __init__(self, files: list[str]) -> None:
+        self._contents = [(path, yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}) for path in files]
+
+    def of(self, location: Location) -> str:
+        """The last file that has the key, or its nearest parent; `--config` for what no file has."""
+        for length in range(len(location), 0, -1):
+            for path, content in reversed(self._contents):
+                if _has(content, location[:length]):
+                    return path
+        return "--config" if location and location[0] in ("dataset_root", "model_root") else "configuration"
+
+
+def _has(content: Any, location: Location) -> bool:
+    for key in location:
+        try:
+            content = content[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _key(location: Location) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".")
+
+
+def _describe(fault: Any, merged: dict[str, Any], sources: Sources) -> str:
+    location = _without_union_members(fault["loc"], merged)
+    where = f"{sources.of(location)}: {_key(location)}"
+    kind, given = fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key; {_nearest(str(location[-1]), _known_keys(location[:-1]))}"
+    if kind == "missing":
+        return f"{where}: missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    if isinstance(given, (dict, list)) and kind == "value_error":
+        return f"{where}: {message}"
+    return f"{where}: {given!r}: {message[0].lower()}{message[1:]}"
+
+
+def _without_union_members(location: Location, merged: dict[str, Any]) -> Location:
+    """Drop the parts that pydantic adds for a union's members (`Weights`, `literal['random']`, `[key]`)."""
+    kept: list[str | int] = []
+    content: Any = merged
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        inside = (isinstance(content, dict) and part in content) or (
+            isinstance(content, list) and isinstance(part, int)
+        )
+        if inside:
+            content = content[part]  # type: ignore[index]
+            kept.append(part)
+        elif last and isinstance(content, dict) and part != "[key]" and str(part) in _known_keys(tuple(kept)):
+            kept.append(part)  # a missing key
+    return tuple(kept)
+
+
+def _known_keys(location: Location) -> list[str]:
+    """Keys of the section at `location`, found by walking the schema."""
+    section: Any = Config
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            field = section.model_fields.get(str(part))
+            section = field.annotation if field else None
+        elif typing.get_origin(section) is dict:
+            section = typing.get_args(section)[1]
+        if section is None:
+            return []
+        members = [m for m in typing.get_args(section) if isinstance(m, type) and issubclass(m, BaseModel)]
+        if members and typing.get_origin(section) is not dict:
+            section = members[0]
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def _unknown_names(config: Config, sources: Sources) -> list[str]:
+    chosen: list[tuple[str, str, list[str], dict[str, Any]]] = [
+        ("models", "model", config.models, config.model_catalogue),
+        ("variants", "variant", config.variants, config.variant_catalogue),
+        ("dataset", "data set", [config.dataset], config.dataset_catalogue),
+    ]
+    faults = []
+    for key, word, names, catalogue in chosen:
+        for number, name in enumerate(names):
+            if name not in catalogue:
+                location: Location = (key,) if key == "dataset" else (key, number)
+                nearest = _nearest(name, list(catalogue))
+                faults.append(f"{sources.of(location)}: {_key(location)}: unknown {word} {name!r}; {nearest}")
+    reference = config.reference
+    if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
+        nearest = _nearest(reference, list(config.variant_catalogue))
+        faults.append(f"{sources.of(('reference',))}: reference: unknown variant {reference!r}; {nearest}")
+    return faults
+
+
+def _bad_variants(config: Config, sources: Sources) -> list[str]:
+    faults, known = [], base.names()
+    for name, variant in config.variant_catalogue.items():
+        location: Location = ("variant_catalogue", name)
+        if variant.engine not in known:
+            where = f"{sources.of((*location, 'engine'))}: {_key(location)}.engine"
+            faults.append(f"{where}: unknown engine {variant.engine!r}; {_nearest(variant.engine, known)}")
+            continue
+        engine = base.load(variant.engine)
+        for key, kind in (("build", engine.build_options), ("run", engine.run_options)):
+            try:
+                parse_options(kind, getattr(variant, key), f"{sources.of((*location, key))}: {_key(location)}.{key}")
+            except InputError as error:
+                faults.append(str(error))
+    for engine_name, path in config.interpreters.items():
+        where = f"{sources.of(('interpreters', engine_name))}: interpreters.{engine_name}"
+        if engine_name not in known:
+            faults.append(f"{where}: unknown engine; {_nearest(engine_name, known)}")
+        elif "/" in path and not os.access(path, os.X_OK):
+            faults.append(f"{where}: {path!r} is not there or not executable; a Python interpreter is wanted")
+    return faults

@@ -1,0 +1,229 @@
+"""The configuration's types. Every key has its meaning, unit and default here; config/README.md is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Field(ge=1)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+Three = Annotated[list[float], Field(min_length=3, max_length=3)]
+Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
+
+
+class Section(BaseModel):
+    """A mapping of known keys only."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class WarmUp(Section):
+    """Runs before timing, until the times are steady."""
+
+    min_runs: Annotated[int, Field(ge=0)] = Field(2, description="Runs at least.")
+    max_runs: Annotated[int, Field(ge=0)] = Field(50, description="Runs at most; 0: no warm-up.")
+    max_s: PositiveSeconds = Field(10.0, description="Seconds after which warm-up ends, steady or not.")
+    window: Annotated[int, Field(ge=4)] = Field(6, description="Last runs that are looked at, in two halves.")
+    tolerance: Annotated[float, Field(gt=0)] = Field(
+        0.05, description="Allowed difference of the halves' medians, as a fraction."
+    )
+
+
+class Timing(Section):
+    """How a round is timed."""
+
+    seed: int = Field(0, description="Seed of the images chosen for rounds after the first.")
+    images_per_round: Positive = Field(
+        100, description="Images timed in each round after the first, which runs them all."
+    )
+    half_width: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="A later round ends early when its median's 95% interval is within ± this fraction; null: never.",
+    )
+    round_s: PositiveSeconds | None = Field(
+        None, description="Seconds inside the model after which a later round ends; null: no budget."
+    )
+    pin: bool = Field(True, description="Pin the timed process to as many cores as it has threads.")
+    contention_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="Share of the machine's CPU time taken by others above which a round counts as disturbed."
+    )
+    max_repeats: Annotated[int, Field(ge=0)] = Field(1, description="Times that a disturbed round is run again.")
+    warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
+
+
+class Limits(Section):
+    """What a stage may use before it counts as failed."""
+
+    memory_mb: Positive | None = Field(None, description="MiB of resident memory; null: the machine's less 512.")
+    stall_s: PositiveSeconds = Field(1800.0, description="Seconds without progress after which a stage counts as hung.")
+    stage_s: PositiveSeconds | None = Field(None, description="Seconds for a stage in all; null: no limit.")
+
+
+class Weights(Section):
+    """Where trained weights, or a whole model file, come from."""
+
+    url: str | None = Field(None, description="http(s) address.")
+    path: str | None = Field(None, description="File; a relative one starts from `model_root`.")
+    sha256: Sha256 | None = Field(None, description="SHA-256 of the file; null: not checked, its hash is printed.")
+
+    @model_validator(mode="after")
+    def one_source(self) -> Weights:
+        """Exactly one of url and path."""
+        if (self.url is None) == (self.path is None):
+            raise ValueError("give either url or path")
+        return self
+
+
+class InputSize(Section):
+    """Input size of a model."""
+
+    height: Positive = Field(description="Pixels.")
+    width: Positive = Field(description="Pixels.")
+
+
+class Preprocessing(Section):
+    """From an 8-bit image to the network's input: (pixel · scale − mean) / std per channel."""
+
+    channel_order: Literal["rgb", "bgr"] = Field("rgb", description="Order of the input's channels.")
+    scale: float = Field(1 / 255, description="Factor on the 8-bit value.")
+    mean: Three = Field([0.5, 0.5, 0.5], description="Per channel, after scaling, in `channel_order`.")
+    std: Three = Field([0.5, 0.5, 0.5], description="Per channel, after scaling, in `channel_order`.")
+    resize: Literal["none", "stretch"] = Field(
+        "none", description="`none`: images must have the input size; `stretch`: bilinear."
+    )
+
+
+class Model(Section):
+    """A model: weights and input size. Its name is unique, since its results lie under it."""
+
+    kind: Literal["paddleseg", "narrow", "onnx", "paddle_inference"] = Field(
+        description="`paddleseg`: PaddleSeg's own class; `narrow`: the demo's narrow ones;"
+        " `onnx`, `paddle_inference`: your own file."
+    )
+    title: str = Field("", description="Name in the tables; empty: the entry's name.", max_length=200)
+    architecture: Architecture | None = Field(None, description="For `paddleseg` and `narrow`.")
+    weights: Weights | Literal["random"] = Field(description="`random`: latency only, the mIoU cell stays empty.")
+    input: InputSize = Field(description="Fixed input size.")
+    class_count: Annotated[int, Field(ge=2, le=255)] = Field(19, description="Output channels.")
+    class_map: list[Annotated[int, Field(ge=0, le=255)]] | None = Field(
+        None, description="trainId of each output channel, 255 for none; null: channel i is trainId i."
+    )
+    output: str | None = Field(None, description="For `onnx`: name of the output, where there are several.")
+    preprocessing: Preprocessing = Field(default_factory=Preprocessing, description="Of its input.")
+
+    @model_validator(mode="after")
+    def complete(self) -> Model:
+        """Keys that belong together."""
+        ours = self.kind in ("paddleseg", "narrow")
+        if ours and self.architecture is None:
+            raise ValueError(f"kind {self.kind!r} needs architecture")
+        if not ours and self.weights == "random":
+            raise ValueError(f"kind {self.kind!r} needs weights with a url or path")
+        if self.class_map is not None and len(self.class_map) != self.class_count:
+            raise ValueError(f"class_map has {len(self.class_map)} entries, class_count is {self.class_count}")
+        return self
+
+
+class Variant(Section):
+    """An engine at a precision."""
+
+    engine: str = Field(description="A file of workflow_scripts/segbench/engines/.")
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(description="Arithmetic of the network.")
+    build: dict[str, Any] = Field({}, description="Options of the engine's build; see docs/engines.md.")
+    run: dict[str, Any] = Field({}, description="Options of the engine's timed run.")
+
+
+class FolderSplit(Section):
+    """Where a `folder` data set has a split's files."""
+
+    images: str = Field(description="Glob below `root`.")
+    labels: str | None = Field(None, description="Glob below `root`, matched by file name; null: no labels.")
+
+
+class Generate(Section):
+    """A data set that the workflow draws itself."""
+
+    height: Positive = Field(description="Pixels.")
+    width: Positive = Field(description="Pixels.")
+    train: Positive = Field(description="Images of the training split.")
+    val: Positive = Field(description="Images of the validation split.")
+    seed: int = Field(0, description="Seed of the scenes.")
+
+
+class Dataset(Section):
+    """A data set: where it lies, how it is laid out, what its classes are."""
+
+    kind: Literal["cityscapes", "camvid", "folder"] = Field(description="Layout.")
+    root: str = Field("", description="Folder; `--config dataset_root=PATH` overrides it for the chosen data set.")
+    generate: Generate | None = Field(None, description="Street scenes drawn by the workflow, instead of `root`.")
+    splits: dict[Literal["train", "val"], FolderSplit] | None = Field(None, description="For `folder`.")
+    classes: list[str] | None = Field(None, description="For `folder`: names in trainId order.")
+    ignore_index: Annotated[int, Field(ge=0, le=255)] = Field(255, description="trainId that no score counts.")
+    id_map: dict[int, int] | None = Field(
+        None, description="For `folder`: trainId of each id in the label files; null: they are trainIds."
+    )
+    limit: Positive | None = Field(None, description="First N images of val, in order; null: all.")
+    ignored_pixels: Literal["excluded", "errors"] = Field(
+        "excluded", description="`errors`: a class predicted on an ignored pixel is a false positive of it."
+    )
+
+    @model_validator(mode="after")
+    def complete(self) -> Dataset:
+        """Keys that `folder` needs and the others must not have."""
+        if bool(self.root) == (self.generate is not None):
+            raise ValueError("give either root or generate")
+        if self.kind == "folder" and (self.splits is None or "val" not in self.splits):
+            raise ValueError("kind 'folder' needs splits.val")
+        if self.kind == "folder" and not self.classes:
+            raise ValueError("kind 'folder' needs classes")
+        if self.kind != "folder" and (self.splits or self.classes or self.id_map):
+            raise ValueError(f"kind {self.kind!r} has splits, classes and id_map of its own; remove them")
+        return self
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    dataset: Name = Field(description="A name of `dataset_catalogue`.")
+    dataset_root: str | None = Field(None, description="Folder of the chosen data set, instead of its entry's `root`.")
+    models: list[Name] = Field(description="Names of `model_catalogue`.", min_length=1)
+    model_root: str = Field(".", description="Folder that relative `weights.path` start from.")
+    variants: list[Name] = Field(description="Names of `variant_catalogue`.", min_length=1)
+    rounds: Positive = Field(6, description="Timed processes per variant.")
+    reference: str | None = Field(
+        None,
+        description="What class maps are compared with: a variant, or a file of stored predictions (a pattern that ends"
+        " in .zip, with `{dataset}` and `{model}` in it); null: `paddle-fp32` for Paddle models, `onnxruntime-fp32` for"
+        " ONNX models.",
+    )
+    agreement_images: Positive | None = Field(
+        None, description="First N images for a reference that is not among `variants`; null: all."
+    )
+    agreement_bounds: dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]] = Field(
+        {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
+        description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
+    )
+    threads: Positive | None = Field(None, description="Threads of a CPU engine; null: all physical cores.")
+    timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
+    limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
+    interpreters: dict[str, str] = Field(
+        {}, description="Python interpreter by engine, where it is not Snakemake's own."
+    )
+    fingerprint: str | None = Field(
+        None, description="Stands for driver and package versions on a cluster; null: read from this machine."
+    )
+    model_catalogue: dict[Name, Model] = Field(description="Models by name (config/models.yaml and your own).")
+    variant_catalogue: dict[Name, Variant] = Field(description="Variants by name (config/variants.yaml and your own).")
+    dataset_catalogue: dict[Name, Dataset] = Field(description="Data sets by name (config/datasets.yaml and your own).")
+
+    @field_validator("models", "variants")
+    @classmethod
+    def unique(cls, names: list[str]) -> list[str]:
+        """No name twice."""
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} stands there twice")
+        return names

@@ -1,0 +1,114 @@
+"""What else the machine did while a round was timed: other processes, stolen time, throttling."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+CPUS = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What happened beside the engine in one timed stretch. None: this system does not tell.
+
+    `other_share`: CPU time of other processes, `steal_share`: time that the hypervisor took, both as shares of all
+    cores' time; `own_share`: this process's CPU time as a share of its threads' time.
+    """
+
+    wall_s: float
+    own_share: float
+    other_share: float | None
+    steal_share: float | None
+    involuntary_switches_per_s: float
+    throttle_events: int | None
+    mean_mhz: float | None
+
+    def contended(self, allowed_share: float) -> bool:
+        """Whether others took more than `allowed_share` of the machine."""
+        return (self.other_share or 0) + (self.steal_share or 0) > allowed_share
+
+    @property
+    def throttled(self) -> bool:
+        """Whether a core was throttled."""
+        return bool(self.throttle_events)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+class Watch:
+    """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._before = _Counters()
+
+    def stop(self) -> Disturbance:
+        """What happened since the watch was made."""
+        before, after = self._before, _Counters()
+        wall = max(after.wall_s - before.wall_s, 1e-9)
+        own = after.own_cpu_s - before.own_cpu_s
+        whole = wall * after.cores
+        other = steal = throttles = None
+        if after.busy_s is not None and before.busy_s is not None:
+            other = max(after.busy_s - before.busy_s - own, 0.0) / whole
+        if after.steal_s is not None and before.steal_s is not None:
+            steal = (after.steal_s - before.steal_s) / whole
+        if after.throttles is not None and before.throttles is not None:
+            throttles = after.throttles - before.throttles
+        return Disturbance(
+            wall_s=wall,
+            own_share=own / (wall * self._threads),
+            other_share=other,
+            steal_share=steal,
+            involuntary_switches_per_s=(after.switches - before.switches) / wall,
+            throttle_events=throttles,
+            mean_mhz=after.mhz,
+        )
+
+
+class _Counters:
+    """One reading of all counters."""
+
+    def __init__(self) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self.wall_s = time.perf_counter()
+        self.own_cpu_s = usage.ru_utime + usage.ru_stime
+        self.switches = usage.ru_nivcsw
+        self.cores = os.cpu_count() or 1
+        self.busy_s, self.steal_s = _system_times()
+        self.throttles = _throttle_count()
+        self.mhz = _mean_mhz()
+
+
+def _system_times() -> tuple[float | None, float | None]:
+    """Seconds that all cores were busy (user, nice, system, irq, softirq), and that were stolen, since boot."""
+    try:
+        fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    except (OSError, ValueError, IndexError):
+        return None, None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
+    return (user + nice + system + irq + softirq) * TICK_S, steal * TICK_S
+
+
+def _throttle_count() -> int | None:
+    files = list(CPUS.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    try:
+        return sum(int(path.read_text()) for path in files) if files else None
+    except (OSError, ValueError):
+        return None
+
+
+def _mean_mhz() -> float | None:
+    files = list(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
+    try:
+        return sum(int(path.read_text()) for path in files) / len(files) / 1000 if files else None
+    except (OSError, ValueError):
+        return None

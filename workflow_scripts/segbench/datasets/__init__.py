@@ -1,0 +1,1 @@
+"""One data set layout per file; `segbench.datasets.base` holds what they share."""

@@ -1,0 +1,26 @@
+"""CamVid as SegNet's authors laid it out: {split}/*.png beside {split}annot/*.png, 11 classes and void."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segbench.datasets.base import Facts, Pair, need_folder, pair_with_label, safe_id
+
+CLASSES = [
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+]  # fmt: skip
+VOID = 11
+
+
+def pairs(root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
+    """Images of {root}/{split} with the label of the same name in {root}/{split}annot."""
+    images, labels = need_folder(root / split), need_folder(root / f"{split}annot")
+    return [
+        pair_with_label(safe_id(Path(path.name)), path, labels / path.name) for path in sorted(images.glob("*.png"))
+    ]
+
+
+def facts(root: Path, split: str, entry: dict[str, Any]) -> Facts:
+    """Ids are trainIds, but for void."""
+    return Facts(CLASSES, 255, {**{i: i for i in range(len(CLASSES))}, VOID: 255})

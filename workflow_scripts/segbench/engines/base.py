@@ -1,0 +1,171 @@
+"""What an engine is: one file of this folder with an `ENGINE` object.
+
+The framework is imported inside functions, so that an engine's facts can be read where it is not installed. What the
+framework raises for "not here" becomes `Unsupported`, what it raises for "could not" becomes `Failed`; all else is a
+bug of ours and stays one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from segbench.errors import Failed, Unsupported
+from segbench.machine import Machine, package_version
+from segbench.supervise import one_line
+
+Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wants it
+ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An engine at a precision, as `variant_catalogue` has it."""
+
+    name: str
+    engine: str
+    precision: str
+
+
+class Support(NamedTuple):
+    """Whether a variant can run here, and why not."""
+
+    ok: bool
+    reason: str = ""
+
+
+YES = Support(True)
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """An exported model's files: `folder` holds model.json and model.pdmodel + model.pdiparams or model.onnx."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+    def file(self, name: str) -> Path | None:
+        """The file of that name, or None where this kind of model has none."""
+        path = self.folder / name
+        return path if path.exists() else None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Input shape: 1, 3, height, width."""
+        return 1, 3, int(self.facts["input"]["height"]), int(self.facts["input"]["width"])
+
+
+class Session(Protocol):
+    """An opened engine. The clock stands outside, around these calls."""
+
+    def upload(self, image: Float32Image) -> None:
+        """Bring one 1×3×H×W image to the device."""
+
+    def execute(self) -> None:
+        """Run the network on it."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished."""
+
+    def download(self) -> ClassMap:
+        """Bring the H×W class map back, as an array of its own."""
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Nothing to set."""
+
+
+class Engine(ABC):
+    """One inference engine on one device."""
+
+    device: str = "cpu"  # or "gpu"; part of the engine, never switched by detection
+    accelerated: bool = True  # False for the framework's plain native path
+    precisions: tuple[str, ...] = ("fp32",)
+    environment: str = "envs/cpu.yaml"  # the file that pins its packages
+    packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
+    reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
+    build_options: type = NoOptions  # dataclasses: what config may set, with defaults
+    run_options: type = NoOptions
+
+    def supports(self, variant: Variant, machine: Machine) -> Support:
+        """Yes, or the reason why not, one that a person can act on. Imports no framework."""
+        driver = has_driver(machine) if self.device == "gpu" else YES
+        return first_no(has_precision(self, variant), has_packages(self), driver)
+
+    @abstractmethod
+    def build(
+        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+    ) -> dict[str, Any]:
+        """Make folder `out` with the serialized engine; return facts for its record."""
+
+    @abstractmethod
+    def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
+        """Open a built engine; never builds."""
+
+
+def load(name: str) -> Engine:
+    """The engine of file `segbench/engines/{name}.py`."""
+    engine: Engine = importlib.import_module(f"segbench.engines.{name}").ENGINE
+    return engine
+
+
+def names() -> list[str]:
+    """All engines there are: the files of this folder that define one."""
+    here = Path(__file__).parent
+    return sorted(p.stem for p in here.glob("*.py") if "\nENGINE" in p.read_text(encoding="utf-8"))
+
+
+def has_packages(engine: Engine) -> Support:
+    """Whether its packages are installed; the reason names the first missing one and the file that pins it."""
+    for package in engine.packages:
+        if package_version(package) is None:
+            return Support(False, f"package {package} is not installed (pinned in {engine.environment})")
+    return YES
+
+
+def has_precision(engine: Engine, variant: Variant) -> Support:
+    """Whether the engine has the variant's precision at all."""
+    if variant.precision in engine.precisions:
+        return YES
+    return Support(False, f"engine {variant.engine} has no {variant.precision} (it has {', '.join(engine.precisions)})")
+
+
+def has_driver(machine: Machine) -> Support:
+    """Whether an NVIDIA driver is loaded."""
+    return YES if machine.nvidia_driver else Support(False, "no NVIDIA driver")
+
+
+def first_no(*answers: Support) -> Support:
+    """The first refusal among `answers`, else yes."""
+    return next((answer for answer in answers if not answer.ok), YES)
+
+
+@contextmanager
+def framework_errors(doing: str, *kinds: type[BaseException], unsupported: bool = False) -> Iterator[None]:
+    """Turn the framework's own exceptions into the row's reason."""
+    caught = kinds or (RuntimeError,)
+    try:
+        yield
+    except caught as error:
+        text = one_line(str(error))
+        out_of_memory = any(word in text.lower() for word in ("out of memory", "bad_alloc", "failed to allocate"))
+        if out_of_memory:
+            raise Failed(f"out of memory while {doing}: {text}") from error
+        raise (Unsupported if unsupported else Failed)(f"{doing}: {text}") from error
+
+
+def stage_files(files: list[Path], out: Path) -> None:
+    """Copy `files` into folder `out`: private copies, so that no stage can harm another's file."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        shutil.copyfile(path, out / path.name)

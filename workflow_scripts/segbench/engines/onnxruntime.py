@@ -1,0 +1,115 @@
+"""ONNX Runtime's CPU provider, from the model's ONNX form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.engines.base import (
+    ClassMap,
+    Engine,
+    ExportedModel,
+    Float32Image,
+    Variant,
+    framework_errors,
+)
+from segbench.errors import Unsupported
+
+ENGINE_FILE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """`optimization`: ONNX Runtime's graph optimisation level; `all` adds layouts of this very CPU."""
+
+    optimization: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.optimization not in ("disable", "basic", "extended", "all"):
+            raise ValueError("optimization must be one of disable, basic, extended, all")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """`spinning`: worker threads wait actively between operators; `memory_arena`: keep freed memory."""
+
+    spinning: bool = True
+    memory_arena: bool = True
+
+
+class ONNXRuntime(Engine):
+    """CPU execution provider only: nothing else is offered, so nothing can fall back."""
+
+    packages = ("onnxruntime",)
+    reads = ("onnx",)
+    build_options = BuildOptions
+    run_options = RunOptions
+
+    def build(
+        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+    ) -> dict[str, Any]:
+        """Optimise the graph once and save it: the engine is the optimised ONNX file."""
+        import onnxruntime
+
+        source = model.file("model.onnx")
+        if source is None:
+            raise Unsupported("this model has no ONNX form")
+        out.mkdir(parents=True)
+        settings = onnxruntime.SessionOptions()
+        settings.graph_optimization_level = getattr(
+            onnxruntime.GraphOptimizationLevel,
+            f"ORT_{'DISABLE' if options.optimization == 'disable' else 'ENABLE'}_"
+            + ("ALL" if options.optimization == "disable" else options.optimization.upper()),
+        )
+        settings.optimized_model_filepath = str(out / ENGINE_FILE)
+        with framework_errors("optimising the graph", Exception, unsupported=True):
+            onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
+        return {}
+
+    def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:
+        """Load the optimised graph as it is, with `threads` threads inside an operator."""
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # done at build
+        settings.intra_op_num_threads = threads
+        settings.inter_op_num_threads = 1
+        settings.enable_cpu_mem_arena = options.memory_arena
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
+        with framework_errors("opening the engine", Exception):
+            session = onnxruntime.InferenceSession(
+                str(engine / ENGINE_FILE), settings, providers=["CPUExecutionProvider"]
+            )
+        return ONNXRuntimeSession(session)
+
+
+class ONNXRuntimeSession:
+    """A session with its input and output bound, so that `run` copies nothing."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+        self._input = session.get_inputs()[0].name
+        self._binding.bind_output(session.get_outputs()[0].name)
+
+    def upload(self, image: Float32Image) -> None:
+        """Bind the array itself: it is on the device already."""
+        self._binding.bind_cpu_input(self._input, image)
+
+    def execute(self) -> None:
+        """Run with the bound arrays (blocking on the CPU)."""
+        with framework_errors("running the network", Exception):
+            self._session.run_with_iobinding(self._binding)
+
+    def synchronize(self) -> None:
+        """Nothing is in flight on the CPU."""
+
+    def download(self) -> ClassMap:
+        """H×W copy of the output."""
+        return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
+
+
+ENGINE = ONNXRuntime()

@@ -1,0 +1,107 @@
+"""Paddle Inference, native kernels on the CPU: the reference that the other engines are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.engines.base import (
+    ClassMap,
+    Engine,
+    ExportedModel,
+    Float32Image,
+    Variant,
+    framework_errors,
+    stage_files,
+)
+from segbench.errors import Unsupported
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """`memory_optim`: let Paddle reuse the memory of dead intermediates; `ir_optim`: its graph fusions."""
+
+    memory_optim: bool = True
+    ir_optim: bool = True
+
+
+class Paddle(Engine):
+    """Native CPU kernels, oneDNN explicitly off."""
+
+    accelerated = False
+    packages = ("paddlepaddle",)
+    reads = ("paddle",)
+    run_options: type = RunOptions
+
+    def build(
+        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+    ) -> dict[str, Any]:
+        """Paddle has no serialized form of its own for this path: the engine is the exported model."""
+        stage_files(paddle_files(model), out)
+        return {}
+
+    def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:
+        """Load the model with oneDNN off and `threads` BLAS threads."""
+        config = cpu_config(engine, threads, options)
+        config.disable_mkldnn()
+        return PaddleSession(config)
+
+
+class PaddleSession:
+    """A predictor with its one input and one output held by handle."""
+
+    def __init__(self, config: Any) -> None:
+        import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
+        import paddle.inference
+
+        with framework_errors("opening the model"):
+            self._predictor = paddle.inference.create_predictor(config)
+        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def upload(self, image: Float32Image) -> None:
+        """Copy into Paddle's own input tensor."""
+        self._input.copy_from_cpu(image)
+
+    def execute(self) -> None:
+        """Run the predictor (blocking on the CPU)."""
+        with framework_errors("running the network", RuntimeError, OSError):
+            self._predictor.run()
+
+    def synchronize(self) -> None:
+        """Nothing is in flight on the CPU."""
+
+    def download(self) -> ClassMap:
+        """H×W copy of the output."""
+        return np.ascontiguousarray(self._output.copy_to_cpu()[0])
+
+
+def paddle_files(model: ExportedModel) -> list[Path]:
+    """model.pdmodel and model.pdiparams. Raises Unsupported for a model that exists as ONNX only."""
+    files = [model.file("model.pdmodel"), model.file("model.pdiparams")]
+    if None in files:
+        raise Unsupported("this model is an ONNX file; Paddle engines need a Paddle inference model")
+    return [path for path in files if path]
+
+
+def cpu_config(engine: Path, threads: int, options: RunOptions) -> Any:
+    """`paddle.inference.Config` of a CPU predictor."""
+    import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
+    import paddle.inference
+
+    config = paddle.inference.Config(str(engine / "model.pdmodel"), str(engine / "model.pdiparams"))
+    config.disable_gpu()
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(threads)
+    config.switch_ir_optim(options.ir_optim)
+    if options.memory_optim:
+        config.enable_memory_optim()
+    return config
+
+
+ENGINE = Paddle()

@@ -1,0 +1,77 @@
+"""What this machine is, read without importing any framework: CPU, memory, NVIDIA driver, installed packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Machine:
+    """CPU model and flags, cores, memory and the NVIDIA driver's version (None where there is none)."""
+
+    cpu_model: str
+    cpu_flags: frozenset[str]
+    physical_cores: int
+    logical_cores: int
+    memory_bytes: int
+    nvidia_driver: str | None
+
+
+def this_machine() -> Machine:
+    """Read it off /proc and sysconf."""
+    cpuinfo = _read("/proc/cpuinfo")
+    flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.M)
+    model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M)
+    return Machine(
+        cpu_model=model.group(1).strip() if model else platform.processor() or platform.machine(),
+        cpu_flags=frozenset(flags.group(1).split()) if flags else frozenset(),
+        physical_cores=_physical_cores(cpuinfo),
+        logical_cores=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        nvidia_driver=nvidia_driver(),
+    )
+
+
+def nvidia_driver() -> str | None:
+    """Version of the loaded NVIDIA kernel driver, or None."""
+    version = re.search(r"Kernel Module\D*([\d.]+)", _read("/proc/driver/nvidia/version"))
+    if version:
+        return version.group(1)
+    return "unknown" if Path("/dev/nvidiactl").exists() else None
+
+
+def package_version(name: str, paths: list[str] | None = None) -> str | None:
+    """Installed version of a distribution, or None; read from its metadata, nothing is imported."""
+    where = {"path": paths} if paths else {}
+    for found in importlib.metadata.distributions(name=name, **where):  # type: ignore[call-overload]
+        return found.version
+    return None
+
+
+def describe(machine: Machine) -> dict[str, Any]:
+    """The machine as JSON: what goes into an environment record."""
+    return {**asdict(machine), "cpu_flags": sorted(machine.cpu_flags)}
+
+
+def _physical_cores(cpuinfo: str) -> int:
+    """Distinct (package, core) pairs among the CPUs that this process may use; at least 1."""
+    allowed = os.sched_getaffinity(0)
+    cores = set()
+    for block in cpuinfo.split("\n\n"):
+        facts = dict(re.findall(r"^([\w ]+?)\s*:\s*(.*)$", block, re.M))
+        if facts.get("processor", "").isdigit() and int(facts["processor"]) in allowed:
+            cores.add((facts.get("physical id", "0"), facts.get("core id", facts["processor"])))
+    return len(cores) or len(allowed)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""

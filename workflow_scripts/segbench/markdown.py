@@ -1,0 +1,112 @@
+"""Rows as Markdown tables, figures rounded for reading (table.csv has them in full)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabulate import tabulate
+
+Row = dict[str, Any]
+
+
+def page_table(rows: list[Row]) -> str:
+    """The published page's own columns, in its order."""
+    accelerated = {row["engine"] for row in rows if row["accelerated"]}
+    only_tensorrt = bool(accelerated) and all("tensorrt" in engine for engine in accelerated)
+    header = ["Model", "With TRT" if only_tensorrt else "Accelerated by", "infer datatype", "mIoU", "time(s/img)"]
+    cells = [
+        [
+            row["title"],
+            ("Y" if row["accelerated"] else "N") if only_tensorrt else (row["engine"] if row["accelerated"] else "-"),
+            row["precision"].upper(),
+            miou(row["miou"]),
+            seconds(row["time_s"]) or row["status"].replace("ok", ""),
+        ]
+        for row in rows
+    ]
+    return _markdown(header, cells)
+
+
+def full_table(rows: list[Row]) -> str:
+    """Everything that a reader compares: accuracy, agreement, times with their intervals, memory, size."""
+    header = [
+        "model", "variant", "status", "mIoU", "Δ mIoU", "agreement", "time s", "95% interval", "end to end s", "p90 s",
+        "p99 s", "n", "rounds", "build s", "engine MB", "memory MB", "warnings",
+    ]  # fmt: skip
+    cells = [
+        [
+            row["model"],
+            row["variant"],
+            row["status"],
+            miou(row["miou"]),
+            "" if row["miou_delta"] is None else f"{row['miou_delta']:+.4f}",
+            share(row["pixel_agreement"]),
+            seconds(row["time_s"]),
+            f"{seconds(row['time_s_low'])}–{seconds(row['time_s_high'])}" if row["time_s_low"] is not None else "",
+            seconds(row["end_to_end_s"]),
+            seconds(row["p90_s"]),
+            seconds(row["p99_s"]),
+            row["n"] or "",
+            row["rounds"] or "",
+            "" if row["build_s"] is None else f"{row['build_s']:.1f}",
+            megabytes(row["engine_bytes"]),
+            megabytes(row["peak_rss_bytes"]),
+            "; ".join(filter(None, [row["warnings"], *flags(row)])),
+        ]
+        for row in rows
+    ]
+    return _markdown(header, cells)
+
+
+def flags(row: Row) -> list[str]:
+    """What the clock has to say against the row's figure."""
+    return [
+        *(["not steady"] if row["steady"] is False else []),
+        *(["other processes ran beside it"] if row["contended"] else []),
+        *(["throttled"] if row["throttled"] else []),
+    ]
+
+
+def reasons(rows: list[Row]) -> list[str]:
+    """A section with the reason of every row that could not run; nothing where all could."""
+    missing = [row for row in rows if row["status"] != "ok"]
+    if not missing:
+        return []
+    cells = [[row["model"], row["variant"], row["status"], row["reason"]] for row in missing]
+    return ["## Rows that could not run", _markdown(["model", "variant", "status", "reason"], cells)]
+
+
+def miou(value: float | None) -> str:
+    """4 decimals, as the page has it."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def share(value: float | None) -> str:
+    """A share of pixels, rounded down: 1.000000 means all of them."""
+    return "" if value is None else f"{math.floor(value * 1e6) / 1e6:.6f}"
+
+
+def seconds(value: float | None) -> str:
+    """3 decimals as on the page; below 0.1 s three significant digits."""
+    if value is None:
+        return ""
+    if value >= 0.0995 or value <= 0:
+        return f"{value:.3f}"
+    return f"{value:.{2 - math.floor(math.log10(value))}f}"
+
+
+def megabytes(value: int | None) -> str:
+    """10⁶ bytes."""
+    return "" if value is None else f"{value / 1e6:.0f}"
+
+
+def _markdown(header: list[str], cells: list[list[Any]]) -> str:
+    escaped = [[_escape(str(cell)) for cell in row] for row in cells]
+    return str(tabulate(escaped, header, tablefmt="pipe", disable_numparse=True))
+
+
+def _escape(text: str) -> str:
+    """Names are text: nothing in them may end a cell or start markup."""
+    flat = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+    return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,123 @@
+"""Confusion matrix and what is read off it. Definitions: cityscapesscripts' pixel-level evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+BLOCK = 1 << 22  # pixels at a time: bounds the memory, and cv2.calcHist's float32 is exact up to 2^24 in a bin
+PIXELS_PER_RUN = 20  # above that many, counting runs is faster than counting pixels (measured: 14 to 20)
+
+ClassMap = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.int64]
+
+
+def pair_counts(label: ClassMap, prediction: ClassMap) -> Matrix:
+    """How often each pair of values meets in two H×W maps: int64 256×256, rows are labels, columns predictions.
+
+    Raises ValueError when the sizes differ. 1024×2048 street scenes take 1.2 to 2.2 ms on one core.
+    """
+    if label.shape != prediction.shape:
+        raise ValueError(f"label {label.shape} and prediction {prediction.shape} differ in size")
+    counts = np.zeros(256 * 256, np.int64)
+    rows, columns = label.ravel(), prediction.ravel()
+    for start in range(0, rows.size, BLOCK):
+        _count(rows[start : start + BLOCK], columns[start : start + BLOCK], counts)
+    return counts.reshape(256, 256)
+
+
+def _count(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
+    """Add to `counts`. Class maps are made of runs of equal pixels: where these are long, their lengths are added."""
+    change = rows[1:] != rows[:-1]
+    change |= columns[1:] != columns[:-1]
+    if np.count_nonzero(change) * PIXELS_PER_RUN > rows.size:
+        _count_pixels(rows, columns, counts)
+        return
+    last = np.append(np.flatnonzero(change), rows.size - 1)
+    pairs = rows[last].astype(np.intp) << 8 | columns[last]
+    np.add.at(counts, pairs, np.diff(last, prepend=-1))
+
+
+def _count_pixels(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
+    """Pixel by pixel, for maps without runs. One of the upper and one of the lower half in turn: a bin that is counted
+    up twice in a row waits for itself (4.5 against 3 ms)."""
+    half = rows.size // 2
+    planes = [cv2.merge((part[:half], part[half : 2 * half])).reshape(1, -1) for part in (rows, columns)]
+    counts += cv2.calcHist(planes, [0, 1], None, [256, 256], [0, 256, 0, 256]).ravel().astype(np.int64)
+    if rows.size % 2:
+        counts[int(rows[-1]) << 8 | int(columns[-1])] += 1
+
+
+def fold(
+    counts: Matrix, class_count: int, ignore: int, id_map: dict[Any, int] | None = None, class_map: Any = None
+) -> Matrix:
+    """The confusion matrix, int64 (K+1)×(K+1), of `pair_counts` between raw labels and a model's raw output.
+
+    `id_map` gives the trainId of a raw label id (None: they are trainIds; −1 is stored as 255), `class_map` the trainId
+    of each output index (None: they are trainIds). The last row counts pixels labelled `ignore`, the last column
+    predictions that are none of the K classes. Raises ValueError for a label that is neither a class nor `ignore`.
+    """
+    outside = class_count + 1  # a row for what must not be there
+    to_row = np.full(256, outside)
+    ids = {raw: raw for raw in (*range(class_count), ignore)} if id_map is None else id_map
+    for number, train_id in ids.items():
+        is_class = 0 <= train_id < class_count and train_id != ignore
+        to_row[int(number) % 256] = train_id if is_class else class_count if train_id == ignore else outside
+    to_column = np.full(256, class_count)
+    outputs: Sequence[int] = range(class_count) if class_map is None else class_map
+    to_column[: len(outputs)] = [train_id if train_id < class_count else class_count for train_id in outputs]
+    matrix = np.zeros((class_count + 2, class_count + 1), np.int64)
+    raw, output = np.nonzero(counts)
+    np.add.at(matrix, (to_row[raw], to_column[output]), counts[raw, output])
+    if matrix[outside].any():
+        wrong = sorted({int(number) for number in raw if to_row[number] == outside})
+        raise ValueError(f"label ids {wrong} are neither classes (0 to {class_count - 1}) nor ignored ({ignore})")
+    return matrix[:outside]
+
+
+def confusion_matrix(label: ClassMap, prediction: ClassMap, class_count: int, ignore: int = 255) -> Matrix:
+    """Pixel counts, int64 (K+1)×(K+1), of two H×W maps of trainIds: `fold` of their `pair_counts`."""
+    return fold(pair_counts(label, prediction), class_count, ignore)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says, as fractions. IoU is None for a class that neither label nor prediction has."""
+
+    iou: list[float | None]
+    miou: float | None
+    pixel_accuracy: float | None
+    mean_class_accuracy: float | None
+
+
+def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
+    """Scores of a (K+1)×(K+1) matrix of `confusion_matrix`.
+
+    IoU = TP / (TP + FP + FN); the mean is over classes with a union above 0. A prediction that is no class misses its
+    label's class. Pixels labelled as ignored count nowhere ("excluded"), or are false positives of the class predicted
+    there ("errors").
+    """
+    classes = matrix.shape[0] - 1
+    hits = np.diag(matrix)[:classes]
+    labelled = matrix[:classes].sum(1)
+    predicted = matrix[: classes + (ignored_pixels == "errors"), :classes].sum(0)
+    union = labelled + predicted - hits
+    iou = _shares(hits, union)
+    present = [value for value in iou if value is not None]
+    accuracies = [value for value in _shares(hits, labelled) if value is not None]
+    counted = int(labelled.sum()) + (int(matrix[classes].sum()) if ignored_pixels == "errors" else 0)
+    return Scores(
+        iou=iou,
+        miou=float(np.mean(present)) if present else None,
+        pixel_accuracy=int(hits.sum()) / counted if counted else None,
+        mean_class_accuracy=float(np.mean(accuracies)) if accuracies else None,
+    )
+
+
+def _shares(part: Matrix, whole: Matrix) -> list[Any]:
+    return [int(p) / int(w) if w else None for p, w in zip(part, whole, strict=True)]

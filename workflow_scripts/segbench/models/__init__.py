@@ -1,0 +1,1 @@
+"""How a model entry of the configuration becomes an exported model."""

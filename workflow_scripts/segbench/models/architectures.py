@@ -1,0 +1,197 @@
+"""Paddle layers of the catalogue's models: PaddleSeg's own classes with the arguments of its Cityscapes configurations.
+
+Source of the arguments: PaddleSeg release/2.8, configs/{name}/{name}_resnet50_os8_cityscapes_1024x512_80k.yml and
+configs/unet/unet_cityscapes_1024x512_160k.yml. What they leave out are the classes' defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from segbench.errors import InputError
+from segbench.models.checkpoint import Arrays
+
+CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "ann": ("ANN", {"backbone_indices": (2, 3), "key_value_channels": 256, "inter_channels": 512}),
+    "danet": ("DANet", {"backbone_indices": (2, 3)}),
+    "deeplabv3p": ("DeepLabV3P", {"backbone_indices": (0, 3), "aspp_ratios": (1, 12, 24, 36)}),
+    "dnlnet": ("DNLNet", {}),
+    "emanet": ("EMANet", {"ema_channels": 512, "gc_channels": 256, "num_bases": 64, "stage_num": 3}),
+    "gcnet": ("GCNet", {"gc_channels": 512, "ratio": 0.25}),
+    "pspnet": ("PSPNet", {"enable_auxiliary_loss": True}),
+    "unet": ("UNet", {"use_deconv": False}),
+}
+BACKBONE: dict[str, dict[str, Any]] = {"deeplabv3p": {"multi_grid": (1, 2, 4)}}
+LEAST_SIZE = 32  # four halvings of UNet; below that nothing of a street is left
+SEED = 20250101
+SAMPLE_SHAPE = (4, 3, 128, 256)  # images that random weights get their normalisation statistics from
+
+
+def build(entry: dict[str, Any], height: int, width: int) -> Any:
+    """`paddle.nn.Layer` of a catalogue entry of kind `paddleseg` or `narrow`, in evaluation mode.
+
+    Its forward takes float32 1×3×`height`×`width` and returns a list that begins with float32 logits
+    1×class_count×`height`×`width`. With weights `random` it is filled by `randomise`, else its parameters wait for
+    `load`. Raises InputError, beginning with the entry's key, for an input size that no architecture takes.
+    """
+    if min(height, width) < LEAST_SIZE:
+        raise InputError(f"input: {height}×{width}; height and width must be at least {LEAST_SIZE}")
+    paddle = _paddle()
+    architecture, classes = entry["architecture"], entry["class_count"]
+    paddle.seed(SEED)
+    layer = _narrow(architecture, classes) if entry["kind"] == "narrow" else _paddleseg(architecture, classes)
+    layer.eval()
+    if entry["weights"] == "random":
+        randomise(layer, classes)
+    return layer
+
+
+def load(layer: Any, arrays: Arrays, model: str) -> None:
+    """Set the parameters and statistics of `layer`, which all have to be there, by their names in `state_dict`.
+
+    Raises InputError naming `model` and the first few that are missing, unexpected, or of another shape or type.
+    """
+    state = layer.state_dict()
+    where = f"model_catalogue.{model}"
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = [
+        f"{name} {list(arrays[name].shape)}, expected {list(shape)}"
+        for name, shape in shapes.items()
+        if name in arrays and (arrays[name].shape != shape or arrays[name].dtype.kind != "f")
+    ]
+    faults = {
+        "missing": [name for name in shapes if name not in arrays],
+        "unexpected": [name for name in arrays if name not in shapes],
+        "of another shape or type": wrong,
+    }
+    if any(faults.values()):
+        said = "; ".join(f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names)
+        raise InputError(f"{where}.weights: do not fit its architecture and class_count: {said}")
+    for name, tensor in state.items():
+        if not np.isfinite(arrays[name]).all():
+            raise InputError(f"{where}.weights: {name} has values that are not finite")
+        tensor.set_value(arrays[name].astype(np.float32))
+
+
+def _few(names: list[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def randomise(layer: Any, classes: int) -> None:
+    """Give the random weights of `layer` (eval mode) the statistics of a trained network, in one forward pass.
+
+    Every normalisation layer gets mean and variance of what arrives at it, so that activations neither die nor grow;
+    every convolution that scores classes is scaled to mean 0 and deviation 1 per class, so that class maps vary and
+    scores lie apart; attention that starts switched off (DANet's gamma of 0) is switched on; ResNet's blocks add a
+    part to what they are given, not as much again, since sixteen such random steps blow rounding errors up (agreement
+    of two engines on DANet .9997 before, .99999 with it). Deterministic.
+    """
+    paddle = _paddle()
+    images = paddle.to_tensor(sample_images())
+    normalisations = (paddle.nn.BatchNorm2D, paddle.nn.SyncBatchNorm, paddle.nn.BatchNorm1D)
+    hooks = []
+    for name, parameter in layer.named_parameters():
+        for ending, value in (("gamma", 0.5), ("conv2._batch_norm.weight", 0.3)):
+            if f".{name}".endswith(f".{ending}"):
+                parameter.set_value(np.full(parameter.shape, value, np.float32))
+    for part in layer.sublayers():
+        if isinstance(part, normalisations):
+            hooks.append(part.register_forward_pre_hook(_set_statistics))
+        elif isinstance(part, paddle.nn.Conv2D) and part.weight.shape[0] == classes and part.bias is not None:
+            hooks.append(part.register_forward_post_hook(_standardise))
+    with paddle.no_grad():
+        layer(images)
+    for hook in hooks:
+        hook.remove()
+
+
+def sample_images() -> Any:
+    """Float32 `SAMPLE_SHAPE` in −1 … 1, as far as noise can look like photographs: its spectrum falls off as theirs
+    does, and its colours vary less than its brightness."""
+    random = np.random.default_rng(SEED)
+    count, channels, height, width = SAMPLE_SHAPE
+    images = np.zeros(SAMPLE_SHAPE)
+    for step in (1, 4, 16, 64):
+        rows, columns = -(-height // step), -(-width // step)
+        brightness = random.normal(0, step**0.5, (count, 1, rows, columns))
+        colour = random.normal(0, 0.3 * step**0.5, (count, channels, rows, columns))
+        images += (brightness + colour).repeat(step, 2).repeat(step, 3)[:, :, :height, :width]
+    return np.clip(images / images.std() * 0.5, -1, 1).astype(np.float32)
+
+
+def _set_statistics(part: Any, inputs: Any) -> None:
+    values = inputs[0].numpy().astype(np.float64)
+    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
+    variance = values.var(axes)
+    # Where a map was pooled to a few values, their variance says little: without a floor a real image's would explode.
+    floor = 0.1 * (values**2).mean()
+    part._mean.set_value(values.mean(axes).astype(np.float32))
+    part._variance.set_value(np.maximum(variance, floor).astype(np.float32))
+
+
+def _standardise(part: Any, _: Any, output: Any) -> Any:
+    values = output.numpy().astype(np.float64)
+    mean, deviation = values.mean((0, 2, 3)), values.std((0, 2, 3)) + 1e-6
+    part.weight.set_value((part.weight.numpy() / deviation[:, None, None, None]).astype(np.float32))
+    part.bias.set_value(((part.bias.numpy() - mean) / deviation).astype(np.float32))
+    scaled = (values - mean[:, None, None]) / deviation[:, None, None]
+    return _paddle().to_tensor(scaled.astype(np.float32))
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """Within it, Paddle counts its variables from 0: a model gets the same names whatever was built before it."""
+    with _paddle().utils.unique_name.guard():
+        yield
+
+
+@contextmanager
+def constant_shapes() -> Iterator[None]:
+    """Within it, `paddle.shape` of a tensor whose size is known gives numbers, not an operator.
+
+    PaddleSeg asks for sizes while a model runs. At a fixed input size they are constants, and said so the graph needs
+    no dynamic shapes: one whole for TensorRT, softmax and resize of known size in ONNX.
+    """
+    paddle = _paddle()
+    original: Callable[[Any], Any] = paddle.shape
+
+    def shape(tensor: Any) -> Any:
+        sizes = list(tensor.shape)
+        return sizes if all(size > 0 for size in sizes) else original(tensor)
+
+    paddle.shape = shape
+    try:
+        yield
+    finally:
+        paddle.shape = original
+
+
+def _paddleseg(architecture: str, classes: int) -> Any:
+    _paddle()
+    from paddleseg import models
+
+    name, arguments = CLASSES[architecture]
+    if architecture == "unet":
+        return models.UNet(num_classes=classes, pretrained=None, **arguments)
+    backbone = models.ResNet50_vd(output_stride=8, pretrained=None, **BACKBONE.get(architecture, {}))
+    return getattr(models, name)(num_classes=classes, backbone=backbone, pretrained=None, **arguments)
+
+
+def _narrow(architecture: str, classes: int) -> Any:
+    from segbench.models.narrow import build_narrow
+
+    return build_narrow(architecture, classes)
+
+
+def _paddle() -> Any:
+    """Paddle on the CPU, imported in the order that does not crash."""
+    import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
+    import paddle
+
+    paddle.set_device("cpu")
+    return paddle

@@ -1,0 +1,110 @@
+"""A person's own Paddle inference model: its input fixed to one shape, argmax and cast put behind its output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import InputError
+from segbench.models.paddle_files import check_files, refuse_json_model
+
+# Names of what is added: the model itself has variables like cast_0.tmp_0 already.
+ADDED = "segbench/"
+
+
+def export(model: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> None:
+    """Write `prefix`.pdmodel and .pdiparams: float32 1×3×H×W in, uint8 1×H×W class indices out.
+
+    `pdmodel` has its parameters beside it, named alike; it takes one image and gives logits 1×C×H×W, or an integer
+    class map 1×H×W or 1×1×H×W. Raises InputError naming `model` where it is otherwise, or damaged.
+    """
+    where = f"model_catalogue.{model}"
+    refuse_json_model(pdmodel, f"{where}.weights: {pdmodel}")
+    check_files(pdmodel, pdmodel.with_suffix(".pdiparams"), f"{where}.weights")
+
+    import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
+    import paddle
+
+    paddle.enable_static()
+    try:
+        with paddle.static.scope_guard(paddle.static.Scope()):
+            _export(where, entry, pdmodel, prefix)
+    finally:
+        paddle.disable_static()
+
+
+def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> None:
+    import paddle
+
+    executor = paddle.static.Executor(paddle.CPUPlace())
+    try:
+        program, inputs, outputs = paddle.static.load_inference_model(str(pdmodel.with_suffix("")), executor)
+    except Exception as error:  # Paddle has a class of its own for each kind of damage
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        said = lines[-1].strip()[:200] if lines else type(error).__name__
+        raise InputError(
+            f"{where}.weights: {pdmodel} or its .pdiparams is damaged, or they do not belong together ({said})"
+        ) from None
+    image = _fix_input(where, entry, program, inputs)
+    if len(outputs) != 1:
+        names = ", ".join(output.name for output in outputs)
+        raise InputError(
+            f"{where}.weights: the model has {len(outputs)} outputs ({names}); export it again with the logits alone"
+        )
+    with paddle.utils.unique_name.guard(ADDED), paddle.static.program_guard(program):
+        class_map = _class_map(where, entry, program.global_block().var(outputs[0].name))
+        paddle.static.save_inference_model(str(prefix), [image], [class_map], executor, program=program)
+
+
+def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str]) -> Any:
+    """The input variable, once all shapes of `program` follow from 1×3×H×W."""
+    import paddle
+
+    wanted = (1, 3, entry["input"]["height"], entry["input"]["width"])
+    block = program.global_block()
+    variables = [block.var(name) for name in inputs]
+    if len(variables) != 1:
+        raise InputError(
+            f"{where}.weights: the model has {len(variables)} inputs ({', '.join(inputs) or 'none'});"
+            " a segmentation model has one, the image"
+        )
+    image = variables[0]
+    if image.dtype != paddle.float32 or not _can_be(image.shape, wanted):
+        raise InputError(
+            f"{where}.input: {wanted[2]}×{wanted[3]}, but the model's input {image.name} is {_type(image)}"
+            f" {list(image.shape)}; wanted: float32 {list(wanted)} (-1: any)"
+        )
+    image.desc.set_shape(wanted)
+    for operator in block.ops:
+        if operator.type not in ("feed", "fetch"):
+            operator.desc.infer_shape(block.desc)
+    return image
+
+
+def _can_be(shape: Any, wanted: tuple[int, ...]) -> bool:
+    return len(shape) == len(wanted) and all(has in (-1, want) for has, want in zip(shape, wanted, strict=True))
+
+
+def _type(variable: Any) -> str:
+    return str(variable.dtype).rpartition(".")[2].lower()
+
+
+def _class_map(where: str, entry: dict[str, Any], output: Any) -> Any:
+    """Uint8 1×H×W from the model's output."""
+    import paddle
+
+    height, width, count = entry["input"]["height"], entry["input"]["width"], entry["class_count"]
+    shape = list(output.shape)
+    found = f"the model's output {output.name} is {_type(output)} {shape}"
+    if output.dtype in (paddle.int32, paddle.int64, paddle.uint8):
+        if not (_can_be(shape, (1, height, width)) or _can_be(shape, (1, 1, height, width))):
+            raise InputError(f"{where}.weights: {found}; an integer class map must be [1, {height}, {width}]")
+        return output.reshape([1, height, width]).cast("uint8")
+    if len(shape) == 4 and shape[1] not in (count, -1):
+        raise InputError(f"{where}.class_count: {count}, but {found}: {shape[1]} channels")
+    if output.dtype != paddle.float32 or not _can_be(shape, (1, count, height, width)):
+        raise InputError(
+            f"{where}.weights: {found}; wanted: float32 logits [1, {count}, {height}, {width}] or an integer class map"
+        )
+    return output.argmax(axis=1, dtype="int32").cast("uint8")

@@ -1,0 +1,295 @@
+"""An ONNX model that computes what an exported Paddle model computes, adaptive pooling included.
+
+paddle2onnx turns adaptive average pooling into an AveragePool of fixed kernel and stride, which is another function
+where the bins are uneven (PSPNet's 3 and 6 bins, ANN's 3, 6 and 8). At a fixed input shape it is a product with two
+constant matrices, and stands so in the twin.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from segbench.errors import Failed, Unsupported
+from segbench.models.paddle_files import read_program
+
+OPSET = 16
+# zlib before paddle 2.6.2: see PaddlePaddle/Paddle#70538. The result is checked by us, after the repairs.
+CONVERT = """import sys, zlib, paddle2onnx
+pdmodel, pdiparams, out, opset = sys.argv[1:]
+paddle2onnx.export(pdmodel, pdiparams, out, opset_version=int(opset), auto_upgrade_opset=False, verbose=False,
+                   enable_onnx_checker=False)"""
+CLASS_MAP = "class_map"  # the one output of every exported ONNX model
+FOLDED = frozenset(
+    ("Add", "Cast", "Concat", "Div", "Gather", "Identity", "Mul", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze")
+)
+MOST_FOLDED = 1 << 16  # elements: sizes and axes are folded, weights are left alone
+
+Shape = tuple[int, ...]
+
+
+class AdaptivePool(NamedTuple):
+    """An adaptive pooling operator of a Paddle program: the variable it writes, its bins, its kind."""
+
+    output: str
+    bins: tuple[int, int]  # rows, columns
+    average: bool
+
+
+def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
+    """`onnx.ModelProto` (opset 16, static shapes) with the input of the Paddle model and uint8 output `class_map`.
+
+    Raises Unsupported with a one-line reason where the model has no exact ONNX form.
+    """
+    import onnx
+
+    model = _convert(pdmodel, pdiparams)
+    # Shapes that Paddle did not know are written down as such, and would hide those that follow from the input's.
+    del model.graph.value_info[:]
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    constants_to_initializers(model)
+    fold(model)
+    shapes = shapes_of(infer(model))
+    for pool in adaptive_pools(pdmodel):
+        _make_exact(model, pool, shapes)
+    _rename_output(model, CLASS_MAP)
+    drop_unused(model)
+    keep_shapes(model)
+    if min(shapes_of(model.graph).get(CLASS_MAP, (0,))) < 1:
+        raise Unsupported("the size of the class map does not follow from the input's size alone")
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _convert(pdmodel: Path, pdiparams: Path) -> Any:
+    """What paddle2onnx makes of the model: in a process of its own, which it aborts at an operator that it lacks."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "model.onnx"
+        command = [sys.executable, "-c", CONVERT, str(pdmodel), str(pdiparams), str(out), str(OPSET)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        printed = done.stdout + done.stderr
+        print(printed, end="", flush=True)
+        lacking = re.search(r"operators not supported yet, including ([\w, ]+)", printed)
+        if lacking:
+            raise Unsupported(f"paddle2onnx has no ONNX form for {lacking.group(1).strip(', ')}")
+        if done.returncode < 0:
+            raise Failed(f"paddle2onnx crashed by {signal.Signals(-done.returncode).name}: {_last_words(printed)}")
+        if done.returncode or not out.is_file():
+            raise Unsupported(f"paddle2onnx cannot convert this model to opset {OPSET}: {_last_words(printed)}")
+        return onnx.load(str(out))
+
+
+def _last_words(printed: str) -> str:
+    """The last line that says something, without rules and addresses."""
+    lines = [line.strip() for line in printed.splitlines()]
+    said = [line for line in lines if re.search("[a-z]{3}", line) and not line.startswith(("[TimeInfo", "[SignalInfo"))]
+    return said[-1][:200] if said else "it said nothing"
+
+
+def adaptive_pools(pdmodel: Path) -> list[AdaptivePool]:
+    """All adaptive 2-D pooling operators of a program, in its order."""
+    program = read_program(pdmodel.read_bytes())
+    block = program.block(0)
+    pools = []
+    for operator in map(block.op, range(block.op_size())):
+        if operator.type() not in ("pool2d", "max_pool2d_with_index") or not operator.attr("adaptive"):
+            continue
+        average = operator.type() == "pool2d" and operator.attr("pooling_type") == "avg"
+        rows, columns = operator.attr("ksize")
+        if operator.has_attr("data_format") and operator.attr("data_format") == "NHWC":
+            raise Unsupported("adaptive pooling of channels-last data; export the model with data_format NCHW")
+        pools.append(AdaptivePool(operator.output("Out")[0], (rows, columns), average))
+    return pools
+
+
+def bin_matrix(size: int, bins: int) -> npt.NDArray[np.float32]:
+    """Float32 bins×size: row i averages elements ⌊i·size/bins⌋ to ⌈(i+1)·size/bins⌉ − 1, as adaptive pooling does."""
+    matrix = np.zeros((bins, size), np.float32)
+    for row in range(bins):
+        first, end = row * size // bins, -(-(row + 1) * size // bins)
+        matrix[row, first:end] = 1 / (end - first)
+    return matrix
+
+
+def _make_exact(model: Any, pool: AdaptivePool, shapes: dict[str, Shape]) -> None:
+    """Replace the node that stands for `pool` by two products where its bins are uneven."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    place = next((i for i, node in enumerate(graph.node) if pool.output in node.output), None)
+    if place is None:
+        raise Unsupported(f"adaptive pooling {pool.output} is not in paddle2onnx's graph")
+    source = graph.node[place].input[0]
+    shape = shapes.get(source)
+    if shape is None or len(shape) != 4 or min(shape) <= 0:
+        raise Unsupported(f"adaptive pooling {pool.output}: its input has no fixed size")
+    if all(size % bins == 0 for size, bins in zip(shape[2:], pool.bins, strict=True)):
+        return
+    if not pool.average:
+        raise Unsupported(
+            f"adaptive max pooling of {shape[2]}×{shape[3]} to {pool.bins[0]}×{pool.bins[1]} bins: uneven bins have"
+            " no exact ONNX form"
+        )
+    rows, columns, half = (f"{pool.output}/{part}" for part in ("rows", "columns", "columns_pooled"))
+    graph.initializer.append(numpy_helper.from_array(bin_matrix(shape[2], pool.bins[0]), rows))
+    graph.initializer.append(
+        numpy_helper.from_array(np.ascontiguousarray(bin_matrix(shape[3], pool.bins[1]).T), columns)
+    )
+    products = [
+        helper.make_node("MatMul", [source, columns], [half], name=half),
+        helper.make_node("MatMul", [rows, half], [pool.output], name=pool.output),
+    ]
+    nodes = [*graph.node[:place], *products, *graph.node[place + 1 :]]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def infer(model: Any) -> Any:
+    """`onnx.GraphProto` of the model without its weights: nodes, small initializers, and every shape that follows.
+
+    Weights stand among its inputs, as shapes: inference copies the whole model several times, weights included.
+    """
+    import onnx
+    from onnx import helper
+
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph = light.graph
+    graph.name = "shapes"
+    graph.node.extend(model.graph.node)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    for tensor in model.graph.initializer:
+        if np.prod(tensor.dims, dtype=np.int64) <= MOST_FOLDED:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    there = {value.name for value in (*graph.input, *graph.initializer)}
+    graph.input.extend(value for value in model.graph.input if value.name not in there)
+    return onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+
+
+def shapes_of(graph: Any) -> dict[str, Shape]:
+    """Shape of every value of an inferred graph that has one; 0 for a size that is not known."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            shapes[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+    return shapes
+
+
+def keep_shapes(model: Any) -> None:
+    """Write the inferred shapes into the model, that of its one output included."""
+    known = infer(model)
+    _replace(model.graph.value_info, known.value_info)
+    model.graph.output[0].CopyFrom(known.output[0])
+
+
+def fold(model: Any) -> None:
+    """Compute, in place, what follows from known shapes: sizes and axes become constants, engines see no dynamic shape.
+
+    Only small integer tensors are folded, in rounds, until nothing changes: each fold can make further shapes known.
+    """
+    from onnx import numpy_helper
+
+    graph = model.graph
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    while True:
+        shapes = shapes_of(infer(model))
+        known = {t.name: t for t in graph.initializer if np.prod(t.dims, dtype=np.int64) <= MOST_FOLDED}
+        folded: dict[str, Any] = {}
+        kept = []
+        for node in graph.node:
+            values = None if node.domain else _values(node, known, folded, shapes, opset)
+            if values is None:
+                kept.append(node)
+            else:
+                folded.update(zip(node.output, values, strict=True))
+        if not folded:
+            return
+        del graph.node[:]
+        graph.node.extend(kept)
+        graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in folded.items())
+
+
+def _values(
+    node: Any, known: dict[str, Any], folded: dict[str, Any], shapes: dict[str, Shape], opset: int
+) -> list[Any] | None:
+    """What a node gives, if that is a small integer tensor which can be known now."""
+    import onnx
+    from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    if node.op_type == "Shape" and not node.attribute:
+        shape = shapes.get(node.input[0])
+        return [np.array(shape, np.int64)] if shape is not None and all(size > 0 for size in shape) else None
+    if node.op_type not in FOLDED or not all(name in known or name in folded or not name for name in node.input):
+        return None
+    inputs = {
+        name: folded[name] if name in folded else numpy_helper.to_array(known[name]) for name in node.input if name
+    }
+    if not all(array.dtype.kind in "iub" for array in inputs.values()):
+        return None
+    alone = onnx.GraphProto(node=[node], output=[onnx.ValueInfoProto(name=name) for name in node.output])
+    try:
+        return list(ReferenceEvaluator(alone, opsets={"": opset}).run(None, inputs))
+    except Exception:  # a form of the operator that the evaluator does not have: the node stays, nothing is lost
+        return None
+
+
+def constants_to_initializers(model: Any) -> None:
+    """Make initializers, in place, of Constant nodes: paddle2onnx writes weights so, quantisers look for them there."""
+    graph = model.graph
+    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        tensor = node.attribute[0].t
+        tensor.name = node.output[0]
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
+
+
+def drop_unused(model: Any) -> None:
+    """Remove, in place, the nodes and initializers that no output depends on."""
+    graph = model.graph
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            needed.update(_names_inside(node))
+            kept.append(node)
+    _replace(graph.node, reversed(kept))
+    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
+    _replace(graph.value_info, [value for value in graph.value_info if value.name in needed])
+
+
+def _names_inside(node: Any) -> set[str]:
+    """Names that the subgraphs of an If or Loop read, their own included."""
+    graphs = [a.g for a in node.attribute if a.HasField("g")] + [g for a in node.attribute for g in a.graphs]
+    return {name for g in graphs for inner in g.node for name in (*inner.input, *_names_inside(inner))} | {
+        value.name for g in graphs for value in g.output
+    }
+
+
+def _replace(field: Any, items: Any) -> None:
+    kept = list(items)
+    del field[:]
+    field.extend(kept)
+
+
+def _rename_output(model: Any, name: str) -> None:
+    """Give the graph's one output its name."""
+    old = model.graph.output[0].name
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if given == old else given for given in names]
+    model.graph.output[0].name = name

@@ -1,0 +1,135 @@
+"""The two files of a Paddle inference model, X.pdmodel and X.pdiparams, seen from outside."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import InputError
+
+Shape = tuple[int, ...]
+# Bytes of a value, by Paddle's name of its type.
+BYTES = {
+    "BOOL": 1,
+    "INT8": 1,
+    "UINT8": 1,
+    "INT16": 2,
+    "FP16": 2,
+    "BF16": 2,
+    "INT32": 4,
+    "FP32": 4,
+    "INT64": 8,
+    "FP64": 8,
+}
+
+
+def refuse_json_model(path: Path, named: str = "") -> None:
+    """Raise InputError when `path` (shown as `named`) is a Paddle 3 `.json` model, by its name or its content.
+
+    Loading one crashes Paddle 2.6.2's process, so this is asked before Paddle sees it.
+    """
+    is_json = path.suffix == ".json"
+    if not is_json and path.is_file():
+        with path.open("rb") as stream:
+            is_json = stream.read(64).lstrip()[:1] == b"{"
+    if not is_json and path.suffix == ".pdmodel" and not path.exists():
+        is_json = path.with_suffix(".json").exists()
+    if is_json:
+        raise InputError(
+            f"{named or path}: a Paddle 3 model in JSON form, which Paddle 2.6.2 and OpenVINO cannot read; export it"
+            " again with the environment variable FLAGS_enable_pir_api=0, which writes .pdmodel and .pdiparams"
+        )
+
+
+def without_call_stacks(pdmodel: bytes) -> bytes:
+    """The same program without the Python call stacks that Paddle puts into every operator.
+
+    They name the folders of the machine that exported, so that the same model had other bytes elsewhere.
+    """
+    program = read_program(pdmodel)
+    for block in map(program.block, range(program.num_blocks())):
+        for operator in map(block.op, range(block.op_size())):
+            operator.remove_attr("op_callstack")
+    return bytes(program.serialize_to_string())
+
+
+def count_parameters(pdmodel: bytes) -> int:
+    """Trained values of a program: its stored variables without the running statistics of batch normalisation."""
+    program = read_program(pdmodel)
+    block = program.block(0)
+    statistics = {
+        name
+        for operator in map(block.op, range(block.op_size()))
+        if operator.type() in ("batch_norm", "sync_batch_norm")
+        for slot in ("Mean", "Variance")
+        for name in operator.input(slot)
+    }
+    return sum(math.prod(shape) for name, shape in stored_variables(pdmodel).items() if name not in statistics)
+
+
+def stored_variables(pdmodel: bytes) -> dict[str, Shape]:
+    """Shape of each variable that stands in the `.pdiparams` file, by its name and in the file's order."""
+    program = read_program(pdmodel)
+    variables = {v.name(): v for v in program.block(0).all_vars() if v.persistable()}
+    return {name: tuple(variables[name].shape()) for name in sorted(variables) if name not in ("feed", "fetch")}
+
+
+def check_files(pdmodel: Path, pdiparams: Path, named: str) -> None:
+    """Raise InputError, beginning with `named`, when a file is missing or damaged or they do not belong together.
+
+    Paddle itself crashes on an empty program, and fills what a truncated parameter file lacks with anything.
+    """
+    for path in (pdmodel, pdiparams):
+        if not path.is_file():
+            raise InputError(f"{named}: {path}: no such file; X.pdmodel and X.pdiparams stand side by side")
+    program = pdmodel.read_bytes()
+    try:
+        stored = list(stored_variables(program).values()) if program else []
+    except Exception:  # Paddle's own kinds, which it does not export
+        stored = []
+    if not stored:
+        raise InputError(f"{named}: {pdmodel}: not a Paddle inference model, or a damaged one")
+    if _shapes_in(pdiparams, named) != stored:
+        raise InputError(f"{named}: {pdmodel} and {pdiparams} do not belong together: their parameters differ")
+
+
+def _shapes_in(pdiparams: Path, named: str) -> list[Shape]:
+    """Shapes of the tensors in a `.pdiparams` file, in its order.
+
+    Each is: format version (uint32), number of levels (uint64) and the levels, tensor version (uint32), length of the
+    description (int32), the description (protobuf), the values (source: paddle/fluid/framework/lod_tensor.cc).
+    """
+    from paddle.base.proto import framework_pb2
+
+    size = pdiparams.stat().st_size
+    shapes = []
+    try:
+        with pdiparams.open("rb") as stream:
+            while stream.tell() < size:
+                _, levels = struct.unpack("<IQ", stream.read(12))
+                if levels:
+                    raise ValueError("a parameter with levels of detail")
+                _, length = struct.unpack("<Ii", stream.read(8))
+                description = framework_pb2.VarType.TensorDesc()
+                description.ParseFromString(stream.read(length))
+                shapes.append(tuple(description.dims))
+                item = BYTES[framework_pb2.VarType.Type.Name(description.data_type)]
+                stream.seek(math.prod(description.dims) * item, os.SEEK_CUR)
+            whole = stream.tell() == size
+    except Exception as error:  # struct's, protobuf's, or an unknown type: all mean that this is something else
+        raise InputError(f"{named}: {pdiparams}: not Paddle parameters, or damaged ones ({error})") from None
+    if not whole:
+        raise InputError(f"{named}: {pdiparams}: truncated")
+    return shapes
+
+
+def read_program(pdmodel: bytes) -> Any:
+    """Paddle's `ProgramDesc`. Keep it as long as anything taken from it: its blocks point into it."""
+    import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
+    from paddle.base import core
+
+    return core.ProgramDesc(pdmodel)

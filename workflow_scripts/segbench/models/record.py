@@ -1,0 +1,43 @@
+"""model.json: what every later stage reads of an exported model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import InputError
+from segbench.files import sha256_of
+from segbench.machine import package_version
+
+
+def model_record(
+    name: str, entry: dict[str, Any], files: dict[str, Path], parameter_count: int | None, packages: tuple[str, ...]
+) -> dict[str, Any]:
+    """Facts of the exported `files` (by the name that they have in results/models/{name}/).
+
+    `parameter_count`: trained values in the exported graph; `packages`: what made the files, for their versions.
+    """
+    return {
+        "model": name,
+        "title": entry["title"] or name,
+        "kind": entry["kind"],
+        "input": entry["input"],
+        "preprocessing": entry["preprocessing"],
+        "class_count": entry["class_count"],
+        "class_map": entry["class_map"],
+        "has_trained_weights": entry["weights"] != "random",
+        "parameter_count": parameter_count,
+        "exported_bytes": sum(path.stat().st_size for path in files.values()),
+        "files": {key: sha256_of(path) for key, path in files.items()},
+        "versions": {package: version for package in packages if (version := package_version(package))},
+    }
+
+
+def check_class_map(name: str, entry: dict[str, Any]) -> None:
+    """Raise InputError when the entry's class map has not one trainId per output channel."""
+    class_map = entry["class_map"]
+    if class_map is not None and len(class_map) != entry["class_count"]:
+        raise InputError(
+            f"model_catalogue.{name}.class_map: has {len(class_map)} entries, but class_count is"
+            f" {entry['class_count']}; give one trainId per output channel, 255 for none"
+        )

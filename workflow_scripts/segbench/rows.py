@@ -1,0 +1,128 @@
+"""One row per model and variant, read from the files of the chain. A figure that was not measured is None."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from segbench.engines.base import load
+from segbench.files import read_json
+from segbench.predictions import Predictions
+from segbench.statistics import (
+    P90_SAMPLES,
+    P99_SAMPLES,
+    interval_of_rounds,
+    median_of_rounds,
+    percentile,
+)
+
+COLUMNS = (
+    "dataset", "model", "title", "variant", "engine", "device", "accelerated", "precision", "status", "reason",
+    "miou", "miou_delta", "pixel_agreement", "reference", "time_s", "time_s_low", "time_s_high", "interval_method",
+    "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled", "warnings", "build_s",
+    "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers", "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
+)  # fmt: skip
+
+
+def read_rows(results: Path, selection: dict[str, Any]) -> list[dict[str, Any]]:
+    """All rows of a selection (dataset, models, variants by name, rounds), in its order."""
+    rows = []
+    for model in selection["models"]:
+        of_model = [read_row(results, selection, model, name) for name in selection["variants"]]
+        native = next((row for row in of_model if row["reference"] == row["variant"]), None)
+        for row in of_model:
+            if native and native["miou"] is not None and row["miou"] is not None:
+                row["miou_delta"] = row["miou"] - native["miou"]
+        rows += of_model
+    return rows
+
+
+def read_row(results: Path, selection: dict[str, Any], model: str, variant: str) -> dict[str, Any]:
+    """The row of one model and variant; keys are COLUMNS."""
+    entry, here = selection["variants"][variant], f"{selection['dataset']}/{model}/{variant}"
+    engine = load(entry["engine"])
+    built = read_json(results / "engines" / here / "status.json")
+    score = read_json(results / "scores" / f"{here}.json")
+    folders = [results / "runs" / here / str(number) / "0" for number in range(1, selection["rounds"] + 1)]
+    runs = [read_json(folder / "status.json") for folder in folders]
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    worst = next((run for run in runs if run["status"] != "ok"), runs[0])
+    row |= {
+        "dataset": selection["dataset"],
+        "model": model,
+        "title": read_json(results / "models" / model / "model.json")["title"] or model,
+        "variant": variant,
+        "engine": entry["engine"],
+        "device": engine.device,
+        "accelerated": engine.accelerated,
+        "precision": entry["precision"],
+        "status": worst["status"],
+        "reason": worst["reason"],
+        "reference": score["reference"],
+        "build_s": built.get("build_s"),
+        "engine_bytes": built.get("engine_bytes"),
+        "trt_subgraphs": built.get("trt_subgraphs"),
+        "trt_share": built.get("trt_share"),
+        "fp32_layers": built.get("fp32_layers"),
+        "peak_rss_bytes": max((run["peak_rss_bytes"] for run in runs if run.get("peak_rss_bytes")), default=None),
+        "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *_changed(folders)]),
+    }
+    if row["status"] == "ok":
+        row |= {"miou": score["miou"], "pixel_agreement": score["pixel_agreement"]} | _times(folders, runs)
+        row["hardware_id"] = ";".join(sorted(_hardware_ids(folders)))
+    return row
+
+
+def _times(folders: list[Path], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    rounds = [_latencies(folder / "latencies.csv") for folder in folders]
+    compute = [[row[0] for row in rows] for rows in rounds if rows]
+    if not compute:
+        return {}
+    pooled = [time for times in compute for time in times]
+    interval = interval_of_rounds([median_of_rounds([times]) for times in compute])
+    return {
+        "time_s": median_of_rounds(compute),
+        "time_s_low": interval.low,
+        "time_s_high": interval.high,
+        "interval_method": interval.method,
+        "end_to_end_s": median_of_rounds([[row[1] for row in rows] for rows in rounds if rows]),
+        "p90_s": percentile(pooled, 0.90, P90_SAMPLES),
+        "p99_s": percentile(pooled, 0.99, P99_SAMPLES),
+        "n": len(pooled),
+        "rounds": len(compute),
+        "steady": all(run.get("steady", True) for run in runs),
+        "contended": any(run.get("contended", False) for run in runs),
+        "throttled": any(run.get("throttled", False) for run in runs),
+    }
+
+
+def _latencies(path: Path) -> list[tuple[float, float]]:
+    with open(path, newline="", encoding="utf-8") as stream:
+        return [(float(row["compute_s"]), float(row["end_to_end_s"])) for row in csv.DictReader(stream)]
+
+
+def _hardware_ids(folders: list[Path]) -> set[str]:
+    return {read_json(folder / "environment.json")["hardware_id"] for folder in folders}
+
+
+def _hardware(folders: list[Path]) -> list[str]:
+    found = sorted(_hardware_ids(folders))
+    return [f"rounds ran on different hardware ({', '.join(found)})"] if len(found) > 1 else []
+
+
+def _changed(folders: list[Path]) -> list[str]:
+    """Rounds whose class map of an image is not the first round's: what was timed is not what was scored."""
+    first = Predictions.open(folders[0] / "predictions.zip")
+    told = []
+    for number, folder in enumerate(folders[1:], 2):
+        later = Predictions.open(folder / "predictions.zip")
+        differing = [i for i in later.ids if i in first and first.digest(i) != later.digest(i)]
+        if differing:
+            told.append(f"round {number}: {len(differing)} class map(s) differ from round 1's, e.g. of {differing[0]}")
+    return told
+
+
+def _agreement_gap(score: dict[str, Any]) -> list[str]:
+    gap = score.get("agreement_reason")
+    return [f"agreement not known: {gap}"] if gap and score["status"] == "ok" else []

@@ -1,0 +1,50 @@
+"""Gather all rows into table.csv and table.md: the published page's form first, then the full table."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import command
+from segbench.files import write_text
+from segbench.markdown import full_table, page_table, reasons
+from segbench.rows import COLUMNS, read_rows
+
+
+def to_csv(rows: list[dict[str, Any]]) -> str:
+    """`rows` as CSV: an empty cell for None, `true` and `false`, floats in full precision."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in COLUMNS])
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
+
+
+@command
+def main() -> None:
+    """Parse the command line and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="the results folder")
+    parser.add_argument("--selection", type=json.loads, required=True, help="JSON: dataset, models, variants, rounds")
+    parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")
+    parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
+    a = parser.parse_args()
+    rows = read_rows(a.results, a.selection)
+    write_text(a.csv, to_csv(rows))
+    parts = ["# SegBench", page_table(rows), "## Full table", full_table(rows), *reasons(rows)]
+    write_text(a.markdown, "\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
