@@ -1,17 +1,12 @@
 """Timed inference, and the untimed run of a reference that is not among the variants."""
 
 
-def timed_first(wildcards):
-    """Round 1 of all variants before round 2 of any: a drift of the machine hits all of them alike."""
-    return max(40 - int(wildcards.round), 1)
-
-
 rule infer:
     """Time one round of a variant, image by image, and keep its class maps."""
     input:
         **code("infer.py", engine=True),
-        engine="results/engines/{dataset}/{model}/{variant}/engine",
-        status="results/engines/{dataset}/{model}/{variant}/status.json",
+        engine=f"{ENGINE}/engine",
+        status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
     output:
@@ -21,20 +16,21 @@ rule infer:
         status="results/runs/{dataset}/{model}/{variant}/{round}/{shard}/status.json",
     log:
         "results/logs/infer/{dataset}/{model}/{variant}/{round}-{shard}.log",
-    priority: timed_first
+    # Round 1 of all variants before round 2 of any: a drift of the machine hits all of them alike.
+    priority: lambda wildcards: max(40 - int(wildcards.round), 1)
     conda:
-        environment_of_engine
+        parameters.environment_of_engine
     threads: workflow.cores
     resources:
         gpu=1,  # the timing slot, with or without a GPU
     params:
-        python=interpreter,
-        variant=variant_json,
-        options=options_json("run"),
-        timing=as_json("timing"),
+        python=parameters.interpreter,
+        variant=parameters.variant_json,
+        options=parameters.options_json("run"),
+        timing=parameters.section("timing"),
         threads=config["threads"] or 0,
-        fingerprint=fingerprint_of,
-        limits=as_json("limits"),
+        fingerprint=parameters.fingerprint_of,
+        limits=parameters.section("limits"),
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
         " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
@@ -47,8 +43,8 @@ rule reference:
     """Class maps of the reference where it is not among the chosen variants: run once, not timed."""
     input:
         **code("infer.py", engine=True),
-        engine="results/engines/{dataset}/{model}/{variant}/engine",
-        status="results/engines/{dataset}/{model}/{variant}/status.json",
+        engine=f"{ENGINE}/engine",
+        status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
     output:
@@ -59,18 +55,18 @@ rule reference:
     log:
         "results/logs/reference/{dataset}/{model}/{variant}.log",
     conda:
-        environment_of_engine
+        parameters.environment_of_engine
     threads: workflow.cores
     resources:
         gpu=1,
     params:
-        python=interpreter,
-        variant=variant_json,
-        options=options_json("run"),
+        python=parameters.interpreter,
+        variant=parameters.variant_json,
+        options=parameters.options_json("run"),
         images=config["agreement_images"] or 0,
         threads=config["threads"] or 0,
-        fingerprint=fingerprint_of,
-        limits=as_json("limits"),
+        fingerprint=parameters.fingerprint_of,
+        limits=parameters.section("limits"),
     shell:
         "{params.python} {input.script} --untimed --images {params.images} --engine {input.engine:q}"
         " --engine-status {input.status:q} --model {input.model:q} --index {input.index:q}"

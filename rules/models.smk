@@ -1,26 +1,6 @@
 """Model: weights fetched and checked, exported at their fixed input shape, and an exact ONNX twin."""
 
 
-def weights_of(wildcards):
-    weights = dict(model_of(wildcards)["weights"])
-    if weights["path"]:
-        weights["path"] = os.path.join(config["model_root"], weights["path"])
-    return json.dumps(weights)
-
-
-def checkpoint_of(wildcards):
-    """The fetched weights of a model, with the suffix that they came with; none for random weights."""
-    weights = model_of(wildcards)["weights"]
-    if weights == "random":
-        return []
-    suffix = os.path.splitext(weights["path"] or weights["url"])[1].lstrip(".")
-    return f"results/models/{wildcards.model}/checkpoint.{suffix}"
-
-
-def sha256_of_weights(wildcards):
-    return model_of(wildcards)["weights"]["sha256"]
-
-
 rule fetch_checkpoint:
     """Bring a model's weights here, resumed and retried, checked against their SHA-256."""
     input:
@@ -36,7 +16,7 @@ rule fetch_checkpoint:
     conda:
         "../envs/base.yaml"
     params:
-        weights=weights_of,
+        weights=parameters.weights_json,
     shell:
         "python {input.script} --weights {params.weights:q} --out {output:q} --cache results/cache/downloads"
         " 2>&1 | tee {log:q}"
@@ -46,7 +26,7 @@ rule export_paddle:
     """Export a Paddle model at its fixed input shape, argmax in the graph."""
     input:
         **code("export_paddle.py"),
-        checkpoint=checkpoint_of,
+        checkpoint=parameters.checkpoint_of,
     output:
         pdmodel="results/models/{model}/model.pdmodel",
         pdiparams="results/models/{model}/model.pdiparams",
@@ -54,12 +34,12 @@ rule export_paddle:
     log:
         "results/logs/models/{model}/export.log",
     wildcard_constraints:
-        model=names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
+        model=parameters.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
     priority: 70
     conda:
         "../envs/cpu.yaml"
     params:
-        entry=lambda wildcards: json.dumps(model_of(wildcards)),
+        entry=parameters.model_json,
         checkpoint=lambda wildcards, input: ["--checkpoint", input.checkpoint] if input.checkpoint else [],
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} {params.checkpoint:q}"
@@ -78,12 +58,12 @@ rule onnx_twin:
     log:
         "results/logs/models/{model}/onnx.log",
     wildcard_constraints:
-        model=names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
+        model=parameters.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
     priority: 60
     conda:
         "../envs/cpu.yaml"
     params:
-        limits=as_json("limits"),
+        limits=parameters.section("limits"),
     shell:
         "python {input.script} --pdmodel {input.pdmodel:q} --pdiparams {input.pdiparams:q} --limits {params.limits:q}"
         " --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
@@ -93,19 +73,19 @@ rule export_onnx_model:
     """Check a user's own ONNX model and put the argmax into its graph."""
     input:
         **code("export_onnx_model.py"),
-        checkpoint=checkpoint_of,
+        checkpoint=parameters.checkpoint_of,
     output:
         onnx="results/models/{model}/model.onnx",
         json="results/models/{model}/model.json",
     log:
         "results/logs/models/{model}/export.log",
     wildcard_constraints:
-        model=names_of("model_catalogue", kind=["onnx"]),
+        model=parameters.names_of("model_catalogue", kind=["onnx"]),
     priority: 70
     conda:
         "../envs/cpu.yaml"
     params:
-        entry=lambda wildcards: json.dumps(model_of(wildcards)),
+        entry=parameters.model_json,
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} --onnx-in {input.checkpoint:q}"
         " --out {output.onnx:q} --json {output.json:q} 2>&1 | tee {log:q}"

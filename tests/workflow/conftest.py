@@ -63,11 +63,10 @@ class Workflow:
         with open(self.folder / "results" / "table.csv", newline="") as stream:
             return list(csv.DictReader(stream))
 
-    def edit(self, path: str, old: str, new: str) -> None:
-        """Replace text in a file of the copy."""
-        text = (self.folder / path).read_text()
-        assert old in text
-        (self.folder / path).write_text(text.replace(old, new))
+    def edit(self, path: str) -> None:
+        """Change a Python file of the copy, but not what it does."""
+        with open(self.folder / path, "a") as stream:
+            stream.write("\n# edited\n")
 
 
 def copy_workflow(folder: Path) -> Path:

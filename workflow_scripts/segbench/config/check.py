@@ -29,9 +29,8 @@ def read_config(merged: dict[str, Any], files: list[str]) -> dict[str, Any]:
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
-        raise InputError(
-            "\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in error.errors()))
-        ) from None
+        found = [fault for fault in error.errors() if not _is_other_member(fault)]
+        raise InputError("\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in found))) from None
     faults = [*_unknown_names(config, sources), *_bad_variants(config, sources)]
     if faults:
         raise InputError("\n".join(faults))
@@ -65,6 +64,11 @@ def _has(content: Any, location: Location) -> bool:
 def _key(location: Location) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")
+
+
+def _is_other_member(fault: Any) -> bool:
+    """Whether pydantic tells that a mapping is not the word of the same union: its own faults are told anyway."""
+    return fault["type"] == "literal_error" and isinstance(fault["input"], dict)
 
 
 def _describe(fault: Any, merged: dict[str, Any], sources: Sources) -> str:

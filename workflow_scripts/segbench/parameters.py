@@ -1,0 +1,180 @@
+"""What the rules look up: functions of wildcards over the checked configuration.
+
+They stand here and not among the rules so that a rule file holds rules only, and tests can call them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+from segbench.engines import base
+from segbench.fingerprint import fingerprint
+from segbench.sources import modules_of
+
+GENERATED = "results/generated/{dataset}"
+RUN = "results/runs/{dataset}/{model}/{variant}/{round}/0"
+ENGINE = "results/engines/{dataset}/{model}/{variant}"
+
+
+class Parameters:
+    """Look-ups in `config`, what `read_config` returned. `w` is a job's wildcards."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    # Code
+
+    def code(self, script: str, engine: bool = False) -> dict[str, Any]:
+        """Inputs `script` and `modules`: the rule's script, what it imports, and (engine rules) its engine's file."""
+        modules: Any = modules_of(script)
+        if engine:
+            modules = lambda wildcards: modules_of(script, self.variant_of(wildcards)["engine"])  # noqa: E731
+        return {"script": f"workflow_scripts/{script}", "modules": modules}
+
+    def interpreter(self, w: Any) -> str:
+        """The Python that the variant's engine is installed in."""
+        return str(self.config["interpreters"].get(self.variant_of(w)["engine"], "python"))
+
+    def environment_of_engine(self, w: Any) -> str:
+        """The pinned environment of the variant's engine family, for `--sdm conda`."""
+        return f"../{self.engine_of(w).environment}"
+
+    def fingerprint_of(self, w: Any) -> str:
+        """Versions and hardware that a status depends on (see segbench/fingerprint.py)."""
+        engine = self.variant_of(w)["engine"]
+        return self.config["fingerprint"] or fingerprint(engine, self.config["interpreters"].get(engine))
+
+    # Sections and entries
+
+    def section(self, name: str) -> str:
+        """One section of the configuration as one value: every key of it counts for reruns, and only these."""
+        return json.dumps(self.config[name])
+
+    def model_of(self, w: Any) -> dict[str, Any]:
+        """The model's entry."""
+        entry: dict[str, Any] = self.config["model_catalogue"][w.model]
+        return entry
+
+    def model_json(self, w: Any) -> str:
+        """The model's entry, for a command line."""
+        return json.dumps(self.model_of(w))
+
+    def variant_of(self, w: Any) -> dict[str, Any]:
+        """The variant's entry."""
+        entry: dict[str, Any] = self.config["variant_catalogue"][w.variant]
+        return entry
+
+    def engine_of(self, w: Any) -> base.Engine:
+        """The variant's engine."""
+        return base.load(self.variant_of(w)["engine"])
+
+    def variant_json(self, w: Any) -> str:
+        """Name, engine and precision of the variant: what makes it what it is."""
+        variant = self.variant_of(w)
+        return json.dumps({"name": w.variant, "engine": variant["engine"], "precision": variant["precision"]})
+
+    def options_json(self, kind: str) -> Callable[[Any], str]:
+        """The variant's `build` or `run` options, looked up by wildcard."""
+        return lambda wildcards: json.dumps(self.variant_of(wildcards)[kind])
+
+    def names_of(self, catalogue: str, **facts: Any) -> str:
+        """A wildcard pattern for the entries of `catalogue` whose keys have one of the given values."""
+        fitting = [
+            re.escape(name)
+            for name, entry in self.config[catalogue].items()
+            if all(entry[key] in values for key, values in facts.items())
+        ]
+        return "|".join(fitting) or "(?!)"
+
+    # Data set
+
+    def dataset_entry(self, w: Any) -> dict[str, Any]:
+        """The data set's entry, with the root that it has in this run."""
+        entry = dict(self.config["dataset_catalogue"][w.dataset])
+        if entry["generate"]:
+            entry["root"] = f"{GENERATED}/images".format(dataset=w.dataset)
+        elif w.dataset == self.config["dataset"] and self.config["dataset_root"]:
+            entry["root"] = self.config["dataset_root"]
+        return entry
+
+    def images_to_draw(self, w: Any) -> str | list[str]:
+        """A generated data set has to be drawn first; any other is read where it lies."""
+        return f"{GENERATED}/manifest.json".format(dataset=w.dataset) if self.dataset_entry(w)["generate"] else []
+
+    def scenes(self, w: Any) -> list[str]:
+        """Arguments of the script that draws a data set."""
+        return [f"--{key}={value}" for key, value in self.dataset_entry(w)["generate"].items()]
+
+    def index_entry(self, w: Any) -> str:
+        """The data set's entry without its limit, which is an argument of its own."""
+        return json.dumps({**self.dataset_entry(w), "limit": None})
+
+    def limit(self, w: Any) -> int | None:
+        """The number of validation images to use; None: all."""
+        limit: int | None = self.dataset_entry(w)["limit"] if w.split == "val" else None
+        return limit
+
+    # Model
+
+    def weights_json(self, w: Any) -> str:
+        """Where the model's weights come from, with `model_root` before a relative path."""
+        weights = dict(self.model_of(w)["weights"])
+        if weights["path"]:
+            weights["path"] = os.path.join(self.config["model_root"], weights["path"])
+        return json.dumps(weights)
+
+    def checkpoint_of(self, w: Any) -> str | list[str]:
+        """The fetched weights of a model, with the suffix that they came with; none for random weights."""
+        weights = self.model_of(w)["weights"]
+        if weights == "random":
+            return []
+        suffix = os.path.splitext(weights["path"] or weights["url"])[1].lstrip(".")
+        return f"results/models/{w.model}/checkpoint.{suffix}"
+
+    def model_files(self, w: Any) -> list[str]:
+        """The exported files that the engine builds from: its preferred form among those that the model has."""
+        folder = f"results/models/{w.model}"
+        forms = ["onnx"] if self.model_of(w)["kind"] == "onnx" else ["paddle", "onnx"]
+        form = next((form for form in self.engine_of(w).reads if form in forms), None)
+        files = {"paddle": [f"{folder}/model.pdmodel", f"{folder}/model.pdiparams"], "onnx": [f"{folder}/model.onnx"]}
+        return files.get(form or "", [])
+
+    # Scores
+
+    def reference_name(self, w: Any) -> str:
+        """The variant, or file of stored predictions, that class maps are compared with."""
+        natural = "onnxruntime-fp32" if self.model_of(w)["kind"] == "onnx" else "paddle-fp32"
+        return str(self.config["reference"] or natural).format(dataset=w.dataset, model=w.model)
+
+    def reference_files(self, w: Any) -> dict[str, str]:
+        """Predictions and status of the reference: round 1 of a chosen variant, an untimed run, or a stored file."""
+        name = self.reference_name(w)
+        if name.endswith(".zip"):
+            return {"reference": name}
+        here = f"{w.dataset}/{w.model}/{name}"
+        folder = f"results/runs/{here}/1/0" if name in self.config["variants"] else f"results/references/{here}"
+        return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
+
+    def agreement_bound(self, w: Any) -> float:
+        """Share of pixels below which the variant's agreement gets a warning."""
+        return float(self.config["agreement_bounds"][self.variant_of(w)["precision"]])
+
+    # The chosen rows
+
+    def rows(self, pattern: str) -> list[str]:
+        """`pattern` for every chosen model and variant, and every round where it has one."""
+        rounds = range(1, self.config["rounds"] + 1) if "{round}" in pattern else [0]
+        chosen = product(self.config["models"], self.config["variants"], rounds)
+        dataset = self.config["dataset"]
+        return [pattern.format(dataset=dataset, model=m, variant=v, round=number) for m, v, number in chosen]
+
+    def selection(self) -> str:
+        """What the table shows: data set, models, rounds, and the variants' entries by name."""
+        chosen = {key: self.config[key] for key in ("dataset", "models", "rounds")}
+        variants = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        return json.dumps({**chosen, "variants": variants})
