@@ -16,7 +16,8 @@ from segbench.parameters import ENGINE, GENERATED, RUN, Parameters
 try:
     overlays = workflow.overwrite_configfiles
     base_files = [path for path in workflow.configfiles if path not in overlays]
-    config.update(read_config(config, [str(path) for path in (*base_files, *overlays)]))
+    files = [min(str(path), os.path.relpath(path), key=len) for path in (*base_files, *overlays)]
+    config.update(read_config(config, files))
 except InputError as error:
     raise WorkflowError(str(error))
 

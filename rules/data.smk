@@ -24,6 +24,7 @@ rule dataset_index:
     """List and check the images and labels of a split: every one is decoded once, all faults are told at once."""
     input:
         **code("index_dataset.py"),
+        layout=parameters.layout_of,
         drawn=parameters.images_to_draw,
     output:
         index="results/data/{dataset}/{split}/index.csv",

@@ -5,6 +5,7 @@ rule fetch_checkpoint:
     """Bring a model's weights here, resumed and retried, checked against their SHA-256."""
     input:
         **code("fetch_checkpoint.py"),
+        file=parameters.local_weights,
     output:
         ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),
     log:

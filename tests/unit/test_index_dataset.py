@@ -168,8 +168,7 @@ def test_name_that_is_not_utf8_is_a_fault(root, tmp_path):
         ),
         (
             {"splits": {"val": {"images": "vall/*", "labels": "labels/*"}}},
-            "ROOT: split 'val' of data set 'mine' has no images; expected: Any folder: images and labels by globs below"
-            " the root, classes and ids from the configuration",
+            "dataset_catalogue.mine.splits.val.images: 'vall/*': no such files below ROOT",
         ),
         ({"kind": "camvid"}, "ROOT/valannot: no such folder"),
         ({"kind": "cityscapes"}, "ROOT/leftImg8bit/val: no such folder"),

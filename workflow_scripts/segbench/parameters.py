@@ -110,6 +110,10 @@ class Parameters:
         """Arguments of the script that draws a data set."""
         return [f"--{key}={value}" for key, value in self.dataset_entry(w)["generate"].items()]
 
+    def layout_of(self, w: Any) -> str:
+        """The file that knows the data set's layout."""
+        return f"workflow_scripts/segbench/datasets/{self.dataset_entry(w)['kind']}.py"
+
     def index_entry(self, w: Any) -> str:
         """The data set's entry without its limit, which is an argument of its own."""
         return json.dumps({**self.dataset_entry(w), "limit": None})
@@ -121,12 +125,21 @@ class Parameters:
 
     # Model
 
-    def weights_json(self, w: Any) -> str:
+    def weights_of(self, w: Any) -> dict[str, Any]:
         """Where the model's weights come from, with `model_root` before a relative path."""
         weights = dict(self.model_of(w)["weights"])
         if weights["path"]:
             weights["path"] = os.path.join(self.config["model_root"], weights["path"])
-        return json.dumps(weights)
+        return weights
+
+    def weights_json(self, w: Any) -> str:
+        """`weights_of`, for a command line."""
+        return json.dumps(self.weights_of(w))
+
+    def local_weights(self, w: Any) -> str | list[str]:
+        """The weights' own file, so that a changed one is fetched again; the script tells when it is missing."""
+        path = self.weights_of(w)["path"]
+        return path if path and os.path.isfile(path) else []
 
     def checkpoint_of(self, w: Any) -> str | list[str]:
         """The fetched weights of a model, with the suffix that they came with; none for random weights."""

@@ -34,10 +34,12 @@ def pairs(root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
     if globs is None:
         raise InputError(f"{where}: not in the configuration; give its images (and labels) as globs below the root")
     images = _matches(need_folder(root), globs["images"], f"{where}.images")
+    if not images:
+        raise InputError(f"{where}.images: {globs['images']!r}: no such files below {root}")
     if not globs.get("labels"):
         return [Pair(safe_id(image.path.relative_to(root)), image.path, None) for image in images]
     labels = _matches(root, globs["labels"], f"{where}.labels")
-    if images and not labels:
+    if not labels:
         raise InputError(f"{where}.labels: {globs['labels']!r}: no such files below {root}; null for no labels")
     return _paired(root, images, labels, globs["labels"])
 

@@ -1,0 +1,78 @@
+"""Wrong input is told in one line, before heavy work, and costs nothing that was computed."""
+
+import cv2
+import numpy as np
+import pytest
+from made import make_onnx_model
+
+
+def error_line(printed: str) -> str:
+    """The line of a job's output that names the fault."""
+    return next(line for line in printed.splitlines() if line.startswith("error: "))
+
+
+def missing_root(flow):
+    flow.config["dataset_catalogue"]["made"]["root"] = "nowhere"
+    return "error: dataset_catalogue.made.root: 'nowhere': no such folder; name it: --config dataset_root=PATH"
+
+
+def empty_split(flow):
+    flow.config["dataset_catalogue"]["made"]["splits"]["val"] = {"images": "val/*.jpg"}
+    return "error: dataset_catalogue.made.splits.val.images: 'val/*.jpg': no such files below street scenes"
+
+
+def label_outside_the_classes(flow):
+    cv2.imwrite(str(flow.folder / "street scenes/labels/scene 01.png"), np.full((32, 64), 77, np.uint8))
+    return "error: 1 fault(s) in split 'val' of data set 'made':"
+
+
+def missing_weights(flow):
+    (flow.folder / "nearest.onnx").unlink()
+    return "error: weights.path: nearest.onnx: no such file; a relative path starts from model_root"
+
+
+def wrong_hash(flow):
+    flow.config["model_catalogue"]["nearest"]["weights"]["sha256"] = "0" * 64
+    return "error: nearest.onnx: SHA-256 is "
+
+
+def two_inputs(flow):
+    make_onnx_model(flow.folder / "nearest.onnx", inputs=2)
+    return "error: results/models/nearest/checkpoint.onnx: has 2 inputs (image, image1)"
+
+
+def class_count(flow):
+    flow.config["model_catalogue"]["nearest"]["class_count"] = 7
+    return "error: model_catalogue.nearest.class_count: 7"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [missing_root, empty_split, label_outside_the_classes, missing_weights, wrong_hash, two_inputs, class_count],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_data_and_model_faults_are_found_before_any_engine_is_built(workflow, spoil):
+    message = spoil(workflow)
+    assert workflow.plan()["engine"] == 2  # planning needs no data
+    printed = workflow.snakemake(fails=True)
+    assert error_line(printed).startswith(message), printed[-3000:]
+    assert not (workflow.folder / "results/engines").exists()
+    assert not (workflow.folder / "results/table.md").exists()
+
+
+def test_configuration_fault_is_one_line_and_no_traceback(workflow):
+    workflow.config["timing"]["images_per_roud"] = 3
+    printed = workflow.snakemake("--dry-run", fails=True)
+    told = [line for line in printed.splitlines() if line.startswith("overlay.yaml: ")]
+    assert told == ["overlay.yaml: timing.images_per_roud: unknown key; did you mean 'images_per_round'?"]
+    assert "Traceback" not in printed
+
+
+def test_results_survive_a_fault_in_a_later_run(done):
+    before = (done.folder / "results/table.csv").read_bytes()
+    done.config["dataset_catalogue"]["other"] = {**done.config["dataset_catalogue"]["made"], "root": "nowhere"}
+    done.config["dataset"] = "other"
+    done.snakemake(fails=True)
+    assert (done.folder / "results/table.csv").read_bytes() == before
+    done.config["dataset"] = "made"
+    assert done.plan() == {}

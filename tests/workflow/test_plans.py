@@ -1,0 +1,33 @@
+"""What the committed configurations would run, without their data."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Workflow, copy_workflow
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Workflow:
+    """A copy with no results and no overlay of its own."""
+    return Workflow(copy_workflow(tmp_path_factory.mktemp("bare") / "work flow"))
+
+
+def jobs(flow: Workflow, name: str, *more: str) -> dict[str, int]:
+    """Jobs of a committed configuration, by rule."""
+    flow.config = yaml.safe_load((flow.folder / "config" / f"{name}.yaml").read_text())
+    return flow.plan("--quiet", "rules", *more)
+
+
+def test_cityscapes_is_the_pages_32_rows(bare):
+    planned = jobs(bare, "cityscapes", "--config", "dataset_root=/no/such/folder")
+    assert planned["engine"] == planned["score"] == 32
+    assert planned["fetch_checkpoint"] == planned["export_paddle"] == 8
+    assert planned["table"] == 1
+
+
+def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
+    planned = jobs(bare, "config")
+    assert planned["engine"] == 32 and planned["infer"] == 96
+    assert not {rule for rule in planned if "train" in rule}
+    assert "http" not in Path(bare.folder / "config/config.yaml").read_text()
