@@ -4,15 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test env retry clean lint format
+.PHONY: help benchmark quick test test-slow env retry clean lint
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 benchmark: env   ## run the default: leaves results/table.md and results/report.html
 	$(BIN)/snakemake
 
+quick: env       ## the same with two models, three variants, few images
+	$(BIN)/snakemake --configfile config/quick.yaml
+
 test: env-dev    ## all tests that need no root
 	$(BIN)/python -m pytest
+
+test-slow: env-dev ## the full-size architectures on all engines: minutes
+	$(BIN)/python -m pytest -m slow
 
 lint: env-dev    ## what `make test` checks of style and types, alone
 	$(BIN)/python -m pytest tests/unit/test_style.py

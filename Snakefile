@@ -14,6 +14,7 @@ include: "rules/engines.smk"
 include: "rules/inference.smk"
 include: "rules/scoring.smk"
 include: "rules/report.smk"
+include: "rules/training.smk"
 
 
 rule all:
@@ -23,3 +24,4 @@ rule all:
         rules.table.output,
         rules.table.input,
         parameters.rows(f"{ENGINE}/engine"),
+        parameters.pictures(),

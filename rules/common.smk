@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "workflow_scripts"))
 os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath))))
 
 from segbench.config import read_config
+from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
 from segbench.parameters import ENGINE, GENERATED, RUN, Parameters
 
@@ -30,5 +31,6 @@ wildcard_constraints:
     model=parameters.names_of("model_catalogue"),
     variant=parameters.names_of("variant_catalogue"),
     split="train|val",
+    architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",
     shard=r"\d+",

@@ -24,3 +24,23 @@ rule table:
     shell:
         "python {input.script} --results results --selection {params.selection:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} 2>&1 | tee {log:q}"
+
+
+rule picture:
+    """A few images with label, prediction and errors, to be looked at."""
+    input:
+        **code("picture.py"),
+        index="results/data/{dataset}/val/index.csv",
+        summary="results/data/{dataset}/val/dataset.json",
+        model="results/models/{model}/model.json",
+        predictions="results/runs/{dataset}/{model}/{variant}/1/0/predictions.zip",
+        status="results/runs/{dataset}/{model}/{variant}/1/0/status.json",
+    output:
+        "results/pictures/{dataset}/{model}/{variant}.png",
+    log:
+        "results/logs/picture/{dataset}/{model}/{variant}.log",
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "python {input.script} --index {input.index:q} --dataset {input.summary:q} --model {input.model:q}"
+        " --predictions {input.predictions:q} --status {input.status:q} --out {output:q} 2>&1 | tee {log:q}"

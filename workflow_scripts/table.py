@@ -11,7 +11,8 @@ from typing import Any
 
 from segbench.errors import command
 from segbench.files import write_text
-from segbench.markdown import full_table, page_table, reasons
+from segbench.machine import this_machine
+from segbench.markdown import class_table, full_table, page_table, reasons
 from segbench.rows import COLUMNS, read_rows
 
 
@@ -42,8 +43,12 @@ def main() -> None:
     a = parser.parse_args()
     rows = read_rows(a.results, a.selection)
     write_text(a.csv, to_csv(rows))
-    parts = ["# SegBench", page_table(rows), "## Full table", full_table(rows), *reasons(rows)]
+    page = page_table(rows)
+    parts = ["# SegBench", page, "## Full table", full_table(rows), *reasons(rows), *class_table(rows)]
     write_text(a.markdown, "\n\n".join(parts) + "\n")
+    print(f"{page}\n\nIn full: {a.markdown}, {a.csv}")
+    if this_machine().nvidia_driver and not any(row["device"] == "gpu" for row in rows):
+        print("This machine has an NVIDIA GPU: snakemake --configfile config/demo_gpu.yaml runs the demo on it")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def full_table(rows: list[Row]) -> str:
             row["variant"],
             row["status"],
             miou(row["miou"]),
-            "" if row["miou_delta"] is None else f"{row['miou_delta']:+.4f}",
+            change(row["miou_delta"]),
             share(row["pixel_agreement"]),
             seconds(row["time_s"]),
             f"{seconds(row['time_s_low'])}–{seconds(row['time_s_high'])}" if row["time_s_low"] is not None else "",
@@ -68,6 +68,20 @@ def flags(row: Row) -> list[str]:
     ]
 
 
+def class_table(rows: list[Row]) -> list[str]:
+    """A section with the IoU of each class, by model, of its first variant that has them; nothing where none has."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row["iou_per_class"] is not None:
+            first.setdefault(row["model"], row)
+    if not first:
+        return []
+    classes = list(next(iter(first.values()))["iou_per_class"])
+    cells = [[name, *(miou(row["iou_per_class"][name]) for row in first.values())] for name in classes]
+    header = ["class", *(f"{model} ({row['variant']})" for model, row in first.items())]
+    return ["## IoU per class", _markdown(header, cells)]
+
+
 def reasons(rows: list[Row]) -> list[str]:
     """A section with the reason of every row that could not run; nothing where all could."""
     missing = [row for row in rows if row["status"] != "ok"]
@@ -80,6 +94,11 @@ def reasons(rows: list[Row]) -> list[str]:
 def miou(value: float | None) -> str:
     """4 decimals, as the page has it."""
     return "" if value is None else f"{value:.4f}"
+
+
+def change(value: float | None) -> str:
+    """4 decimals with a sign; none where they are all zero."""
+    return "" if value is None else f"{value:+.4f}" if round(value, 4) else "0.0000"
 
 
 def share(value: float | None) -> str:

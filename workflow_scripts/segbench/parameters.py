@@ -157,6 +157,27 @@ class Parameters:
         files = {"paddle": [f"{folder}/model.pdmodel", f"{folder}/model.pdiparams"], "onnx": [f"{folder}/model.onnx"]}
         return files.get(form or "", [])
 
+    # Training of the demo models
+
+    def training_root(self, w: Any) -> str:
+        """The folder of the drawn training set."""
+        return f"{GENERATED}/images".format(dataset=self.config["training"]["dataset"])
+
+    def training_images(self, w: Any) -> str:
+        """What is there once the training set is drawn."""
+        return f"{GENERATED}/manifest.json".format(dataset=self.config["training"]["dataset"])
+
+    def initial_weights(self, w: Any) -> str | list[str]:
+        """The weights whose backbone a training starts from; none for the first and for UNet."""
+        first = self.config["training"]["first"]
+        return [] if w.architecture in (first, "unet") else f"results/training/{first}/weights.npz"
+
+    def training_plan(self, w: Any) -> list[str]:
+        """Arguments of the training script."""
+        plan = self.config["training"]
+        iterations = plan["fine_tuning_iterations" if self.initial_weights(w) else "iterations"]
+        return [f"--iterations={iterations}", f"--seed={plan['seed']}"]
+
     # Scores
 
     def reference_name(self, w: Any) -> str:
@@ -185,6 +206,11 @@ class Parameters:
         chosen = product(self.config["models"], self.config["variants"], rounds)
         dataset = self.config["dataset"]
         return [pattern.format(dataset=dataset, model=m, variant=v, round=number) for m, v, number in chosen]
+
+    def pictures(self) -> list[str]:
+        """Pictures of every chosen model's first variant."""
+        chosen = product(self.config["models"], self.config["variants"][:1])
+        return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.png" for model, variant in chosen]
 
     def selection(self) -> str:
         """What the table shows: data set, models, rounds, and the variants' entries by name."""

@@ -39,14 +39,14 @@ def read_rows(results: Path, selection: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_row(results: Path, selection: dict[str, Any], model: str, variant: str) -> dict[str, Any]:
-    """The row of one model and variant; keys are COLUMNS."""
+    """The row of one model and variant; keys are COLUMNS and `iou_per_class` (None, or IoU by class name)."""
     entry, here = selection["variants"][variant], f"{selection['dataset']}/{model}/{variant}"
     engine = load(entry["engine"])
     built = read_json(results / "engines" / here / "status.json")
     score = read_json(results / "scores" / f"{here}.json")
     folders = [results / "runs" / here / str(number) / "0" for number in range(1, selection["rounds"] + 1)]
     runs = [read_json(folder / "status.json") for folder in folders]
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row: dict[str, Any] = dict.fromkeys((*COLUMNS, "iou_per_class"))
     worst = next((run for run in runs if run["status"] != "ok"), runs[0])
     row |= {
         "dataset": selection["dataset"],
@@ -69,7 +69,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *_changed(folders)]),
     }
     if row["status"] == "ok":
-        row |= {"miou": score["miou"], "pixel_agreement": score["pixel_agreement"]} | _times(folders, runs)
+        row |= {key: score[key] for key in ("miou", "pixel_agreement", "iou_per_class")} | _times(folders, runs)
         row["hardware_id"] = ";".join(sorted(_hardware_ids(folders)))
     return row
 

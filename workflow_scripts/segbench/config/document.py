@@ -40,6 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "timing": schema.Timing,
     "timing.warm_up": schema.WarmUp,
     "limits": schema.Limits,
+    "training": schema.Training,
     "model_catalogue.NAME": schema.Model,
     "model_catalogue.NAME.weights": schema.Weights,
     "model_catalogue.NAME.input": schema.InputSize,

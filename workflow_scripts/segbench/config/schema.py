@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,6 +12,7 @@ Positive = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
+ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
 
 class Section(BaseModel):
@@ -52,6 +53,18 @@ class Timing(Section):
     )
     max_repeats: Annotated[int, Field(ge=0)] = Field(1, description="Times that a disturbed round is run again.")
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
+
+
+class Training(Section):
+    """How `snakemake demo_models` trains."""
+
+    dataset: Name = Field("demo_training", description="A drawn data set; its val split must be the demo's.")
+    first: Architecture = Field(
+        "pspnet", description="Trained from random weights; the others get its backbone."
+    )
+    iterations: Positive = Field(1500, description="Of `first`, and of UNet, which has a backbone of its own.")
+    fine_tuning_iterations: Positive = Field(900, description="Of the others.")
+    seed: int = Field(0, description="Of initial weights, order of images and augmentation.")
 
 
 class Limits(Section):
@@ -208,6 +221,7 @@ class Config(Section):
     )
     threads: Positive | None = Field(None, description="Threads of a CPU engine; null: all physical cores.")
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
+    training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
     interpreters: dict[str, str] = Field(
         {}, description="Python interpreter by engine, where it is not Snakemake's own."

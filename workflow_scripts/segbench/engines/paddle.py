@@ -32,7 +32,7 @@ class Paddle(Engine):
     """Native CPU kernels, oneDNN explicitly off."""
 
     accelerated = False
-    packages = ("paddlepaddle",)
+    packages: tuple[str, ...] = ("paddlepaddle",)
     reads = ("paddle",)
     run_options: type = RunOptions
 

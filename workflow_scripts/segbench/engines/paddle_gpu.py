@@ -30,7 +30,7 @@ class PaddleGPU(paddle.Paddle):
     device = "gpu"
     accelerated = False
     environment = "envs/gpu.yaml"
-    packages = ("paddlepaddle-gpu",)
+    packages: tuple[str, ...] = ("paddlepaddle-gpu",)
     run_options = RunOptions
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleGPUSession:

@@ -1,0 +1,31 @@
+"""Demo models: trained on the demo set, under results/training/ only. No target of a benchmark run needs any of it."""
+
+
+rule demo_models:
+    """Train all eight from scratch; `make accept-demo-models` copies the weights to resources/."""
+    input:
+        expand("results/training/{architecture}/weights.npz", architecture=ARCHITECTURES),
+
+
+rule train:
+    """Train one demo model: the first from random weights, the others from its backbone; resumed where it stopped."""
+    input:
+        **code("train_demo.py"),
+        drawn=parameters.training_images,
+        init=parameters.initial_weights,
+    output:
+        weights="results/training/{architecture}/weights.npz",
+        record="results/training/{architecture}/training.json",
+        curve="results/training/{architecture}/log.csv",
+    log:
+        "results/logs/training/{architecture}.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        data=parameters.training_root,
+        plan=parameters.training_plan,
+        init=lambda wildcards, input: ["--init", input.init] if input.init else [],
+        out="results/training/{architecture}",
+    shell:
+        "OMP_NUM_THREADS=1 FLAGS_use_mkldnn=1 python {input.script} --architecture {wildcards.architecture}"
+        " --data {params.data:q} --out {params.out:q} {params.plan:q} {params.init:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,90 @@
+"""Draw a few images of a run side by side: image, label, prediction, and where the prediction is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from segbench.colours import palette
+from segbench.errors import command
+from segbench.files import atomic, read_json
+from segbench.images import read_image, read_label, resize_class_map
+from segbench.predictions import Predictions
+
+Picture = npt.NDArray[np.uint8]
+Facts = dict[str, Any]
+GAP = 4  # white pixels between pictures
+WIDTH = 512  # pixels of each picture; wider ones are made smaller
+
+
+def draw(
+    rows: list[dict[str, str]], predictions: Predictions, model: dict[str, Any], dataset: dict[str, Any]
+) -> Picture:
+    """One line per row of the index: BGR uint8. Without labels the second and fourth picture are left out."""
+    return np.vstack([_framed(_line(row, predictions, model, dataset)) for row in rows])
+
+
+def _line(
+    row: dict[str, str], predictions: Predictions, model: dict[str, Any], dataset: dict[str, Any]
+) -> list[Picture]:
+    image = read_image(row["image"])
+    colours = palette(dataset["classes"])[:, ::-1]
+    to_train_id = np.arange(256, dtype=np.uint8)
+    to_train_id[len(dataset["classes"]) :] = dataset["ignore_index"]
+    if model["class_map"] is not None:
+        to_train_id[: len(model["class_map"])] = model["class_map"]
+    predicted = to_train_id[resize_class_map(predictions[row["image_id"]], *image.shape[:2])]
+    if not row["label"]:
+        return [image, colours[predicted]]
+    label = read_label(row["label"], dataset["id_map"])
+    wrong = (label != predicted) & (label != dataset["ignore_index"])
+    faded = (image // 3 + 150).astype(np.uint8)
+    faded[wrong] = (40, 40, 220)
+    return [image, colours[label], colours[predicted], faded]
+
+
+def _framed(pictures: list[Picture]) -> Picture:
+    """Side by side, with a white gap behind each and below."""
+    height, width = pictures[0].shape[:2]
+    size = (min(width, WIDTH), round(height * min(width, WIDTH) / width))
+    small = [np.asarray(cv2.resize(p, size, interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
+    framed = [np.pad(p, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for p in small]
+    return np.hstack(framed)
+
+
+def choose(index: Path, count: int, seed: int) -> list[dict[str, str]]:
+    """`count` seeded rows of an index.csv, in its order."""
+    with open(index, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))]
+
+
+@command
+def main() -> None:
+    """Parse the command line and draw; a run that is not ok leaves a white pixel."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images that were run")
+    parser.add_argument("--dataset", type=Path, required=True, help="its dataset.json")
+    parser.add_argument("--model", type=Path, required=True, help="model.json")
+    parser.add_argument("--predictions", type=Path, required=True, help="predictions.zip of round 1")
+    parser.add_argument("--status", type=Path, required=True, help="status.json of the run")
+    parser.add_argument("--count", type=int, default=4, help="number of images")
+    parser.add_argument("--seed", type=int, default=0, help="which images")
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    a = parser.parse_args()
+    picture = np.full((1, 1, 3), 255, np.uint8)
+    if read_json(a.status)["status"] == "ok":
+        rows = choose(a.index, a.count, a.seed)
+        picture = draw(rows, Predictions.open(a.predictions), read_json(a.model), read_json(a.dataset))
+    with atomic(a.out) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+if __name__ == "__main__":
+    main()
