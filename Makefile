@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint
+.PHONY: help benchmark quick test test-slow env retry clean lint accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
@@ -22,6 +22,9 @@ test-slow: env-dev ## the full-size architectures on all engines: minutes
 
 lint: env-dev    ## what `make test` checks of style and types, alone
 	$(BIN)/python -m pytest tests/unit/test_style.py
+
+accept-demo-models: env ## copy what `snakemake demo_models` trained to resources/, and its SHA-256 to config/models.yaml
+	$(BIN)/python workflow_scripts/accept_demo_models.py
 
 retry: env       ## forget the rows that are not ok, and run again
 	$(BIN)/python workflow_scripts/retry.py

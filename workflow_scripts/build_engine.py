@@ -27,7 +27,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     model = open_model(Path(request["model"]))
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
     table = Path(request["table"]) if request["table"] else None
-    report(f"building {variant.name}")
+    report("building")
     started = time.perf_counter()
     facts = engine.build(model, table, variant, options, Path(request["out"]))
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
@@ -44,8 +44,9 @@ def open_model(record: Path) -> ExportedModel:
 
 def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: Path) -> None:
     """In the parent: build under supervision, then move the engine's folder and its status into place."""
+    name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     with atomic(engine) as folder:
-        outcome = supervise(__file__, {**request, "out": str(folder)}, limits)
+        outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
         folder.mkdir(exist_ok=True)
         manifest = manifest_of(folder) if outcome.status == "ok" else {}
         record = {
@@ -62,7 +63,7 @@ def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: 
             for leftover in folder.iterdir():
                 leftover.unlink()
     write_json(status, record)
-    print(f"{request['variant']['name']}: {outcome.status} {outcome.reason}".strip())
+    print(f"{name}: {outcome.status} {outcome.reason}".strip())
 
 
 @command

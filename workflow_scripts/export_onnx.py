@@ -30,7 +30,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | None) -> Outcome:
     """In the parent: convert under supervision. Where there is no twin, `out` is empty and `status` has the reason."""
     with atomic(out) as temporary:
-        outcome = supervise(__file__, {**request, "out": str(temporary)}, limits)
+        outcome = supervise(__file__, {**request, "out": str(temporary)}, limits, f"{out.parent.name} ONNX twin")
         if outcome.status != "ok":
             temporary.write_bytes(b"")
     record = {
@@ -43,7 +43,7 @@ def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | No
     }
     if status:
         write_json(status, record)
-    print(f"ONNX twin: {outcome.status} {outcome.reason}".strip())
+    print(f"{out.parent.name} ONNX twin: {outcome.status} {outcome.reason}".strip())
     return outcome
 
 

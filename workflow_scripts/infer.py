@@ -86,7 +86,7 @@ class Round:
     def run(self, stop: clock.Stop) -> Disturbance:
         """Run the images, until `stop`; write latencies and class maps (a repeat replaces them)."""
         request = self._request
-        name = f"{request['variant']['name']} round {request['round']}"
+        doing = "running" if request["timing"] is None else "timing"
         size = self._normalize.height, self._normalize.width
         times: list[float] = []
         with (
@@ -103,7 +103,7 @@ class Round:
                 times.append(timed.compute_s)
                 table.writerow((row["image_id"], f"{timed.compute_s:.9f}", f"{timed.end_to_end_s:.9f}"))
                 predictions.add(row["image_id"], timed.class_map)
-                report(name, done, len(self._rows))
+                report(doing, done, len(self._rows))
                 if stop.reached(times):
                     break
             return watch.stop()
@@ -131,10 +131,12 @@ def choose_images(
 def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path]) -> None:
     """In the parent: run the round under supervision; write all its files, empty but valid where it could not run."""
     built = read_json(request["engine_status"])
+    name = f"{Path(request['model']).parent.name} {request['variant']['name']}"
+    name += " as reference" if request["timing"] is None else f" round {request['round']}"
     with atomic(outputs["latencies"]) as latencies, atomic(outputs["predictions"]) as predictions:
         files = {"latencies": str(latencies), "predictions": str(predictions)}
         if built["status"] == "ok":
-            outcome = supervise(__file__, {**request, **files}, limits)
+            outcome = supervise(__file__, {**request, **files}, limits, name)
             status, reason, result = outcome.status, outcome.reason, outcome.result
             peak = outcome.peak_rss_bytes
         else:
@@ -149,7 +151,7 @@ def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path])
         outputs["status"],
         {"status": status, "reason": reason, "variant": request["variant"], "peak_rss_bytes": peak, **result},
     )
-    print(f"{request['variant']['name']}: {status} {reason}".strip())
+    print(f"{name}: {status} {reason}".strip())
 
 
 @command

@@ -8,18 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import export_paddle
 import numpy as np
+import onnx
+import paddle
 import pytest
-
-paddle = pytest.importorskip("paddle", reason="needs paddlepaddle")
-pytest.importorskip("paddleseg", reason="needs paddleseg")
-
-import export_paddle  # noqa: E402
-import onnx  # noqa: E402
-from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images  # noqa: E402
-from segbench.errors import InputError  # noqa: E402
-from segbench.models import architectures, narrow, onnx_twin  # noqa: E402
-from segbench.models.paddle_files import stored_variables  # noqa: E402
+from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
+from segbench.errors import InputError
+from segbench.models import architectures, narrow, onnx_twin
+from segbench.models.paddle_files import stored_variables
 
 HEIGHT, WIDTH = 64, 96
 

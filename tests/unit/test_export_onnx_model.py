@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -104,7 +105,6 @@ def test_smaller_logits_are_resized_with_a_note(tmp_path: Path, image: np.ndarra
     path = model_file(tmp_path, halve)
     model, notes = export("mine", entry(), path)
     assert notes == ["logits of 16×32 are resized (bilinear) to 32×64 before argmax"]
-    cv2 = pytest.importorskip("cv2")
     planes = [cv2.resize(plane, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR) for plane in logits_of(path, image)[0]]
     assert (run(model, image)[0] == np.argmax(planes, axis=0)).mean() > 0.999
 

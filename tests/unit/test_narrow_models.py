@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 import pytest
-
-narrow = pytest.importorskip("segbench.models.narrow", reason="needs paddlepaddle and paddleseg")
-paddle = pytest.importorskip("paddle")
+from segbench.models import narrow
 
 CLASSES = 19
 

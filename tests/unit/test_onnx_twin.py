@@ -8,18 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import export_paddle
 import numpy as np
+import onnx
+import paddle
 import pytest
-
-paddle = pytest.importorskip("paddle", reason="needs paddlepaddle")
-pytest.importorskip("paddle2onnx", reason="needs paddle2onnx")
-
-import export_paddle  # noqa: E402
-import onnx  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images  # noqa: E402
-from segbench.errors import Failed, Unsupported  # noqa: E402
-from segbench.models import onnx_twin  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
+from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
+from segbench.errors import Failed, Unsupported
+from segbench.models import onnx_twin
 
 HEIGHT, WIDTH = 64, 96
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "export_onnx.py"

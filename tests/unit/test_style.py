@@ -45,8 +45,9 @@ def test_conda_environments_pin_the_same_versions():
     for name in ("base", "cpu"):
         packages = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"][-1]["pip"]
         for line in packages:
-            package, version = line.removeprefix("--no-deps ").split("==")
+            package, version = line.split("==")
             assert wanted[package] == version, f"envs/{name}.yaml: {line}"
+    assert f"paddleseg=={wanted['paddleseg']}" in (ROOT / "envs" / "cpu.post-deploy.sh").read_text()
 
 
 def test_config_documents_are_current():

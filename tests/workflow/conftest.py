@@ -29,6 +29,8 @@ class Workflow:
     def snakemake(self, *arguments: str, fails: bool = False, env: dict | None = None) -> str:
         """Run Snakemake; returns all it printed. Asserts that it succeeded, or failed where `fails`."""
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(self.config))
+        if "--dry-run" in arguments and "--quiet" not in arguments:
+            arguments += ("--quiet", "host")  # with each job and its wildcards, unlike the default profile
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments, "--configfile", "overlay.yaml"],
             cwd=self.folder,

@@ -103,12 +103,12 @@ def test_model_entry_touches_that_model(done):
 
 def test_timing_settings_rerun_timing_but_no_engine(done):
     done.config["timing"]["images_per_round"] = 3
-    assert done.plan() == {"infer": 4, "score": 2, "table": 1}
+    assert done.plan() == {"infer": 4, "picture": 1, "score": 2, "table": 1}
 
 
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
-    assert set(done.plan()) == {"dataset_index", "check_inputs", "infer", "score", "table"}
+    assert set(done.plan()) == {"dataset_index", "check_inputs", "infer", "picture", "score", "table"}
 
 
 def test_edited_engine_file_reruns_its_variants_only(done):

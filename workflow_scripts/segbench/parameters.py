@@ -129,7 +129,7 @@ class Parameters:
         """Where the model's weights come from, with `model_root` before a relative path."""
         weights = dict(self.model_of(w)["weights"])
         if weights["path"]:
-            weights["path"] = os.path.join(self.config["model_root"], weights["path"])
+            weights["path"] = os.path.normpath(os.path.join(self.config["model_root"], weights["path"]))
         return weights
 
     def weights_json(self, w: Any) -> str:

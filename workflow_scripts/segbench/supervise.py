@@ -31,7 +31,7 @@ KEPT_LOG_LINES = 40
 MEBIBYTE = 1 << 20
 PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
 
-_last_report: dict[str, Any] = {"phase": "", "time": 0.0}
+_last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ def report(phase: str, done: int = 0, total: int = 0) -> None:
     same_phase = phase == _last_report["phase"]
     if PIPE not in os.environ or (same_phase and done != total and now - _last_report["time"] < POLL_S):
         return
+    if not same_phase:
+        _last_report.update(started=now, first=done)
     _last_report.update(phase=phase, time=now)
-    _send({"phase": f"{phase} ({done}/{total})" if total else phase})
+    counted = done - _last_report["first"]
+    left = (now - _last_report["started"]) / counted * (total - done) if counted > 0 else None
+    _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left})
 
 
 def stage(main: Callable[[], None], work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -99,13 +103,15 @@ def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     os._exit(0)
 
 
-def supervise(script: str, request: dict[str, Any], limits: Limits, python: str = sys.executable) -> Outcome:
+def supervise(script: str, request: dict[str, Any], limits: Limits, name: str = "") -> Outcome:
     """Run `script` as a child with `request` and wait for its end, a signal, a limit or a stall.
+
+    Progress is printed with `name` before it.
 
     Raises InputError when the child found wrong input, and RuntimeError with its traceback when our own code failed:
     that is a bug, not a row's reason.
     """
-    child = _Child([python, script, "--worker"], json.dumps(request))
+    child = _Child([sys.executable, script, "--worker"], json.dumps(request), f"{name}: " if name else "")
     killed_because = child.watch(limits)
     reply = child.answer
     if reply and reply["status"] == "input error":
@@ -123,7 +129,8 @@ def supervise(script: str, request: dict[str, Any], limits: Limits, python: str 
 class _Child:
     """One supervised process: its log lines are passed on, its memory and progress watched."""
 
-    def __init__(self, command: list[str], request: str) -> None:
+    def __init__(self, command: list[str], request: str, heading: str) -> None:
+        self._heading = heading
         self.answer: dict[str, Any] | None = None
         self.peak_rss_bytes: int | None = None
         self.wall_s = 0.0
@@ -219,7 +226,8 @@ class _Child:
                 self.answer = message["answer"]
             else:
                 self.phase = message["phase"]
-                print(self.phase, flush=True)
+                left = message.get("left_s")
+                print(f"{self._heading}{self.phase}" + (f", {left:.0f} s left" if left else ""), flush=True)
 
     def _sample_memory(self) -> None:
         try:

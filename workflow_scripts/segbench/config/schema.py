@@ -59,9 +59,7 @@ class Training(Section):
     """How `snakemake demo_models` trains."""
 
     dataset: Name = Field("demo_training", description="A drawn data set; its val split must be the demo's.")
-    first: Architecture = Field(
-        "pspnet", description="Trained from random weights; the others get its backbone."
-    )
+    first: Architecture = Field("pspnet", description="Trained from random weights; the others get its backbone.")
     iterations: Positive = Field(1500, description="Of `first`, and of UNet, which has a backbone of its own.")
     fine_tuning_iterations: Positive = Field(900, description="Of the others.")
     seed: int = Field(0, description="Of initial weights, order of images and augmentation.")
@@ -145,7 +143,7 @@ class Variant(Section):
 
     engine: str = Field(description="A file of workflow_scripts/segbench/engines/.")
     precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(description="Arithmetic of the network.")
-    build: dict[str, Any] = Field({}, description="Options of the engine's build; see docs/engines.md.")
+    build: dict[str, Any] = Field({}, description="Options of the engine's build.")
     run: dict[str, Any] = Field({}, description="Options of the engine's timed run.")
 
 

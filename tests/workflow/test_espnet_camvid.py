@@ -1,0 +1,24 @@
+"""A real trained network on real street scenes, through the committed configuration, where both are at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Workflow, copy_workflow
+
+REAL = Path(os.environ.get("SEGBENCH_REAL_DATA", ROOT.parent / "shared"))
+DATA, MODELS = REAL / "data" / "camvid", REAL / "models" / "espnet_camvid"
+
+
+@pytest.mark.skipif(not (DATA.is_dir() and MODELS.is_dir()), reason="needs CamVid and ESPNet (SEGBENCH_REAL_DATA)")
+def test_both_engines_have_the_same_miou(tmp_path):
+    flow = Workflow(copy_workflow(tmp_path / "work flow"))
+    flow.config = yaml.safe_load((flow.folder / "config/espnet_camvid.yaml").read_text())
+    flow.config |= {"dataset_root": str(DATA.resolve()), "model_root": str(MODELS.resolve())}
+    flow.snakemake()
+    rows = flow.rows()
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert {f"{float(row['miou']):.4f}" for row in rows} == {"0.7010"}
+    assert all(float(row["pixel_agreement"]) >= 0.9999 for row in rows)
+    assert (flow.folder / "results/pictures/camvid/espnet_camvid/onnxruntime-fp32.png").stat().st_size > 10_000
