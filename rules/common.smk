@@ -34,3 +34,10 @@ wildcard_constraints:
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",
     shard=r"\d+",
+
+
+onstart:
+    # Snakemake 9.27 looks at its whole schedule anew once a second for every job that has ended (9% of a core after 48
+    # jobs, and more with each), beside the clock. It does so for a limit of job starts per second: switched off.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
