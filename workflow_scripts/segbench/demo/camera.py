@@ -12,18 +12,19 @@ from segbench.demo.canvas import ONE, Points
 from segbench.demo.stream import Stream
 
 NEAR, FAR = 1500, 95_000  # what is nearer is drawn as if at NEAR: it lies outside the picture, or just below it
-LEAST = 12  # pixels: lower things are not drawn
 
 
 @dataclass(frozen=True)
 class Camera:
-    """`focal`, `centre` and `horizon` in sixteenths of a pixel; `bend` is how far the street has curved at 10 m."""
+    """`focal`, `centre` and `horizon` in sixteenths of a pixel; `bend` is how far the street has curved at 10 m; things
+    lower than `least` pixels are not drawn."""
 
     focal: int
     centre: int
     horizon: int
     eye: int
     bend: int
+    least: int
 
     @classmethod
     def random(cls, stream: Stream, height: int, width: int) -> Camera:
@@ -35,6 +36,7 @@ class Camera:
             horizon=height * ONE * stream.between(36, 50) // 100,
             eye=stream.between(1150, 2300),
             bend=stream.between(-160, 160) if stream.chance(60) else 0,
+            least=min(12, max(6, height // 21)),
         )
 
     def project(self, points: npt.NDArray[np.int64]) -> Points:
@@ -51,7 +53,7 @@ class Camera:
 
     def seen(self, height: int, z: int) -> bool:
         """Whether a thing of this height is large enough to draw."""
-        return self.size(height, z) >= LEAST
+        return self.size(height, z) >= self.least
 
     def quad(self, x: tuple[int, int], y: tuple[int, int], z: tuple[int, int]) -> Points:
         """A rectangle whose edges on the ground run from (x0, z0) to (x1, z1), from height y0 to y1."""

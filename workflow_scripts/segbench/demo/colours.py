@@ -1,4 +1,4 @@
-"""Colours, BGR. Most things have any of them: colour alone gives no class away."""
+"""Colours, BGR. Each kind of thing has its usual ones, as on a real street, and sometimes any other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from segbench.demo.stream import Stream
 
 Colour: TypeAlias = tuple[int, int, int]
 
+# What each kind of thing is usually painted with.
+HOUSES = [(140, 172, 200), (112, 148, 192), (68, 84, 150), (120, 182, 208), (150, 160, 214), (80, 100, 168)]
+CABS, BUSES, TRAMS = [(35, 105, 215), (150, 75, 35)], [(40, 190, 235), (40, 42, 195)], [(125, 140, 25), (75, 140, 40)]
+COATS = [(88, 52, 36), (42, 40, 40), (46, 40, 108), (70, 66, 62), (58, 72, 66)]
+JACKETS = [(40, 220, 235), (30, 140, 240), (60, 235, 190)]
+MOTORCYCLES, BICYCLES = [(32, 30, 150), (40, 38, 42)], [(165, 160, 60), (190, 190, 110)]
 BLACK, DARK, WHITE = (18, 18, 18), (45, 42, 40), (225, 225, 225)
 RED, AMBER, GREEN = (40, 35, 200), (40, 150, 225), (90, 190, 60)
 SKINS = [(120, 150, 205), (95, 125, 185), (60, 85, 140), (40, 55, 90), (140, 175, 220)]
@@ -52,12 +58,12 @@ def brick(stream: Stream) -> Colour:
     return red * stream.between(40, 70) // 100, red * stream.between(48, 75) // 100, red
 
 
-def masonry(stream: Stream) -> Colour:
-    """What houses are made of: light stone, brick, painted plaster."""
-    kind = stream.between(0, 9)
-    if kind < 3:
-        return stone(stream, 140, 205)
-    return brick(stream) if kind < 6 else mix(stone(stream, 130, 200), vivid(stream, 100, 210), 140)
+def usual(stream: Stream, colours: list[Colour], percent: int = 85) -> Colour:
+    """One of these colours, more or less, in `percent` of 100 cases; else any."""
+    if not stream.chance(percent):
+        return vivid(stream)
+    b, g, r = (max(5, min(250, channel + stream.between(-14, 14))) for channel in stream.pick(colours))
+    return b, g, r
 
 
 def paint(stream: Stream) -> Colour:
@@ -70,6 +76,6 @@ def paint(stream: Stream) -> Colour:
 def foliage(stream: Stream) -> Colour:
     """Green, olive, dark, or yellow and brown as in autumn."""
     green = stream.between(48, 135)
-    if stream.chance(10):
+    if stream.chance(4):
         return green * stream.between(25, 55) // 100, green * stream.between(70, 100) // 100, green * 115 // 100
     return green * stream.between(35, 75) // 100, green, green * stream.between(55, 100) // 100

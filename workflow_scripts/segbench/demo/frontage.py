@@ -9,7 +9,7 @@ import numpy as np
 
 from segbench.demo.camera import FAR, NEAR, Camera
 from segbench.demo.canvas import Canvas, Class, Points, Texture, surface
-from segbench.demo.colours import Colour, brick, glazing, masonry, shade, stone, vivid
+from segbench.demo.colours import HOUSES, Colour, brick, glazing, mix, shade, stone, usual, vivid
 from segbench.demo.plants import bush, greenery, tree
 from segbench.demo.stream import Stream
 from segbench.demo.street import Side, Street
@@ -39,7 +39,7 @@ class House:
             height=floor * stream.pick((2, 2, 3, 3, 4, 5, 6, 8)) + stream.between(300, 900),
             floor=floor,
             bay=stream.between(2000, 4200),
-            colour=masonry(stream),
+            colour=usual(stream, HOUSES, 90),
             glass=glazing(stream),
             frame=stone(stream, 60, 235),
             texture=surface(Class.BUILDING, stream.pick(PLASTER)),
@@ -136,7 +136,7 @@ def _house(canvas: Canvas, camera: Camera, stream: Stream, side: Side, front: in
 
 def _wall(canvas: Canvas, camera: Camera, stream: Stream, x: int, z: Pair) -> None:
     """A garden or retaining wall: panels, coping, sometimes graffiti."""
-    colour, high = stone(stream, 85, 135), stream.between(1900, 3000)
+    colour, high = mix(stone(stream, 85, 140), (130, 115, 90), 90), stream.between(1900, 3000)
     texture = surface(Class.WALL, Texture.STREAKS)
     canvas.fill(camera.quad((x, x), (0, high), z), colour, texture, z[0])
     for y in range(300, high - 200, stream.between(260, 420)):

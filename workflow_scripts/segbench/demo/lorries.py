@@ -6,7 +6,21 @@ from dataclasses import replace
 
 from segbench.demo.camera import Camera
 from segbench.demo.canvas import Canvas, Class, surface
-from segbench.demo.colours import AMBER, BLACK, DARK, RED, Colour, glazing, paint, shade, stone, vivid
+from segbench.demo.colours import (
+    AMBER,
+    BLACK,
+    BUSES,
+    CABS,
+    DARK,
+    RED,
+    TRAMS,
+    Colour,
+    glazing,
+    shade,
+    stone,
+    usual,
+    vivid,
+)
 from segbench.demo.solid import Face, Pose, draw
 from segbench.demo.stream import Stream
 from segbench.demo.vehicles import LAMP, across, box, rect, side, wheels
@@ -17,7 +31,7 @@ def truck(canvas: Canvas, camera: Camera, stream: Stream, pose: Pose) -> None:
     cargo, cab, half = stream.between(4000, 7500), stream.between(1700, 2200), 1240
     length, floor, top = cargo + cab + 250, stream.between(900, 1150), stream.between(2500, 3050)
     rear, painted = -length // 2, surface(Class.TRUCK)
-    colour, wheel = paint(stream), stone(stream, 80, 170)
+    colour, wheel = usual(stream, CABS), stone(stream, 80, 170)
     frame = box((rear, length // 2 - 200), half - 150, (350, floor), DARK)
     places = [rear + 900, rear + 2150, length // 2 - 900][0 if stream.chance(60) else 1 :]
     for face, sign in zip(frame[-2:], (-1, 1), strict=True):
@@ -41,7 +55,7 @@ def _load(stream: Stream, along: tuple[int, int], half: int, floor: int) -> list
     """What the lorry carries."""
     kind, (a, b) = stream.between(0, 4), along
     high = floor + (stream.between(900, 1400) if kind == 0 else stream.between(1900, 2700))
-    load = box(along, half, (floor - 100, high), stone(stream, 150, 230) if kind < 4 else paint(stream))
+    load = box(along, half, (floor - 100, high), stone(stream, 185, 235) if kind < 4 else usual(stream, CABS))
     rear, left, right = load[0], load[3], load[4]
     rear.marks += [(across(a, -30, 30, floor, high), shade(rear.colour, 60))]
     rear.marks += [(across(a, x, x + 220, floor - 90, floor + 60), RED) for x in (-half, half - 220)]
@@ -82,7 +96,7 @@ def _coach(
 
 def bus(canvas: Canvas, camera: Camera, stream: Stream, pose: Pose) -> None:
     """A city bus: wheels, and windows above a low floor."""
-    length, half, colour = stream.between(9500, 12_500), 1270, vivid(stream) if stream.chance(75) else paint(stream)
+    length, half, colour = stream.between(9500, 12_500), 1270, usual(stream, BUSES)
     look = colour, shade(colour, stream.pick((80, 100)))
     faces = _coach(stream, length, half, (280, stream.between(2900, 3300)), look, AMBER)
     tyres = wheels([-length * 26 // 100, length * 32 // 100], 500, stone(stream, 70, 160))
@@ -96,7 +110,7 @@ def bus(canvas: Canvas, camera: Camera, stream: Stream, pose: Pose) -> None:
 def tram(canvas: Canvas, camera: Camera, stream: Stream, pose: Pose) -> None:
     """A tram of several cars: close to the ground, no wheels to be seen, dark joints between the cars, a pantograph."""
     painted, half = surface(Class.TRAIN), 1200
-    livery = stone(stream, 165, 230) if stream.chance(75) else paint(stream), vivid(stream, 40, 170)
+    livery = stone(stream, 185, 230), usual(stream, TRAMS)
     cars, length, high = stream.between(2, 4), stream.between(6500, 9000), stream.between(3300, 3650)
     look = stream.between(0, 1 << 30)
     for number in range(cars - 1, -1, -1):

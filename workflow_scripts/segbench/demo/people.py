@@ -6,12 +6,26 @@ import numpy as np
 
 from segbench.demo.camera import Camera, Upright
 from segbench.demo.canvas import Canvas, Class, Texture, surface
-from segbench.demo.colours import BLACK, DARK, RED, SKINS, WHITE, Colour, paint, shade, stone, vivid
+from segbench.demo.colours import (
+    BICYCLES,
+    BLACK,
+    COATS,
+    DARK,
+    JACKETS,
+    MOTORCYCLES,
+    RED,
+    SKINS,
+    WHITE,
+    Colour,
+    shade,
+    stone,
+    usual,
+    vivid,
+)
 from segbench.demo.stream import Stream
 
 PERSON, RIDER = surface(Class.PERSON, Texture.CLOTH), surface(Class.RIDER, Texture.CLOTH)
 BICYCLE, MOTORCYCLE = surface(Class.BICYCLE), surface(Class.MOTORCYCLE)
-JACKETS = [(40, 220, 235), (30, 140, 240), (60, 235, 190), (40, 50, 215), (210, 90, 30)]
 HAIR = [(20, 22, 28), (35, 50, 75), (70, 105, 140), (150, 155, 160), (25, 35, 50)]
 
 
@@ -31,7 +45,7 @@ def _head(canvas: Canvas, plane: Upright, stream: Stream, x: int, y: int, painte
 def person(canvas: Canvas, camera: Camera, stream: Stream, x: int, z: int) -> None:
     """Someone who walks or stands, from the front or from the side."""
     plane, tall = camera.upright(x, z), stream.between(1500, 1900) if stream.chance(85) else stream.between(1050, 1350)
-    coat, trousers, shoes = vivid(stream, 20), vivid(stream, 20, 90), stone(stream, 20, 90)
+    coat, trousers, shoes = usual(stream, COATS, 80), usual(stream, COATS), stone(stream, 20, 90)
     hip, neck = tall * 48 // 100, tall * 83 // 100
     half, leg = tall * stream.between(11, 15) // 100, tall * stream.between(8, 10) // 100
     stride = stream.between(0, tall * 20 // 100)
@@ -69,7 +83,7 @@ def two_wheeler(canvas: Canvas, camera: Camera, stream: Stream, x: int, z: int, 
 
 def _bicycle_side(canvas: Canvas, plane: Upright, stream: Stream, turn: int) -> None:
     """Between spokes and tubes one sees through; all within the outline is bicycle, as in Cityscapes."""
-    colour, z = paint(stream), plane.z
+    colour, z = usual(stream, BICYCLES), plane.z
     canvas.relabel(plane.map([(-480 * turn, 300), (-250 * turn, 800), (400 * turn, 800), (480 * turn, 300)]), BICYCLE)
     for wheel in (-520, 520):
         rim, hole = plane.disc(wheel, 340, 340), plane.disc(wheel, 340, 275)
@@ -91,7 +105,7 @@ def _bicycle_side(canvas: Canvas, plane: Upright, stream: Stream, turn: int) -> 
 
 def _motorcycle_side(canvas: Canvas, plane: Upright, stream: Stream, turn: int) -> None:
     """Thick wheels, engine, tank and seat: nothing to see through."""
-    colour, z = paint(stream), plane.z
+    colour, z = usual(stream, MOTORCYCLES), plane.z
     for wheel in (-680, 680):
         canvas.fill(plane.disc(wheel, 320, 320), BLACK, MOTORCYCLE, z)
         canvas.fill(plane.disc(wheel, 320, 170), stone(stream, 80, 170), MOTORCYCLE, z)
@@ -111,7 +125,7 @@ def _bicycle_end(canvas: Canvas, plane: Upright, stream: Stream) -> None:
     """Thin wheel, handlebar."""
     z = plane.z
     canvas.fill(plane.box(-40, 40, 0, 700), DARK, BICYCLE, z)
-    canvas.fill(plane.box(-35, 35, 500, 1000), paint(stream), BICYCLE, z)
+    canvas.fill(plane.box(-35, 35, 500, 1000), usual(stream, BICYCLES), BICYCLE, z)
     canvas.fill(plane.box(-300, 300, 970, 1040), DARK, BICYCLE, z)
     canvas.fill(plane.box(-110, 110, 860, 960), BLACK, BICYCLE, z)
     if stream.chance(50):
@@ -120,7 +134,7 @@ def _bicycle_end(canvas: Canvas, plane: Upright, stream: Stream) -> None:
 
 def _motorcycle_end(canvas: Canvas, plane: Upright, stream: Stream) -> None:
     """Broad wheel, fairing, one lamp, mirrors."""
-    colour, z = paint(stream), plane.z
+    colour, z = usual(stream, MOTORCYCLES), plane.z
     canvas.fill(plane.box(-110, 110, 0, 650), BLACK, MOTORCYCLE, z)
     body = [(-210, 380), (210, 380), (330, 750), (220, 1130), (-220, 1130), (-330, 750)]
     canvas.fill(plane.map(body), colour, MOTORCYCLE, z)
@@ -132,7 +146,7 @@ def _motorcycle_end(canvas: Canvas, plane: Upright, stream: Stream) -> None:
 
 def _rider_side(canvas: Canvas, plane: Upright, stream: Stream, turn: int, motor: bool) -> None:
     """Bent forward, hands at the bar, one leg to be seen."""
-    coat, trousers = stream.pick(JACKETS) if stream.chance(65) else vivid(stream, 20), vivid(stream, 20, 90)
+    coat, trousers = usual(stream, JACKETS, 90), usual(stream, COATS)
     seat, lean, z = (870 if motor else 950), stream.between(150, 420), plane.z
 
     def limb(x0: int, y0: int, x1: int, y1: int, width: int, colour: Colour) -> None:
@@ -147,7 +161,7 @@ def _rider_side(canvas: Canvas, plane: Upright, stream: Stream, turn: int, motor
 
 def _rider_end(canvas: Canvas, plane: Upright, stream: Stream, turn: int, motor: bool) -> None:
     """From ahead or behind: trunk above, knees at either side."""
-    coat, trousers = stream.pick(JACKETS) if stream.chance(65) else vivid(stream, 20), vivid(stream, 20, 90)
+    coat, trousers = usual(stream, JACKETS, 90), usual(stream, COATS)
     seat, z = (850 if motor else 920), plane.z
     for sign in (-1, 1):
         low = 320 + (turn * sign + 1) * 90

@@ -77,10 +77,10 @@ def plan(stream: Stream) -> Street:
 def draw_ground(canvas: Canvas, camera: Camera, street: Street, stream: Stream) -> None:
     """Everything level, from the horizon to the lower edge."""
     asphalt, road = stone(stream, 58, 105), surface(Class.ROAD, Texture.GRAIN)
-    slabs = brick(stream) if stream.chance(20) else shade(stone(stream, 140, 195), 105)
+    slabs = brick(stream) if stream.chance(20) else mix(stone(stream, 145, 195), (150, 160, 215), 90)
     pavement = surface(Class.SIDEWALK)
     grass = foliage(stream) if stream.chance(85) else mix(foliage(stream), (60, 95, 120), 170)
-    grass = mix(shade(grass, 120), (50, 110, 110), 50)
+    grass = mix(shade(grass, 120), (45, 150, 150), 120)
     meadow, wide = surface(Class.TERRAIN, Texture.GRASS), 120_000
     canvas.fill(camera.strip((-wide, wide), (NEAR, 600_000)), grass, meadow, 40_000)
     for side in street.sides:
