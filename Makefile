@@ -42,8 +42,9 @@ $(STAMP): requirements/base.txt requirements/no-deps.txt
 
 .PHONY: env-dev
 env-dev: env $(VENV)/.complete-dev
-$(VENV)/.complete-dev: requirements/dev.txt $(STAMP)
+$(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
 	touch $@
 
 clean:           ## remove results; environments stay

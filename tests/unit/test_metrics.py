@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -61,27 +62,33 @@ def test_scores_are_scikit_learns_of_the_labelled_pixels(given_maps):
     assert found.mean_class_accuracy == (np.mean(recall) if labelled else None)
 
 
-def cityscapes_iou(matrix: np.ndarray, label: int) -> float:
-    """`getIouScoreForLabel` of cityscapesscripts/evaluation/evalPixelLevelSemanticLabeling.py; the last row and column
-    stand for its labels that are ignored in evaluation."""
-    tp = np.longlong(matrix[label, label])
-    fn = np.longlong(matrix[label, :].sum()) - tp
-    not_ignored = [other for other in range(len(matrix) - 1) if other != label]
-    fp = np.longlong(matrix[not_ignored, label].sum())
-    denominator = tp + fp + fn
-    return float("nan") if denominator == 0 else float(tp) / denominator
+def test_scores_are_cityscapesscripts_own(tmp_path):
+    """Its evaluation on labelIds (all 35, ignored ones included) against ours on the trainIds they are mapped to."""
+    from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as peer
+    from segbench.datasets.cityscapes import CLASSES, LABEL_IDS, UNSCORED
 
+    random = np.random.default_rng(0)
+    ids = np.array([*LABEL_IDS, *(number for number in UNSCORED if number >= 0)], np.uint8)
+    label = ids[random.integers(0, len(ids), (64, 128))]
+    guess = np.where(random.random(label.shape) < 0.6, label, np.array(LABEL_IDS)[random.integers(0, 17, label.shape)])
+    label[label == LABEL_IDS[18]] = 0  # a class that only the prediction has, and one that neither has
+    guess[np.isin(guess, LABEL_IDS[17])] = LABEL_IDS[18]
+    label[label == LABEL_IDS[17]] = LABEL_IDS[0]
+    paths = [str(tmp_path / "guess.png"), str(tmp_path / "label.png")]
+    for path, ids_of in zip(paths, (guess, label), strict=True):
+        cv2.imwrite(path, ids_of.astype(np.uint8))
+    theirs = peer.generateMatrix(peer.args)
+    peer.args.evalInstLevelScore = peer.args.evalPixelAccuracy = False
+    peer.evaluatePair(*paths, theirs, {}, {}, peer.args)
+    expected = [peer.getIouScoreForLabel(number, theirs, peer.args) for number in LABEL_IDS]
 
-@settings(deadline=None, max_examples=100)
-@given(label_and_prediction())
-def test_scores_are_cityscapesscripts(given_maps):
-    classes, label, prediction = given_maps
-    matrix = confusion_matrix(label, prediction, classes, IGNORE)
-    found = scores(matrix)
-    expected = [cityscapes_iou(matrix, i) for i in range(classes)]
+    id_map = {**dict.fromkeys(UNSCORED, IGNORE), **{number: i for i, number in enumerate(LABEL_IDS)}}
+    to_output = np.full(256, len(CLASSES), np.uint8)
+    to_output[LABEL_IDS] = np.arange(len(CLASSES))
+    found = scores(fold(pair_counts(label, to_output[guess]), len(CLASSES), IGNORE, id_map))
     assert [math.nan if value is None else value for value in found.iou] == pytest.approx(expected, rel=0, nan_ok=True)
-    valid = [value for value in expected if not math.isnan(value)]  # getScoreAverage leaves NaN out
-    assert (found.miou is None and not valid) or found.miou == np.mean(valid)
+    assert math.isnan(expected[17]) and expected[18] == 0
+    assert found.miou == np.nanmean(expected)
 
 
 def test_ignored_pixels_do_not_count():
