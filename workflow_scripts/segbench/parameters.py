@@ -176,7 +176,9 @@ class Parameters:
         """Arguments of the training script."""
         plan = self.config["training"]
         iterations = plan["fine_tuning_iterations" if self.initial_weights(w) else "iterations"]
-        return [f"--iterations={iterations}", f"--seed={plan['seed']}"]
+        crop = "128x256" if w.architecture == "unet" else "160x320"  # UNet computes at the full resolution throughout
+        more = [f"--{key.replace('_', '-')}={plan[key]}" for key in ("batch", "learning_rate", "seed")]
+        return [f"--iterations={iterations}", f"--crop={crop}", *more]
 
     # Scores
 

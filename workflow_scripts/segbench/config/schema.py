@@ -59,9 +59,11 @@ class Training(Section):
     """How `snakemake demo_models` trains."""
 
     dataset: Name = Field("demo_training", description="A drawn data set; its val split must be the demo's.")
-    first: Architecture = Field("pspnet", description="Trained from random weights; the others get its backbone.")
-    iterations: Positive = Field(1500, description="Of `first`, and of UNet, which has a backbone of its own.")
-    fine_tuning_iterations: Positive = Field(900, description="Of the others.")
+    first: Architecture = Field("deeplabv3p", description="Trained from random weights; the others get its backbone.")
+    iterations: Positive = Field(3000, description="Of `first`, and of UNet, which has a backbone of its own.")
+    fine_tuning_iterations: Positive = Field(1000, description="Of the others.")
+    batch: Positive = Field(2, description="Images per iteration.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.003, description="After warm-up; decays to zero.")
     seed: int = Field(0, description="Of initial weights, order of images and augmentation.")
 
 
