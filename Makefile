@@ -26,9 +26,9 @@ lint: env-dev    ## what `make test` checks of style and types, alone
 accept-demo-models: env ## copy what `snakemake demo_models` trained to resources/, and its SHA-256 to config/models.yaml
 	$(BIN)/python workflow_scripts/accept_demo_models.py
 
-retry: env       ## forget the rows that are not ok, and run again
+retry: env       ## forget the rows that are not ok, and run again; ARGS="--configfile …" for another run
 	$(BIN)/python workflow_scripts/retry.py
-	$(BIN)/snakemake
+	$(BIN)/snakemake $(ARGS)
 
 env: $(STAMP)    ## the environment of the workflow and the CPU engines
 

@@ -1,5 +1,6 @@
 """The checked configuration, and `parameters`: what rules look up in it."""
 
+import json
 import os
 import sys
 
@@ -18,9 +19,12 @@ try:
     overlays = workflow.overwrite_configfiles
     base_files = [path for path in workflow.configfiles if path not in overlays]
     files = [min(str(path), os.path.relpath(path), key=len) for path in (*base_files, *overlays)]
-    config.update(read_config(config, files))
+    config.update(read_config(config, files, dict(workflow.config_settings.config)))
 except InputError as error:
     raise WorkflowError(str(error))
+
+# Not a parameter: a raised limit reruns nothing.
+os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]))
 
 parameters = Parameters(config)
 code = parameters.code

@@ -26,6 +26,7 @@ rule dataset_index:
         **code("index_dataset.py"),
         layout=parameters.layout_of,
         drawn=parameters.images_to_draw,
+        images=ancient(parameters.drawn_images),
     output:
         index="results/data/{dataset}/{split}/index.csv",
         summary="results/data/{dataset}/{split}/dataset.json",

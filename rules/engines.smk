@@ -7,6 +7,7 @@ rule engine:
         **code("build_engine.py", engine=True),
         model="results/models/{model}/model.json",
         files=parameters.model_files,
+        twin=parameters.twin_status,
         check=ancient("results/data/{dataset}/checks/{model}.json"),
     output:
         engine=directory(f"{ENGINE}/engine"),
@@ -21,8 +22,8 @@ rule engine:
         variant=parameters.variant_json,
         options=parameters.options_json("build"),
         fingerprint=parameters.fingerprint_of,
-        limits=parameters.section("limits"),
+        twin=lambda wildcards, input: [f"--twin={input.twin}"] if input.twin else [],
     shell:
         "{params.python} {input.script} --model {input.model:q} --variant {params.variant:q}"
-        " --options {params.options:q} --limits {params.limits:q}"
+        " --options {params.options:q} {params.twin:q}"
         " --engine {output.engine:q} --status {output.status:q} 2>&1 | tee {log:q}"

@@ -9,6 +9,7 @@ rule infer:
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
+        images=ancient(parameters.drawn_images),
     output:
         latencies="results/runs/{dataset}/{model}/{variant}/{round}/{shard}/latencies.csv",
         predictions="results/runs/{dataset}/{model}/{variant}/{round}/{shard}/predictions.zip",
@@ -30,11 +31,10 @@ rule infer:
         timing=parameters.section("timing"),
         threads=config["threads"] or 0,
         fingerprint=parameters.fingerprint_of,
-        limits=parameters.section("limits"),
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
         " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
-        " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round} --limits {params.limits:q}"
+        " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round}"
         " --latencies {output.latencies:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
@@ -47,6 +47,7 @@ rule reference:
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
+        images=ancient(parameters.drawn_images),
     output:
         latencies=temp("results/references/{dataset}/{model}/{variant}/untimed.csv"),
         predictions="results/references/{dataset}/{model}/{variant}/predictions.zip",
@@ -66,11 +67,10 @@ rule reference:
         images=config["agreement_images"] or 0,
         threads=config["threads"] or 0,
         fingerprint=parameters.fingerprint_of,
-        limits=parameters.section("limits"),
     shell:
         "{params.python} {input.script} --untimed --images {params.images} --engine {input.engine:q}"
         " --engine-status {input.status:q} --model {input.model:q} --index {input.index:q}"
         " --variant {params.variant:q} --options {params.options:q}"
-        " --threads {params.threads} --limits {params.limits:q}"
+        " --threads {params.threads}"
         " --latencies {output.latencies:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"

@@ -7,15 +7,15 @@ rule fetch_checkpoint:
         **code("fetch_checkpoint.py"),
         file=parameters.local_weights,
     output:
-        ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),
+        ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),  # the script checks the SHA-256
     log:
         "results/logs/models/{model}/fetch-{suffix}.log",
     wildcard_constraints:
-        suffix="pdparams|npz|onnx|pdmodel",
+        suffix="pdparams|npz|onnx|pdmodel|pdiparams",
     priority: 80
     retries: 0  # the script resumes and retries by itself
     conda:
-        "../envs/base.yaml"
+        "../envs/cpu.yaml"
     params:
         weights=parameters.weights_json,
     shell:
@@ -41,7 +41,7 @@ rule export_paddle:
         "../envs/cpu.yaml"
     params:
         entry=parameters.model_json,
-        checkpoint=lambda wildcards, input: ["--checkpoint", input.checkpoint] if input.checkpoint else [],
+        checkpoint=lambda wildcards, input: [f"--checkpoint={path}" for path in list(input.checkpoint)[:1]],
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} {params.checkpoint:q}"
         " --pdmodel {output.pdmodel:q} --pdiparams {output.pdiparams:q} --json {output.json:q} 2>&1 | tee {log:q}"
@@ -63,10 +63,8 @@ rule onnx_twin:
     priority: 60
     conda:
         "../envs/cpu.yaml"
-    params:
-        limits=parameters.section("limits"),
     shell:
-        "python {input.script} --pdmodel {input.pdmodel:q} --pdiparams {input.pdiparams:q} --limits {params.limits:q}"
+        "python {input.script} --pdmodel {input.pdmodel:q} --pdiparams {input.pdiparams:q}"
         " --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 

@@ -19,13 +19,12 @@ rule score:
         "../envs/base.yaml"
     threads: workflow.cores
     params:
-        reference=parameters.reference_name,
-        reference_status=lambda wildcards, input: (
-            ["--reference-status", input.reference_status] if input.get("reference_status") else []
-        ),
+        reference=parameters.reference_arguments,
+        reference_name=parameters.reference_name,
+        ignored_pixels=parameters.ignored_pixels,
         bound=parameters.agreement_bound,
     shell:
         "python {input.script} --predictions {input.predictions:q} --run-status {input.status:q}"
         " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q}"
-        " --reference {input.reference:q} {params.reference_status:q} --reference-name {params.reference:q}"
+        " {params.reference:q} --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
         " --agreement-bound {params.bound} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"

@@ -27,12 +27,12 @@ def make_folder_dataset(root: Path, count: int = 4, height: int = 32, width: int
     return root
 
 
-def make_onnx_model(path: Path, height: int = 32, width: int = 64, inputs: int = 1) -> Path:
+def make_onnx_model(path: Path, height: int = 32, width: int = 64, inputs: int = 1, scale: float = 1) -> Path:
     """A 3×3 convolution that scores nearness to each class colour (input: RGB, scaled to −1 … 1); 4 outputs."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    centres = (COLOURS[:, ::-1].astype(np.float32) / 255 - 0.5) / 0.5
+    centres = (COLOURS[:, ::-1].astype(np.float32) / 255 - 0.5) / 0.5 * scale
     weight = np.repeat(np.repeat(centres[:, :, None, None] / 9, 3, axis=2), 3, axis=3).astype(np.float32)
     bias = (-0.5 * (centres**2).sum(1)).astype(np.float32)
     graph = helper.make_graph(

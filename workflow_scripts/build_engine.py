@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from segbench.errors import InputError, Unsupported, command
 from segbench.files import atomic, manifest_of, read_json, sha256_of, write_json
 from segbench.machine import this_machine
 from segbench.options import parse_options
-from segbench.supervise import Limits, report, stage, supervise
+from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
 
 def build(request: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +26,8 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     if not support.ok:
         raise Unsupported(support.reason)
     model = open_model(Path(request["model"]))
+    if request["twin"] and sha256_of(model.folder / "model.onnx") != read_json(request["twin"])["sha256"]:
+        raise InputError(f"{model.folder / 'model.onnx'}: damaged; delete it and run again")
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
     table = Path(request["table"]) if request["table"] else None
     report("building")
@@ -45,8 +48,12 @@ def open_model(record: Path) -> ExportedModel:
 def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: Path) -> None:
     """In the parent: build under supervision, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
+    twin = read_json(request["twin"]) if request["twin"] else {"status": "ok"}
     with atomic(engine) as folder:
-        outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
+        if twin["status"] == "ok":
+            outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
+        else:
+            outcome = Outcome(twin["status"], f"no ONNX twin: {twin['reason']}")
         folder.mkdir(exist_ok=True)
         manifest = manifest_of(folder) if outcome.status == "ok" else {}
         record = {
@@ -60,8 +67,8 @@ def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: 
             **outcome.result,
         }
         if not manifest:
-            for leftover in folder.iterdir():
-                leftover.unlink()
+            shutil.rmtree(folder)
+            folder.mkdir()
     write_json(status, record)
     print(f"{name}: {outcome.status} {outcome.reason}".strip())
 
@@ -73,13 +80,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's build options")
+    parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the engine builds from it")
     parser.add_argument("--table", default="", help="calibration table (status.json beside it), for INT8")
-    parser.add_argument("--limits", type=json.loads, default={}, help="JSON: memory_mb, stall_s, stage_s")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     a = parser.parse_args()
-    request = {"model": str(a.model), "variant": a.variant, "options": a.options, "table": a.table}
-    build_engine(request, Limits(**a.limits), a.engine, a.status)
+    request = {"model": str(a.model), "variant": a.variant, "options": a.options}
+    request |= {"table": a.table, "twin": a.twin}
+    build_engine(request, configured_limits(), a.engine, a.status)
 
 
 if __name__ == "__main__":

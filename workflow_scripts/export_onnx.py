@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import command
-from segbench.files import atomic, write_json
+from segbench.files import atomic, sha256_of, write_json
 from segbench.machine import package_version
 from segbench.models.onnx_twin import make_twin
-from segbench.supervise import Limits, Outcome, report, stage, supervise
+from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 
@@ -37,6 +36,7 @@ def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | No
         "status": outcome.status,
         "reason": outcome.reason,
         "onnx_bytes": out.stat().st_size,
+        "sha256": sha256_of(out),
         "peak_rss_bytes": outcome.peak_rss_bytes,
         "wall_s": outcome.wall_s,
         "versions": {package: version for package in PACKAGES if (version := package_version(package))},
@@ -54,11 +54,10 @@ def main() -> None:
     parser.add_argument("--pdmodel", type=Path, required=True, help="the exported program")
     parser.add_argument("--pdiparams", type=Path, required=True, help="its parameters")
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write; empty when there is no twin")
-    parser.add_argument("--limits", type=json.loads, default={}, help="JSON: memory_mb, stall_s, stage_s")
     parser.add_argument("--status", type=Path, help="JSON to write: status and reason; without it no twin is an error")
     a = parser.parse_args()
     request = {"pdmodel": str(a.pdmodel), "pdiparams": str(a.pdiparams)}
-    outcome = export(request, Limits(**a.limits), a.out, a.status)
+    outcome = export(request, configured_limits(), a.out, a.status)
     if outcome.status != "ok" and a.status is None:
         sys.exit(1)
 

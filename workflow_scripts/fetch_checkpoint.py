@@ -20,28 +20,27 @@ from segbench.models.paddle_files import refuse_json_model
 def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:
     """Put the file that `weights` (url or path, sha256 or None) names at `out`.
 
-    An ONNX model's external data is folded into `out`; X.pdmodel brings X.pdiparams along, beside `out`. Raises
-    InputError for a missing path, an unreachable address, a Paddle 3 model, or another SHA-256 than the configured one.
+    An ONNX model's external data is folded into `out`. For an `out` of X.pdiparams it is the file of that suffix beside
+    the named one, and `pdiparams_sha256`. Raises InputError for a missing path, an unreachable address, a Paddle 3
+    model, or another SHA-256 than the configured one.
     """
     url, path = str(weights.get("url") or ""), str(weights.get("path") or "")
     if urlsplit(url).scheme == "file":
         url, path = "", url2pathname(urlsplit(url).path)
     refuse_json_model(Path(path or urlsplit(url).path), f"weights: {path or url}")
+    expected, belongs_to = weights.get("sha256"), ""
+    if out.suffix == ".pdiparams":
+        expected, belongs_to = weights.get("pdiparams_sha256"), path or url
+        path = str(Path(path).with_suffix(".pdiparams")) if path else ""
+        beside = Path(urlsplit(url).path).with_suffix(".pdiparams") if url else ""
+        url = urlunsplit(urlsplit(url)._replace(path=str(beside)))
     if path:
-        _copy(Path(path), out, weights.get("sha256"))
+        _copy(Path(path), out, expected, belongs_to)
     else:
-        _download(url, out, weights.get("sha256"), cache)
-    if out.suffix != ".pdmodel":
-        return
-    parameters = out.with_suffix(".pdiparams")
-    if path:
-        _copy(Path(path).with_suffix(".pdiparams"), parameters, None, belongs_to=path)
-    else:
-        beside = Path(urlsplit(url).path).with_suffix(".pdiparams")
-        _download(urlunsplit(urlsplit(url)._replace(path=str(beside))), parameters, None, cache)
+        _download(url, out, expected, cache)
 
 
-def _copy(source: Path, out: Path, expected: str | None, belongs_to: str = "") -> None:
+def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> None:
     if not source.is_file():
         what = f" (it belongs to {belongs_to})" if belongs_to else "; a relative path starts from model_root"
         raise InputError(f"weights.path: {source}: no such file{what}")
@@ -78,7 +77,8 @@ def check(path: Path, origin: str, expected: str | None) -> None:
     """Compare the SHA-256 of `path`; without an expected one, print what it is."""
     found = sha256_of(path)
     if expected is None:
-        print(f"{origin}: not pinned; put this into its entry: sha256: {found}", file=sys.stderr, flush=True)
+        key = "pdiparams_sha256" if path.name.find(".pdiparams") >= 0 else "sha256"
+        print(f"{origin}: not pinned; put this into its entry: {key}: {found}", file=sys.stderr, flush=True)
     elif found != expected:
         raise InputError(f"{origin}: SHA-256 is {found}, expected {expected}; nothing was kept")
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from segbench.images import read_image, read_label
 
 COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256")
 TOLD = 20  # faults that are listed one by one
+FEW = 32  # pairs per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
@@ -64,13 +66,14 @@ def index_dataset(
 
 def check_all(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
     """`check` for every pair, in order, on `jobs` processes."""
-    if jobs <= 1 or len(pairs) < 2 * jobs:
+    if jobs <= 1 or len(pairs) < FEW * jobs:
         return (check(pair, facts) for pair in pairs)
     return _in_processes(pairs, facts, jobs)
 
 
 def _in_processes(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
-    with ProcessPoolExecutor(jobs) as pool:
+    # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         yield from pool.map(check, pairs, [facts] * len(pairs), chunksize=4)
 
 
@@ -153,7 +156,6 @@ def _summary(name: str, split: str, entry: dict[str, Any], facts: Facts, checked
         "classes": facts.classes,
         "ignore_index": facts.ignore_index,
         "id_map": facts.id_map,
-        "ignored_pixels": entry["ignored_pixels"],
         "count": len(checked),
         "labelled": any(row.pair.label for row in checked),
         "sizes": [[height, width, count] for (height, width), count in sorted(sizes.items())],

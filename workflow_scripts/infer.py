@@ -23,7 +23,7 @@ from segbench.images import Normalizer, read_image
 from segbench.machine import this_machine
 from segbench.options import parse_options
 from segbench.predictions import PredictionsWriter
-from segbench.supervise import Limits, report, stage, supervise
+from segbench.supervise import Limits, configured_limits, report, stage, supervise
 
 COLUMNS = ("image", "compute_s", "end_to_end_s")
 
@@ -169,7 +169,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="with --untimed: the first N images only (0: all)")
     parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
     parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
-    parser.add_argument("--limits", type=json.loads, default={}, help="JSON: memory_mb, stall_s, stage_s")
     for name in ("latencies", "predictions", "environment", "status"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} file to write")
     a = parser.parse_args()
@@ -179,7 +178,7 @@ def main() -> None:
         "round": a.round, "images": a.images,
     }  # fmt: skip
     outputs = {name: getattr(a, name) for name in ("latencies", "predictions", "environment", "status")}
-    run_round(request, Limits(**a.limits), outputs)
+    run_round(request, configured_limits(), outputs)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def _mapper(jobs: int) -> Iterator[Any]:
     if jobs == 1:
         yield map
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         yield partial(pool.map, chunksize=4)
 
 

@@ -114,18 +114,19 @@ def score(scorer: Scorer, rows: Iterable[Row], jobs: int) -> None:
 
 
 def summarise(
-    scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None, bound: float, reference_name: str
+    scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None, a: argparse.Namespace
 ) -> dict[str, Any]:
     """What score.json says of the figures."""
     matrix = found = None
     if scorer.with_labels:
         classes, ignore = dataset["classes"], dataset["ignore_index"]
         matrix = fold(scorer.counts, len(classes), ignore, dataset["id_map"], class_map)
-        found = scores(matrix, dataset["ignored_pixels"])
+        found = scores(matrix, a.ignored_pixels)
     agreement = scorer.agreeing_pixels / scorer.compared_pixels if scorer.compared_pixels else None
     warnings = []
-    if agreement is not None and agreement < bound:
-        warnings.append(f"agrees with {reference_name} on only {_below(agreement, bound)} of pixels (bound {bound:g})")
+    if agreement is not None and agreement < a.agreement_bound:
+        below = _below(agreement, a.agreement_bound)
+        warnings.append(f"agrees with {a.reference_name} on only {below} of pixels (bound {a.agreement_bound:g})")
     return {
         "miou": found and found.miou,
         "iou_per_class": found and dict(zip(dataset["classes"], found.iou, strict=True)),
@@ -164,7 +165,7 @@ def score_run(a: argparse.Namespace) -> dict[str, Any]:
     reference, gap = _usable_reference(a)
     scorer = Scorer(a.predictions, reference, not miou_reason)
     score(scorer, _rows(a.index, a.predictions), a.jobs)
-    record |= summarise(scorer, dataset, model["class_map"], a.agreement_bound, a.reference_name)
+    record |= summarise(scorer, dataset, model["class_map"], a)
     return record | {"agreement_reason": gap or record["agreement_reason"]}
 
 
@@ -213,6 +214,7 @@ def main() -> None:
     parser.add_argument("--reference-status", default="", help="its status.json (none: a stored reference)")
     parser.add_argument("--reference-name", required=True, help="what the table calls it")
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
+    parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     a = parser.parse_args()

@@ -37,7 +37,9 @@ def main() -> None:
     """Parse the command line and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results folder")
-    parser.add_argument("--selection", type=json.loads, required=True, help="JSON: dataset, models, variants, rounds")
+    parser.add_argument(
+        "--selection", type=json.loads, required=True, help="JSON: dataset, rounds, titles of models, variants by name"
+    )
     parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")
     parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
     a = parser.parse_args()
@@ -48,7 +50,7 @@ def main() -> None:
     write_text(a.markdown, "\n\n".join(parts) + "\n")
     print(f"{page}\n\nIn full: {a.markdown}, {a.csv}")
     if this_machine().nvidia_driver and not any(row["device"] == "gpu" for row in rows):
-        print("This machine has an NVIDIA GPU: snakemake --configfile config/demo_gpu.yaml runs the demo on it")
+        print("This machine has an NVIDIA GPU: snakemake --configfile config/demo_gpu.yaml is its demo")
 
 
 if __name__ == "__main__":

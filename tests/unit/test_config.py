@@ -94,6 +94,26 @@ def test_committed_configurations_are_valid(name):
             "mine.yaml: dataset_catalogue.d: kind 'folder' needs splits.val",
         ),
         (
+            {"model_catalogue": {"m": {**MODEL, "kind": "paddle_inference", "weights": {"path": "inference.json"}}}},
+            "mine.yaml: model_catalogue.m: weights: a Paddle 3 model in JSON form, which Paddle 2.6.2 and OpenVINO"
+            " cannot read; export it again with the environment variable FLAGS_enable_pir_api=0, which writes .pdmodel"
+            " and .pdiparams",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "weights": {"url": "https://x.org/model.pt?download=true"}}}},
+            "mine.yaml: model_catalogue.m: kind 'onnx' needs weights ending in .onnx, not '.pt'",
+        ),
+        (
+            {"variant_catalogue": {"openvino-fp32": {"run": {"properties": {"INFERENCE_PRECISION_HINT": "bf16"}}}}},
+            "mine.yaml: variant_catalogue.openvino-fp32.run: properties may not set INFERENCE_PRECISION_HINT: they have"
+            ' keys of their own, got {"properties": {"INFERENCE_PRECISION_HINT": "bf16"}}',
+        ),
+        (
+            {"interpreters": {"openvino": "no-such-python"}},
+            "mine.yaml: interpreters.openvino: 'no-such-python' is not there or not executable; a Python interpreter is"
+            " wanted",
+        ),
+        (
             {"reference": "paddle-fp23"},
             "mine.yaml: reference: unknown variant 'paddle-fp23'; did you mean 'paddle-fp32'?",
         ),
@@ -106,6 +126,12 @@ def test_fault_is_told_in_one_line(tmp_path, overlay, message):
 def test_several_faults_are_told_at_once(tmp_path):
     told = fault(tmp_path, rounds=0, agrement_images=3)
     assert len(told.splitlines()) == 2
+
+
+def test_fault_on_the_command_line_is_told_as_one():
+    files = CATALOGUES[1:]
+    with pytest.raises(InputError, match=r"^--config: rounds: 'many': "):
+        read_config({**merged(CATALOGUES), "rounds": "many"}, files, {"rounds": "many"})
 
 
 def test_weights_need_exactly_one_source(tmp_path):

@@ -14,6 +14,7 @@ import onnx
 import paddle
 import pytest
 from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
+from segbench.engines import base
 from segbench.errors import InputError
 from segbench.models import architectures, narrow, onnx_twin
 from segbench.models.paddle_files import stored_variables
@@ -110,7 +111,7 @@ def test_record_has_what_later_stages_read(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "argv", ["x", "--model", "mine", "--entry", json.dumps(entry()), *map(str, files)])
     export_paddle.main()
     record = json.loads((out / "model.json").read_text())
-    assert record["model"] == record["title"] == "mine"
+    assert record["model"] == "mine"
     assert record["kind"] == "narrow" and not record["has_trained_weights"]
     assert record["parameter_count"] == narrow.parameter_count(narrow.build_narrow("gcnet", 19))
     assert record["exported_bytes"] == sum((out / name).stat().st_size for name in record["files"])
@@ -256,16 +257,33 @@ class TestOwnModel:
         assert stored_variables(net.read_bytes())
 
 
+def run_engine(name: str, model: Path, size: dict[str, int], images: list[np.ndarray]) -> list[np.ndarray]:
+    """Class maps of the engine of that name, built and opened as the chain does it."""
+    engine, variant = base.load(name), base.Variant(name, name, "fp32")
+    out = model / name
+    engine.build(base.ExportedModel(model, {"input": size}), None, variant, engine.build_options(), out)
+    session = engine.open(out, variant, engine.run_options(), threads=2)
+    found = []
+    for image in images:
+        session.upload(image)
+        session.execute()
+        session.synchronize()
+        found.append(session.download()[None])
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", architectures.CLASSES)
 def test_every_engine_agrees_with_native_paddle(tmp_path: Path, architecture: str) -> None:
     height, width = 256, 512
     given = entry(architecture, kind="paddleseg", input={"height": height, "width": width})
     pdmodel = export(tmp_path, given)
-    twin = tmp_path / "model.onnx"
+    twin = pdmodel.with_suffix(".onnx")
     onnx.save(onnx_twin.make_twin(pdmodel, pdmodel.with_suffix(".pdiparams")), str(twin))
     images = street_images(height, width, count=3)
     native = run_paddle(pdmodel, images)
     assert agreement(native, run_onnxruntime(twin, images)) >= 0.9995
     assert agreement(native, run_openvino(pdmodel, images)) >= 0.9995
     assert agreement(native, run_openvino(twin, images)) >= 0.9995
+    for name in ("paddle_onednn", "onnxruntime", "openvino"):  # by the engine files themselves, with their defaults
+        assert agreement(native, run_engine(name, pdmodel.parent, given["input"], images)) >= 0.9995, name

@@ -224,16 +224,19 @@ def test_missing_path_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == "weights.path: no/such.npz: no such file; a relative path starts from model_root"
 
 
-def test_paddle_inference_model_brings_its_parameters(server: Server, tmp_path: Path) -> None:
+def test_parameters_of_a_paddle_inference_model_lie_beside_it(server: Server, tmp_path: Path) -> None:
     (tmp_path / "net.pdmodel").write_bytes(b"program")
-    weights = {"path": str(tmp_path / "net.pdmodel"), "sha256": None}
+    weights = {"path": str(tmp_path / "net.pdmodel"), "sha256": "0" * 64}
+    out = tmp_path / "a" / "checkpoint.pdiparams"
     with pytest.raises(InputError, match=r"net.pdiparams: no such file \(it belongs to .*net.pdmodel\)"):
-        fetch(weights, tmp_path / "a" / "checkpoint.pdmodel", tmp_path / "cache")
+        fetch(weights, out, tmp_path / "cache")
     (tmp_path / "net.pdiparams").write_bytes(b"parameters")
-    fetch(weights, tmp_path / "a" / "checkpoint.pdmodel", tmp_path / "cache")
-    assert (tmp_path / "a" / "checkpoint.pdiparams").read_bytes() == b"parameters"
+    fetch(weights, out, tmp_path / "cache")
+    assert out.read_bytes() == b"parameters"
+    with pytest.raises(InputError, match=r"net.pdiparams: SHA-256 is "):
+        fetch({**weights, "pdiparams_sha256": "1" * 64}, out, tmp_path / "cache")
     url = server.url.replace("model.pdparams", "net.pdmodel")
-    fetch({"url": url, "sha256": SHA256}, tmp_path / "b" / "checkpoint.pdmodel", tmp_path / "cache")
+    fetch({"url": url, "pdiparams_sha256": SHA256}, tmp_path / "b" / "checkpoint.pdiparams", tmp_path / "cache")
     assert (tmp_path / "b" / "checkpoint.pdiparams").read_bytes() == CONTENT
 
 

@@ -17,7 +17,7 @@ from made import make_folder_dataset
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "index_dataset.py"
 FOLDER = {
     "kind": "folder", "splits": {"val": {"images": "val/*", "labels": "labels/*.png"}}, "classes": ["a", "b", "c", "d"],
-    "ignore_index": 255, "id_map": None, "ignored_pixels": "excluded",
+    "ignore_index": 255, "id_map": None,
 }  # fmt: skip
 
 
@@ -69,7 +69,6 @@ def test_index_and_summary(root, tmp_path):
         "classes": ["a", "b", "c", "d"],
         "ignore_index": 255,
         "id_map": None,
-        "ignored_pixels": "excluded",
         "count": 4,
         "labelled": True,
         "sizes": [[32, 64, 4]],

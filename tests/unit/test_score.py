@@ -30,7 +30,12 @@ class Run:
         self.labels = random.integers(0, 4, (count, HEIGHT, WIDTH)).astype(np.uint8)
         self.labels[:, -2:] = 255
         self.maps = np.where(random.random(self.labels.shape) < 0.2, 3, self.labels % 4).astype(np.uint8)
-        self.options: dict = {"reference_status": "", "agreement_bound": 0.9995, "jobs": 2}
+        self.options: dict = {
+            "reference_status": "",
+            "agreement_bound": 0.9995,
+            "jobs": 2,
+            "ignored_pixels": "excluded",
+        }
         self.write("model", {"class_map": None, "has_trained_weights": True})
         self.write("run", OK)
         self.describe()
@@ -49,7 +54,7 @@ class Run:
         return path
 
     def describe(self, **more: object) -> None:
-        facts = {"classes": CLASSES, "ignore_index": 255, "id_map": None, "ignored_pixels": "excluded"}
+        facts = {"classes": CLASSES, "ignore_index": 255, "id_map": None}
         self.write("dataset", {**facts, "labelled": True, **more})
 
     def predict(self, name: str, maps: np.ndarray, ids: list[str] | None = None) -> None:
@@ -92,7 +97,7 @@ def test_figures_are_scikit_learns(run):
 
 def test_ignored_pixels_are_errors_where_the_data_set_says_so(run):
     excluded = run.score()["miou"]
-    run.describe(ignored_pixels="errors")
+    run.options["ignored_pixels"] = "errors"
     assert run.score()["miou"] < excluded
 
 

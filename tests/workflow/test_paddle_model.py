@@ -1,5 +1,8 @@
 """One of the eight architectures, random weights, through the whole chain on the four CPU engines."""
 
+import subprocess
+import sys
+
 
 def test_four_engines_agree_and_the_miou_cell_is_empty(workflow):
     workflow.config |= {
@@ -24,3 +27,32 @@ def test_four_engines_agree_and_the_miou_cell_is_empty(workflow):
     assert {row["miou"] for row in rows} == {row["miou_delta"] for row in rows} == {""}
     assert [row["accelerated"] for row in rows] == ["false", "true", "true", "true"]
     assert all(float(row["build_s"]) > 0 and int(row["engine_bytes"]) > 0 for row in rows)
+
+
+def test_model_without_an_onnx_twin_says_why(workflow):
+    """A converter that gives up costs the rows that build from the twin, with its reason, and no other."""
+    path = workflow.folder / "workflow_scripts/segbench/models/onnx_twin.py"
+    source = path.read_text()
+    signature = "def make_twin(pdmodel: Path, pdiparams: Path) -> Any:\n"
+    assert signature in source
+    path.write_text(source.replace(signature, signature + '    raise Unsupported("paddle2onnx has no form for x")\n'))
+    workflow.config |= {"models": ["small"], "variants": ["openvino-fp32", "onnxruntime-fp32"], "rounds": 1}
+    workflow.config["reference"] = "openvino-fp32"
+    workflow.config["model_catalogue"] = {
+        "small": {
+            "kind": "narrow",
+            "architecture": "gcnet",
+            "weights": "random",
+            "input": {"height": 32, "width": 64},
+            "class_count": 4,
+        }
+    }
+    workflow.snakemake()
+    good, without = workflow.rows()
+    assert good["status"] == "ok"
+    assert (without["status"], without["reason"]) == (
+        "unsupported",
+        "no ONNX twin: paddle2onnx has no form for x",
+    )
+    subprocess.run([sys.executable, "workflow_scripts/retry.py"], cwd=workflow.folder, check=True)
+    assert workflow.plan()["onnx_twin"] == 1

@@ -134,6 +134,10 @@ def test_gpu_row_is_unsupported_without_a_gpu(run):
     assert row(run, "paddle_gpu-fp32")["status"] == "unsupported"
 
 
+def test_killed_children_leave_no_files(run):
+    assert not [path for path in (run.folder / "results").rglob("*") if ".tmp" in path.name]
+
+
 def test_failed_rows_are_not_tried_again_by_themselves(run):
     assert run.plan() == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -29,6 +30,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
+        for unfinished in path.parent.glob(f".{glob.escape(temporary.name)}.*"):  # of a child that was killed
+            shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 from segbench.engines.base import load
@@ -30,4 +31,5 @@ def fingerprint(engine: str, interpreter: str | None = None) -> str:
 
 def _site_packages(interpreter: str) -> list[str]:
     """Package folders of the environment that `interpreter` (PREFIX/bin/python) belongs to."""
-    return [str(path) for path in Path(interpreter).parent.parent.glob("lib/python3*/site-packages")]
+    found = Path(shutil.which(interpreter) or interpreter)
+    return [str(path) for path in found.parent.parent.glob("lib/python3*/site-packages")]

@@ -48,7 +48,7 @@ def nvidia_driver() -> str | None:
 
 def package_version(name: str, paths: list[str] | None = None) -> str | None:
     """Installed version of a distribution, or None; read from its metadata, nothing is imported."""
-    where = {"path": paths} if paths else {}
+    where = {"path": paths} if paths is not None else {}
     for found in importlib.metadata.distributions(name=name, **where):  # type: ignore[call-overload]
         return found.version
     return None

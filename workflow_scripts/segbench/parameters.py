@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+from segbench.config.schema import suffix_of
 from segbench.engines import base
 from segbench.fingerprint import fingerprint
 from segbench.sources import modules_of
@@ -61,8 +62,8 @@ class Parameters:
         return entry
 
     def model_json(self, w: Any) -> str:
-        """The model's entry, for a command line."""
-        return json.dumps(self.model_of(w))
+        """The model's entry, for a command line, without its title: that is the table's."""
+        return json.dumps({key: value for key, value in self.model_of(w).items() if key != "title"})
 
     def variant_of(self, w: Any) -> dict[str, Any]:
         """The variant's entry."""
@@ -110,13 +111,17 @@ class Parameters:
         """Arguments of the script that draws a data set."""
         return [f"--{key}={value}" for key, value in self.dataset_entry(w)["generate"].items()]
 
+    def drawn_images(self, w: Any) -> str | list[str]:
+        """The folder of a generated data set's images."""
+        return f"{GENERATED}/images".format(dataset=w.dataset) if self.dataset_entry(w)["generate"] else []
+
     def layout_of(self, w: Any) -> str:
         """The file that knows the data set's layout."""
         return f"workflow_scripts/segbench/datasets/{self.dataset_entry(w)['kind']}.py"
 
     def index_entry(self, w: Any) -> str:
-        """The data set's entry without its limit, which is an argument of its own."""
-        return json.dumps({**self.dataset_entry(w), "limit": None})
+        """The data set's entry without its limit, an argument of its own, and without what only scores depend on."""
+        return json.dumps({k: v for k, v in self.dataset_entry(w).items() if k not in ("limit", "ignored_pixels")})
 
     def limit(self, w: Any) -> int | None:
         """The number of validation images to use; None: all."""
@@ -139,15 +144,19 @@ class Parameters:
     def local_weights(self, w: Any) -> str | list[str]:
         """The weights' own file, so that a changed one is fetched again; the script tells when it is missing."""
         path = self.weights_of(w)["path"]
+        if path and w.suffix == "pdiparams":
+            path = os.path.splitext(path)[0] + ".pdiparams"
         return path if path and os.path.isfile(path) else []
 
-    def checkpoint_of(self, w: Any) -> str | list[str]:
-        """The fetched weights of a model, with the suffix that they came with; none for random weights."""
+    def checkpoint_of(self, w: Any) -> list[str]:
+        """The fetched weights of a model, with the suffix that they came with (X.pdmodel has X.pdiparams beside it);
+        none for random weights."""
         weights = self.model_of(w)["weights"]
         if weights == "random":
             return []
-        suffix = os.path.splitext(weights["path"] or weights["url"])[1].lstrip(".")
-        return f"results/models/{w.model}/checkpoint.{suffix}"
+        suffix = suffix_of(weights)
+        suffixes = [suffix, ".pdiparams"] if suffix == ".pdmodel" else [suffix]
+        return [f"results/models/{w.model}/checkpoint{suffix}" for suffix in suffixes]
 
     def model_files(self, w: Any) -> list[str]:
         """The exported files that the engine builds from: its preferred form among those that the model has."""
@@ -156,6 +165,11 @@ class Parameters:
         form = next((form for form in self.engine_of(w).reads if form in forms), None)
         files = {"paddle": [f"{folder}/model.pdmodel", f"{folder}/model.pdiparams"], "onnx": [f"{folder}/model.onnx"]}
         return files.get(form or "", [])
+
+    def twin_status(self, w: Any) -> str | list[str]:
+        """How the conversion to ONNX ended, where the engine builds from the twin."""
+        from_twin = any(path.endswith(".onnx") for path in self.model_files(w)) and self.model_of(w)["kind"] != "onnx"
+        return f"results/models/{w.model}/onnx.json" if from_twin else []
 
     # Training of the demo models
 
@@ -188,13 +202,25 @@ class Parameters:
         return str(self.config["reference"] or natural).format(dataset=w.dataset, model=w.model)
 
     def reference_files(self, w: Any) -> dict[str, str]:
-        """Predictions and status of the reference: round 1 of a chosen variant, an untimed run, or a stored file."""
+        """Predictions and status of the reference: round 1 of a chosen variant, an untimed run, or a stored file.
+
+        A stored file that is missing is no input: the script tells, where Snakemake would keep the old scores.
+        """
         name = self.reference_name(w)
         if name.endswith(".zip"):
-            return {"reference": name}
+            return {"reference": name} if os.path.exists(name) else {}
         here = f"{w.dataset}/{w.model}/{name}"
         folder = f"results/runs/{here}/1/0" if name in self.config["variants"] else f"results/references/{here}"
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
+
+    def reference_arguments(self, w: Any, input: Any) -> list[str]:
+        """Arguments of the scoring script that name the reference."""
+        files = self.reference_files(w) or {"reference": self.reference_name(w)}
+        return [f"--{key.replace('_', '-')}={path}" for key, path in files.items()]
+
+    def ignored_pixels(self, w: Any) -> str:
+        """What the data set's scores do with ignored pixels."""
+        return str(self.config["dataset_catalogue"][w.dataset]["ignored_pixels"])
 
     def agreement_bound(self, w: Any) -> float:
         """Share of pixels below which the variant's agreement gets a warning."""
@@ -215,7 +241,10 @@ class Parameters:
         return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.png" for model, variant in chosen]
 
     def selection(self) -> str:
-        """What the table shows: data set, models, rounds, and the variants' entries by name."""
-        chosen = {key: self.config[key] for key in ("dataset", "models", "rounds")}
+        """What the table shows: data set, rounds, the models' titles and the variants' entries by name."""
+        chosen = {key: self.config[key] for key in ("dataset", "rounds")}
+        chosen["models"] = {
+            name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
+        }
         variants = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
         return json.dumps({**chosen, "variants": variants})

@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def read_rows(results: Path, selection: dict[str, Any]) -> list[dict[str, Any]]:
-    """All rows of a selection (dataset, models, variants by name, rounds), in its order."""
+    """All rows of a selection (dataset, rounds, models with their titles, variants by name), in its order."""
     rows = []
     for model in selection["models"]:
         of_model = [read_row(results, selection, model, name) for name in selection["variants"]]
@@ -51,7 +51,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
     row |= {
         "dataset": selection["dataset"],
         "model": model,
-        "title": read_json(results / "models" / model / "model.json")["title"] or model,
+        "title": selection["models"][model],
         "variant": variant,
         "engine": entry["engine"],
         "device": engine.device,

@@ -70,12 +70,3 @@ def percentile(times: list[float], share: float, needed: int) -> float | None:
     position = share * (len(ordered) - 1)
     low = math.floor(position)
     return ordered[low] + (position - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
-
-
-def outlier_count(times: list[float]) -> int:
-    """Times beyond Tukey's outer fences (3 interquartile ranges): counted, never removed."""
-    if len(times) < 4:
-        return 0
-    low, _, high = statistics.quantiles(times, n=4, method="inclusive")
-    fence = 3 * (high - low)
-    return sum(not low - fence <= value <= high + fence for value in times)

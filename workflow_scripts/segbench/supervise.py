@@ -44,6 +44,11 @@ class Limits:
     stage_s: float | None = None
 
 
+def configured_limits() -> Limits:
+    """What the workflow's `limits` say (it hands them on in SEGBENCH_LIMITS); the defaults outside of it."""
+    return Limits(**json.loads(os.environ.get("SEGBENCH_LIMITS", "{}")))
+
+
 @dataclass
 class Outcome:
     """How a stage ended: `status` is ok, unsupported or failed; `result` is what the work returned when ok."""

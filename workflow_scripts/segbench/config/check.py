@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import os
+import shutil
 import typing
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from segbench.options import parse_options
 Location = tuple[str | int, ...]
 
 
-def read_config(merged: dict[str, Any], files: list[str]) -> dict[str, Any]:
+def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str, Any] | None = None) -> dict[str, Any]:
     """The configuration with all defaults filled in, as plain data.
 
-    `merged` is what Snakemake merged from `files` (in order) and the command line. Raises InputError with all faults,
+    `merged` is what Snakemake merged from `files` (in order) and the `command_line`. Raises InputError with all faults,
     one a line.
     """
-    sources = Sources(files)
+    sources = Sources(files, command_line or {})
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
@@ -40,16 +40,19 @@ def read_config(merged: dict[str, Any], files: list[str]) -> dict[str, Any]:
 class Sources:
     """Which file a key was last set in."""
 
-    def __init__(self, files: list[str]) -> None:
+    def __init__(self, files: list[str], command_line: dict[str, Any]) -> None:
+        self._command_line = command_line
         self._contents = [(path, yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}) for path in files]
 
     def of(self, location: Location) -> str:
-        """The last file that has the key, or its nearest parent; `--config` for what no file has."""
+        """`--config`, or the last file that has the key or its nearest parent."""
+        if location and location[0] in self._command_line:
+            return "--config"
         for length in range(len(location), 0, -1):
             for path, content in reversed(self._contents):
                 if _has(content, location[:length]):
                     return path
-        return "--config" if location and location[0] in ("dataset_root", "model_root") else "configuration"
+        return "configuration"
 
 
 def _has(content: Any, location: Location) -> bool:
@@ -162,6 +165,6 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
         where = f"{sources.of(('interpreters', engine_name))}: interpreters.{engine_name}"
         if engine_name not in known:
             faults.append(f"{where}: unknown engine; {_nearest(engine_name, known)}")
-        elif "/" in path and not os.access(path, os.X_OK):
+        elif shutil.which(path) is None:
             faults.append(f"{where}: {path!r} is not there or not executable; a Python interpreter is wanted")
     return faults

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from segbench.models.paddle_files import PADDLE_3
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -29,7 +33,7 @@ class WarmUp(Section):
     max_s: PositiveSeconds = Field(10.0, description="Seconds after which warm-up ends, steady or not.")
     window: Annotated[int, Field(ge=4)] = Field(6, description="Last runs that are looked at, in two halves.")
     tolerance: Annotated[float, Field(gt=0)] = Field(
-        0.05, description="Allowed difference of the halves' medians, as a fraction."
+        0.05, description="Allowed difference of the halves' means and quartiles, as a fraction of the median."
     )
 
 
@@ -81,6 +85,7 @@ class Weights(Section):
     url: str | None = Field(None, description="http(s) address.")
     path: str | None = Field(None, description="File; a relative one starts from `model_root`.")
     sha256: Sha256 | None = Field(None, description="SHA-256 of the file; null: not checked, its hash is printed.")
+    pdiparams_sha256: Sha256 | None = Field(None, description="For X.pdmodel: SHA-256 of X.pdiparams beside it.")
 
     @model_validator(mode="after")
     def one_source(self) -> Weights:
@@ -88,6 +93,19 @@ class Weights(Section):
         if (self.url is None) == (self.path is None):
             raise ValueError("give either url or path")
         return self
+
+
+SUFFIXES = {
+    "paddleseg": (".pdparams", ".npz"),
+    "narrow": (".pdparams", ".npz"),
+    "onnx": (".onnx",),
+    "paddle_inference": (".pdmodel",),
+}
+
+
+def suffix_of(weights: dict[str, Any]) -> str:
+    """What the name of the weights' file ends in, with its dot; of an address without its query."""
+    return PurePosixPath(weights["path"] or urlsplit(weights["url"]).path).suffix
 
 
 class InputSize(Section):
@@ -135,6 +153,11 @@ class Model(Section):
             raise ValueError(f"kind {self.kind!r} needs architecture")
         if not ours and self.weights == "random":
             raise ValueError(f"kind {self.kind!r} needs weights with a url or path")
+        wanted = SUFFIXES[self.kind]
+        if isinstance(self.weights, Weights) and (suffix := suffix_of(self.weights.model_dump())) not in wanted:
+            if suffix == ".json":
+                raise ValueError(f"weights: {PADDLE_3}")
+            raise ValueError(f"kind {self.kind!r} needs weights ending in {' or '.join(wanted)}, not {suffix!r}")
         if self.class_map is not None and len(self.class_map) != self.class_count:
             raise ValueError(f"class_map has {len(self.class_map)} entries, class_count is {self.class_count}")
         return self

@@ -19,6 +19,7 @@ from segbench.engines.base import (
 
 ENGINE_FILE = "model.xml"
 HINTS = {"fp32": "f32"}
+OURS = {"INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT", "ENABLE_CPU_PINNING"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class RunOptions:
 
     pinning: bool = True
     properties: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if ours := sorted(OURS & (self.properties or {}).keys()):
+            raise ValueError(f"properties may not set {', '.join(ours)}: they have keys of their own")
 
 
 class OpenVINO(Engine):

@@ -26,6 +26,12 @@ BYTES = {
 }
 
 
+PADDLE_3 = (
+    "a Paddle 3 model in JSON form, which Paddle 2.6.2 and OpenVINO cannot read; export it again with the environment"
+    " variable FLAGS_enable_pir_api=0, which writes .pdmodel and .pdiparams"
+)
+
+
 def refuse_json_model(path: Path, named: str = "") -> None:
     """Raise InputError when `path` (shown as `named`) is a Paddle 3 `.json` model, by its name or its content.
 
@@ -38,10 +44,7 @@ def refuse_json_model(path: Path, named: str = "") -> None:
     if not is_json and path.suffix == ".pdmodel" and not path.exists():
         is_json = path.with_suffix(".json").exists()
     if is_json:
-        raise InputError(
-            f"{named or path}: a Paddle 3 model in JSON form, which Paddle 2.6.2 and OpenVINO cannot read; export it"
-            " again with the environment variable FLAGS_enable_pir_api=0, which writes .pdmodel and .pdiparams"
-        )
+        raise InputError(f"{named or path}: {PADDLE_3}")
 
 
 def without_call_stacks(pdmodel: bytes) -> bytes:

@@ -19,7 +19,6 @@ def model_record(
     """
     return {
         "model": name,
-        "title": entry["title"] or name,
         "kind": entry["kind"],
         "input": entry["input"],
         "preprocessing": entry["preprocessing"],
