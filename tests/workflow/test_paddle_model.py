@@ -3,6 +3,14 @@
 import subprocess
 import sys
 
+SMALL = {
+    "kind": "narrow",
+    "architecture": "gcnet",
+    "weights": "random",
+    "input": {"height": 32, "width": 64},
+    "class_count": 4,
+}
+
 
 def test_four_engines_agree_and_the_miou_cell_is_empty(workflow):
     workflow.config |= {
@@ -10,15 +18,7 @@ def test_four_engines_agree_and_the_miou_cell_is_empty(workflow):
         "variants": ["paddle-fp32", "paddle_onednn-fp32", "onnxruntime-fp32", "openvino-fp32"],
         "rounds": 1,
     }
-    workflow.config["model_catalogue"] = {
-        "small": {
-            "kind": "narrow",
-            "architecture": "gcnet",
-            "weights": "random",
-            "input": {"height": 32, "width": 64},
-            "class_count": 4,
-        }
-    }
+    workflow.config["model_catalogue"] = {"small": SMALL}
     workflow.snakemake()
     rows = workflow.rows()
     assert [row["status"] for row in rows] == ["ok"] * 4, [row["reason"] for row in rows]
@@ -38,15 +38,7 @@ def test_model_without_an_onnx_twin_says_why(workflow):
     path.write_text(source.replace(signature, signature + '    raise Unsupported("paddle2onnx has no form for x")\n'))
     workflow.config |= {"models": ["small"], "variants": ["openvino-fp32", "onnxruntime-fp32"], "rounds": 1}
     workflow.config["reference"] = "openvino-fp32"
-    workflow.config["model_catalogue"] = {
-        "small": {
-            "kind": "narrow",
-            "architecture": "gcnet",
-            "weights": "random",
-            "input": {"height": 32, "width": 64},
-            "class_count": 4,
-        }
-    }
+    workflow.config["model_catalogue"] = {"small": SMALL}
     workflow.snakemake()
     good, without = workflow.rows()
     assert good["status"] == "ok"
