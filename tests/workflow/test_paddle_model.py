@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from paddle_made import save_network
+
 SMALL = {
     "kind": "narrow",
     "architecture": "gcnet",
@@ -48,3 +50,20 @@ def test_model_without_an_onnx_twin_says_why(workflow):
     )
     subprocess.run([sys.executable, "workflow_scripts/retry.py"], cwd=workflow.folder, check=True)
     assert workflow.plan()["onnx_twin"] == 1
+
+
+def test_own_paddle_inference_model_is_run_and_new_parameters_are_noticed(workflow):
+    net = save_network(workflow.folder / "net", lambda logits: logits)
+    workflow.config |= {"models": ["own"], "variants": ["paddle-fp32", "openvino-fp32"], "rounds": 1}
+    own = {"kind": "paddle_inference", "weights": {"path": "net.pdmodel"}, "input": {"height": 32, "width": 64}}
+    workflow.config["model_catalogue"] = {"own": {**own, "class_count": 4}}
+    workflow.snakemake()
+    rows = workflow.rows()
+    assert [row["status"] for row in rows] == ["ok", "ok"], rows
+    assert float(rows[0]["miou"]) >= 0 and float(rows[1]["pixel_agreement"]) >= 0.9995
+    assert workflow.plan() == {}
+    parameters = net.with_suffix(".pdiparams")
+    data = bytearray(parameters.read_bytes())
+    data[-1] ^= 1
+    parameters.write_bytes(data)
+    assert workflow.plan()["fetch_checkpoint"] == 1
