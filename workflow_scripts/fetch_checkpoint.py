@@ -77,7 +77,7 @@ def check(path: Path, origin: str, expected: str | None) -> None:
     """Compare the SHA-256 of `path`; without an expected one, print what it is."""
     found = sha256_of(path)
     if expected is None:
-        key = "pdiparams_sha256" if path.name.find(".pdiparams") >= 0 else "sha256"
+        key = "pdiparams_sha256" if ".pdiparams" in origin else "sha256"
         print(f"{origin}: not pinned; put this into its entry: {key}: {found}", file=sys.stderr, flush=True)
     elif found != expected:
         raise InputError(f"{origin}: SHA-256 is {found}, expected {expected}; nothing was kept")
