@@ -4,12 +4,14 @@
 configfile: "config/config.yaml"
 configfile: "config/models.yaml"
 configfile: "config/variants.yaml"
+configfile: "config/calibrators.yaml"
 configfile: "config/datasets.yaml"
 
 
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
+include: "rules/calibration.smk"
 include: "rules/engines.smk"
 include: "rules/inference.smk"
 include: "rules/scoring.smk"

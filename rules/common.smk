@@ -34,6 +34,7 @@ wildcard_constraints:
     dataset=parameters.names_of("dataset_catalogue"),
     model=parameters.names_of("model_catalogue"),
     variant=parameters.names_of("variant_catalogue"),
+    calibrator=parameters.names_of("calibrator_catalogue"),
     split="train|val",
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",

@@ -8,6 +8,7 @@ rule engine:
         model="results/models/{model}/model.json",
         files=parameters.model_files,
         twin=parameters.twin_status,
+        calibration=parameters.calibration_files,
         check=ancient("results/data/{dataset}/checks/{model}.json"),
     output:
         engine=directory(f"{ENGINE}/engine"),
@@ -23,7 +24,8 @@ rule engine:
         options=parameters.options_json("build"),
         fingerprint=parameters.fingerprint_of,
         twin=lambda wildcards, input: [f"--twin={input.twin}"] if input.twin else [],
+        calibration=parameters.calibration_argument,
     shell:
         "{params.python} {input.script} --model {input.model:q} --variant {params.variant:q}"
-        " --options {params.options:q} {params.twin:q}"
+        " --options {params.options:q} {params.twin:q} {params.calibration:q}"
         " --engine {output.engine:q} --status {output.status:q} 2>&1 | tee {log:q}"

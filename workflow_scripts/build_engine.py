@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration.base import LAYERS
 from segbench.engines.base import ExportedModel, Variant, load
 from segbench.environment import environment_record
 from segbench.errors import InputError, Unsupported, command
@@ -29,11 +30,33 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     if request["twin"] and sha256_of(model.folder / "model.onnx") != read_json(request["twin"])["sha256"]:
         raise InputError(f"{model.folder / 'model.onnx'}: damaged; delete it and run again")
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
-    table = Path(request["table"]) if request["table"] else None
+    table = open_calibration(request["calibration"], model)
     report("building")
     started = time.perf_counter()
     facts = engine.build(model, table, variant, options, Path(request["out"]))
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
+
+
+def how_calibrated(status: str) -> dict[str, Any]:
+    """Status and reason of a calibration, and of the choice of layers that follows it; ok where there is none."""
+    if not status:
+        return {"status": "ok"}
+    records = [read_json(path) for path in (Path(status), Path(status).with_name(LAYERS)) if path.exists()]
+    return next((record for record in records if record["status"] != "ok"), records[0])
+
+
+def open_calibration(status: str, model: ExportedModel) -> Path | None:
+    """The folder of a calibration, checked; None for ''. Raises InputError when it is damaged or of another model."""
+    if not status:
+        return None
+    folder, record = Path(status).parent, read_json(status)
+    if record["model_digest"] != model.digest:
+        raise InputError(f"{status}: is the calibration of another model (its files differ); delete {folder}")
+    for name, digest in record["manifest"].items():
+        path = folder / name if (folder / name).exists() else folder / "quantized" / name
+        if not path.exists() or sha256_of(path) != digest:
+            raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete {folder} and run again")
+    return folder
 
 
 def open_model(record: Path) -> ExportedModel:
@@ -49,8 +72,11 @@ def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: 
     """In the parent: build under supervision, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     twin = read_json(request["twin"]) if request["twin"] else {"status": "ok"}
+    calibrated = how_calibrated(request["calibration"])
     with atomic(engine) as folder:
-        if twin["status"] == "ok":
+        if calibrated["status"] != "ok":
+            outcome = Outcome(calibrated["status"], calibrated["reason"])
+        elif twin["status"] == "ok":
             outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
         else:
             outcome = Outcome(twin["status"], f"no ONNX twin: {twin['reason']}")
@@ -81,12 +107,12 @@ def main() -> None:
     parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's build options")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the engine builds from it")
-    parser.add_argument("--table", default="", help="calibration table (status.json beside it), for INT8")
+    parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     a = parser.parse_args()
     request = {"model": str(a.model), "variant": a.variant, "options": a.options}
-    request |= {"table": a.table, "twin": a.twin}
+    request |= {"calibration": a.calibration, "twin": a.twin}
     build_engine(request, configured_limits(), a.engine, a.status)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -42,9 +43,18 @@ class Checked(NamedTuple):
 
 
 def index_dataset(
-    name: str, split: str, entry: dict[str, Any], limit: int | None, jobs: int
+    name: str,
+    split: str,
+    entry: dict[str, Any],
+    limit: int | None,
+    jobs: int,
+    sample: dict[str, int] | None = None,
+    apart_from: Path | None = None,
 ) -> tuple[list[Checked], dict[str, Any]]:
-    """The split's pairs and its summary (dataset.json). Raises InputError with every fault that was found."""
+    """The split's pairs and its summary (dataset.json). Raises InputError with every fault that was found.
+
+    `sample`: `count` of them only, chosen and shuffled by `seed`; `apart_from`: an index that shares none of them.
+    """
     layout, root = load(entry["kind"]), Path(entry["root"])
     if not root.is_dir():
         raise InputError(
@@ -55,8 +65,11 @@ def index_dataset(
     if not pairs:
         expected = (layout.__doc__ or "").splitlines()[0].rstrip(".")
         raise InputError(f"{root}: split {split!r} of data set {name!r} has no images; expected: {expected}")
+    if sample:
+        pairs = random.Random(sample["seed"]).sample(pairs, min(sample["count"], len(pairs)))
     checked = list(_progress(check_all(pairs, facts, jobs), len(pairs), split))
     faults = [fault for row in checked for fault in row.faults] + _repeated_ids(pairs)
+    faults += _shared(checked, apart_from) if apart_from else []
     if faults:
         more = [f"… and {len(faults) - TOLD} more"] if len(faults) > TOLD else []
         heading = f"{len(faults)} fault(s) in split {split!r} of data set {name!r}:"
@@ -146,6 +159,17 @@ def _repeated_ids(pairs: list[Pair]) -> list[str]:
     ]
 
 
+def _shared(checked: list[Checked], index: Path) -> list[str]:
+    """Images that stand in another index too, by content."""
+    with open(index, newline="", encoding="utf-8") as stream:
+        theirs = {row["image_sha256"]: row["image"] for row in csv.DictReader(stream)}
+    return [
+        f"{row.pair.image}: is an image of val too ({theirs[row.sha256]}); calibration must not see what is scored"
+        for row in checked
+        if row.sha256 in theirs
+    ]
+
+
 def _summary(name: str, split: str, entry: dict[str, Any], facts: Facts, checked: list[Checked]) -> dict[str, Any]:
     sizes = Counter((row.height, row.width) for row in checked)
     hashes = hashlib.sha256("".join(row.sha256 for row in checked).encode())
@@ -192,11 +216,13 @@ def main() -> None:
     parser.add_argument(
         "--limit", type=lambda text: None if text == "None" else int(text), help="first N images, or None"
     )
+    parser.add_argument("--sample", type=json.loads, default=None, help="JSON: count and seed of a random choice")
+    parser.add_argument("--apart-from", type=Path, help="index.csv that must not share an image with this one")
     parser.add_argument("--index", type=Path, required=True, help="index.csv to write")
     parser.add_argument("--summary", type=Path, required=True, help="dataset.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     a = parser.parse_args()
-    checked, summary = index_dataset(a.dataset, a.split, a.entry, a.limit, a.jobs)
+    checked, summary = index_dataset(a.dataset, a.split, a.entry, a.limit, a.jobs, a.sample, a.apart_from)
     write_text(a.index, to_csv(checked))
     write_json(a.summary, summary)
 

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+from segbench.calibration import base as calibration
 from segbench.config.schema import suffix_of
 from segbench.engines import base
 from segbench.fingerprint import fingerprint
+from segbench.machine import package_version, this_machine
 from segbench.sources import modules_of
 
 GENERATED = "results/generated/{dataset}"
@@ -30,11 +32,14 @@ class Parameters:
 
     # Code
 
-    def code(self, script: str, engine: bool = False) -> dict[str, Any]:
-        """Inputs `script` and `modules`: the rule's script, what it imports, and (engine rules) its engine's file."""
+    def code(self, script: str, engine: bool = False, calibrator: bool = False) -> dict[str, Any]:
+        """Inputs `script` and `modules`: the rule's script and what it imports; of engines and calibrators the one that
+        the wildcards name."""
         modules: Any = modules_of(script)
         if engine:
-            modules = lambda wildcards: modules_of(script, self.variant_of(wildcards)["engine"])  # noqa: E731
+            modules = lambda w: modules_of(script, f"engines/{self.variant_of(w)['engine']}.py")  # noqa: E731
+        if calibrator:
+            modules = lambda w: modules_of(script, f"calibration/{self.calibrator_of(w)['library']}.py")  # noqa: E731
         return {"script": f"workflow_scripts/{script}", "modules": modules}
 
     def interpreter(self, w: Any) -> str:
@@ -160,9 +165,17 @@ class Parameters:
 
     def model_files(self, w: Any) -> list[str]:
         """The exported files that the engine builds from: its preferred form among those that the model has."""
+        calibrator = self.variant_of(w)["calibrator"]
+        if calibrator is None:
+            return self._files(w, self.engine_of(w).reads)
+        library = calibration.load(self.config["calibrator_catalogue"][calibrator]["library"])
+        return self._files(w, ("onnx",)) if library.leaves_table else []
+
+    def _files(self, w: Any, reads: tuple[str, ...]) -> list[str]:
+        """The first form of `reads` that the model has, as files."""
         folder = f"results/models/{w.model}"
         forms = ["onnx"] if self.model_of(w)["kind"] == "onnx" else ["paddle", "onnx"]
-        form = next((form for form in self.engine_of(w).reads if form in forms), None)
+        form = next((form for form in reads if form in forms), None)
         files = {"paddle": [f"{folder}/model.pdmodel", f"{folder}/model.pdiparams"], "onnx": [f"{folder}/model.onnx"]}
         return files.get(form or "", [])
 
@@ -170,6 +183,62 @@ class Parameters:
         """How the conversion to ONNX ended, where the engine builds from the twin."""
         from_twin = any(path.endswith(".onnx") for path in self.model_files(w)) and self.model_of(w)["kind"] != "onnx"
         return f"results/models/{w.model}/onnx.json" if from_twin else []
+
+    # Calibration
+
+    def calibrator_of(self, w: Any) -> dict[str, Any]:
+        """The calibrator's entry."""
+        entry: dict[str, Any] = self.config["calibrator_catalogue"][w.calibrator]
+        return entry
+
+    def calibrator_json(self, w: Any) -> str:
+        """The calibrator's entry with its name."""
+        return json.dumps({"name": w.calibrator, **self.calibrator_of(w)})
+
+    def calibrators(self, table: bool) -> str:
+        """A wildcard pattern for the calibrators that leave a table, or for those that leave a model."""
+        entries = self.config["calibrator_catalogue"].items()
+        fitting = [name for name, entry in entries if calibration.load(entry["library"]).leaves_table == table]
+        return "|".join(map(re.escape, fitting)) or "(?!)"
+
+    def calibrator_fingerprint(self, w: Any) -> str:
+        """Versions of the library's packages, and whether this CPU wants 7-bit weights."""
+        packages = calibration.load(self.calibrator_of(w)["library"]).packages
+        versions = {name: package_version(name) for name in packages}
+        facts = {"versions": versions, "reduce_range": calibration.needs_reduced_range(this_machine())}
+        return self.config["fingerprint"] or json.dumps(facts, sort_keys=True)
+
+    def calibration_sample(self, w: Any) -> str:
+        """How many training images, chosen by which seed."""
+        section = self.config["calibration"]
+        return json.dumps({"count": section["images"] + section["judging_images"], "seed": section["seed"]})
+
+    def table_settings(self, w: Any) -> str:
+        """What a table depends on: not the loss that is accepted afterwards."""
+        section = self.config["calibration"]
+        return json.dumps({"images": section["images"], "seed": section["seed"], "max_drop": None})
+
+    def calibrated_twin(self, w: Any) -> str | list[str]:
+        """How the conversion to ONNX ended, where the model was no ONNX model from the start."""
+        return [] if self.model_of(w)["kind"] == "onnx" else f"results/models/{w.model}/onnx.json"
+
+    def files_to_calibrate(self, w: Any) -> list[str]:
+        """The exported files that the calibrator reads: its preferred form among those that the model has."""
+        return self._files(w, calibration.load(self.calibrator_of(w)["library"]).reads)
+
+    def calibration_files(self, w: Any) -> list[str]:
+        """What the variant's calibrator leaves, its status first; none without a calibrator."""
+        name = self.variant_of(w)["calibrator"]
+        if name is None:
+            return []
+        folder = f"results/calibration/{w.dataset}/{w.model}/{name}"
+        library = self.config["calibrator_catalogue"][name]["library"]
+        results = ["table.json", "layers.json"] if calibration.load(library).leaves_table else ["quantized"]
+        return [f"{folder}/{file}" for file in ("status.json", *results)]
+
+    def calibration_argument(self, w: Any) -> list[str]:
+        """Argument of the build script that names the calibration."""
+        return [f"--calibration={path}" for path in self.calibration_files(w)[:1]]
 
     # Training of the demo models
 
@@ -189,7 +258,7 @@ class Parameters:
     def training_plan(self, w: Any) -> list[str]:
         """Arguments of the training script."""
         plan = self.config["training"]
-        iterations = plan["fine_tuning_iterations" if self.initial_weights(w) else "iterations"]
+        iterations = plan["iterations"][w.architecture]
         crop = "128x256" if w.architecture == "unet" else "160x320"  # UNet computes at the full resolution throughout
         more = [f"--{key.replace('_', '-')}={plan[key]}" for key in ("batch", "learning_rate", "seed")]
         return [f"--iterations={iterations}", f"--crop={crop}", *more]

@@ -9,12 +9,13 @@ from pathlib import Path
 SCRIPTS = Path("workflow_scripts")
 
 
-def modules_of(script: str, engine: str | None = None) -> list[str]:
-    """Files of `segbench` that `script` imports, directly or not, and those of `engine`; sorted, relative paths."""
+def modules_of(script: str, chosen: str | None = None) -> list[str]:
+    """Files of `segbench` that `script` imports, directly or not, and those of file `chosen` below it (an engine's or a
+    calibrator's, loaded by name); sorted, relative paths."""
     found: set[str] = set()
     todo = [str(SCRIPTS / script)]
-    if engine:
-        todo.append(str(SCRIPTS / "segbench" / "engines" / f"{engine}.py"))
+    if chosen:
+        todo.append(str(SCRIPTS / "segbench" / chosen))
         found.add(todo[-1])
     while todo:
         for path in _imports(todo.pop()):

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from segbench.config.schema import Config
+from segbench.calibration import base as calibration
+from segbench.config.schema import Config, Variant
 from segbench.engines import base
 from segbench.errors import InputError
 from segbench.options import parse_options
@@ -156,11 +157,20 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
             faults.append(f"{where}: unknown engine {variant.engine!r}; {_nearest(variant.engine, known)}")
             continue
         engine = base.load(variant.engine)
+        if fault := _calibrator_fault(config, variant, engine):
+            faults.append(f"{sources.of((*location, 'calibrator'))}: {_key(location)}.calibrator: {fault}")
         for key, kind in (("build", engine.build_options), ("run", engine.run_options)):
             try:
                 parse_options(kind, getattr(variant, key), f"{sources.of((*location, key))}: {_key(location)}.{key}")
             except InputError as error:
                 faults.append(str(error))
+    for name, calibrator in config.calibrator_catalogue.items():
+        location = ("calibrator_catalogue", name, "options")
+        try:
+            kind = calibration.load(calibrator.library).options
+            parse_options(kind, calibrator.options, f"{sources.of(location)}: {_key(location)}")
+        except InputError as error:
+            faults.append(str(error))
     for engine_name, path in config.interpreters.items():
         where = f"{sources.of(('interpreters', engine_name))}: interpreters.{engine_name}"
         if engine_name not in known:
@@ -168,3 +178,18 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
         elif shutil.which(path) is None:
             faults.append(f"{where}: {path!r} is not there or not executable; a Python interpreter is wanted")
     return faults
+
+
+def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
+    """What is wrong with a variant's calibrator; empty when nothing is."""
+    name, allowed = variant.calibrator, engine.calibrators
+    if name is None:
+        missing = bool(allowed) and variant.precision == "int8"
+        return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}" if missing else ""
+    if variant.precision != "int8":
+        return f"{name!r}: precision {variant.precision} is not calibrated; remove the key"
+    if name not in config.calibrator_catalogue:
+        return f"unknown calibrator {name!r}; {_nearest(name, list(config.calibrator_catalogue))}"
+    library = config.calibrator_catalogue[name].library
+    fits = ", ".join(key for key, entry in config.calibrator_catalogue.items() if entry.library in allowed)
+    return "" if library in allowed else f"{name!r} is made by {library}; {variant.engine} takes {fits or 'none'}"

@@ -59,13 +59,37 @@ class Timing(Section):
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
 
 
+class Calibration(Section):
+    """How INT8 is calibrated, and how much it may cost."""
+
+    images: Positive = Field(32, description="Training images that the calibrator sees.")
+    seed: int = Field(0, description="Of the choice of images.")
+    judging_images: Positive = Field(32, description="Further training images that the loss is measured on.")
+    max_drop: Annotated[float, Field(ge=0)] | None = Field(
+        0.005,
+        description="mIoU that INT8 may lose on them; above it the layers that hurt most stay in FP32. null: all INT8.",
+    )
+
+
+class Iterations(Section):
+    """Optimiser steps for each demo model: three thousand to learn from nothing, fewer from a trained backbone."""
+
+    ann: Positive = Field(2500, description="From the backbone of `first`.")
+    danet: Positive = Field(2000, description="Likewise.")
+    deeplabv3p: Positive = Field(3000, description="From random weights.")
+    dnlnet: Positive = Field(1500, description="From the backbone of `first`.")
+    emanet: Positive = Field(1000, description="Likewise.")
+    gcnet: Positive = Field(1000, description="Likewise.")
+    pspnet: Positive = Field(2000, description="Likewise.")
+    unet: Positive = Field(5000, description="From random weights: it has a backbone of its own.")
+
+
 class Training(Section):
     """How `snakemake demo_models` trains."""
 
     dataset: Name = Field("demo_training", description="A drawn data set; its val split must be the demo's.")
     first: Architecture = Field("deeplabv3p", description="Trained from random weights; the others get its backbone.")
-    iterations: Positive = Field(3000, description="Of `first`, and of UNet, which has a backbone of its own.")
-    fine_tuning_iterations: Positive = Field(1000, description="Of the others.")
+    iterations: Iterations = Field(default_factory=Iterations, description="Optimiser steps.")
     batch: Positive = Field(2, description="Images per iteration.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.003, description="After warm-up; decays to zero.")
     seed: int = Field(0, description="Of initial weights, order of images and augmentation.")
@@ -168,8 +192,16 @@ class Variant(Section):
 
     engine: str = Field(description="A file of workflow_scripts/segbench/engines/.")
     precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(description="Arithmetic of the network.")
+    calibrator: Name | None = Field(None, description="For INT8: a name of `calibrator_catalogue`.")
     build: dict[str, Any] = Field({}, description="Options of the engine's build.")
     run: dict[str, Any] = Field({}, description="Options of the engine's timed run.")
+
+
+class Calibrator(Section):
+    """A way to calibrate."""
+
+    library: Literal["onnxruntime", "nncf", "paddle"] = Field(description="A file of segbench/calibration/.")
+    options: dict[str, Any] = Field({}, description="Of that library.")
 
 
 class FolderSplit(Section):
@@ -244,6 +276,7 @@ class Config(Section):
     )
     threads: Positive | None = Field(None, description="Threads of a CPU engine; null: all physical cores.")
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
+    calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
     interpreters: dict[str, str] = Field(
@@ -254,6 +287,7 @@ class Config(Section):
     )
     model_catalogue: dict[Name, Model] = Field(description="Models by name (config/models.yaml and your own).")
     variant_catalogue: dict[Name, Variant] = Field(description="Variants by name (config/variants.yaml and your own).")
+    calibrator_catalogue: dict[Name, Calibrator] = Field({}, description="Calibrators by name.")
     dataset_catalogue: dict[Name, Dataset] = Field(description="Data sets by name (config/datasets.yaml and your own).")
 
     @field_validator("models", "variants")

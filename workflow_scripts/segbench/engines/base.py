@@ -7,7 +7,9 @@ bug of ours and stays one.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -25,6 +27,12 @@ from segbench.supervise import one_line
 
 Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wants it
 ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel
+
+
+SIXTEEN_BIT_FLAGS = {
+    "bf16": frozenset({"avx512_bf16", "amx_bf16"}),
+    "fp16": frozenset({"avx512_fp16", "amx_fp16"}),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,11 @@ class ExportedModel:
         """The file of that name, or None where this kind of model has none."""
         path = self.folder / name
         return path if path.exists() else None
+
+    @property
+    def digest(self) -> str:
+        """One hash of the exported files' hashes: what a calibration belongs to."""
+        return hashlib.sha256(json.dumps(self.facts["files"], sort_keys=True).encode()).hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -93,6 +106,7 @@ class Engine(ABC):
     precisions: tuple[str, ...] = ("fp32",)
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
+    calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions
@@ -106,7 +120,10 @@ class Engine(ABC):
     def build(
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Make folder `out` with the serialized engine; return facts for its record."""
+        """Make folder `out` with the serialized engine; return facts for its record.
+
+        `table` is the folder that INT8's calibration left: `table.json` and `layers.json`, or `quantized/`.
+        """
 
     @abstractmethod
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
@@ -143,6 +160,15 @@ def has_precision(engine: Engine, variant: Variant) -> Support:
 def has_driver(machine: Machine) -> Support:
     """Whether an NVIDIA driver is loaded."""
     return YES if machine.nvidia_driver else Support(False, "no NVIDIA driver")
+
+
+def has_instructions(variant: Variant, machine: Machine) -> Support:
+    """Whether the CPU computes in the variant's 16-bit format, and does not only convert from and to it."""
+    wanted = SIXTEEN_BIT_FLAGS.get(variant.precision, frozenset())
+    if not wanted or wanted & machine.cpu_flags:
+        return YES
+    name = variant.precision.upper()
+    return Support(False, f"this CPU has no {name} arithmetic (none of {', '.join(sorted(wanted))})")
 
 
 def first_no(*answers: Support) -> Support:

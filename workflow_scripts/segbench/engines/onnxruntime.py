@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from segbench.calibration import qdq
 from segbench.engines.base import (
     ClassMap,
     Engine,
@@ -16,9 +17,10 @@ from segbench.engines.base import (
     Variant,
     framework_errors,
 )
-from segbench.errors import Unsupported
+from segbench.errors import Failed, Unsupported
 
 ENGINE_FILE = "model.onnx"
+INT8_KERNELS = ("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class RunOptions:
 class ONNXRuntime(Engine):
     """CPU execution provider only: nothing else is offered, so nothing can fall back."""
 
+    precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
+    calibrators = ("onnxruntime",)
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions
@@ -51,13 +55,20 @@ class ONNXRuntime(Engine):
     def build(
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Optimise the graph once and save it: the engine is the optimised ONNX file."""
+        """Optimise the graph once and save it: the engine is the optimised ONNX file.
+
+        INT8 is made of the table's Q/DQ model: ONNX Runtime fuses its pairs into 8-bit kernels.
+        """
         import onnxruntime
 
         source = model.file("model.onnx")
         if source is None:
             raise Unsupported("this model has no ONNX form")
         out.mkdir(parents=True)
+        facts: dict[str, Any] = {}
+        if table:
+            source = out / "qdq.onnx"
+            facts = qdq.build(model, table, source)
         settings = onnxruntime.SessionOptions()
         settings.graph_optimization_level = getattr(
             onnxruntime.GraphOptimizationLevel,
@@ -67,7 +78,10 @@ class ONNXRuntime(Engine):
         settings.optimized_model_filepath = str(out / ENGINE_FILE)
         with framework_errors("optimising the graph", Exception, unsupported=True):
             onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
-        return {}
+        if table:
+            source.unlink()
+            facts["int8_layers"] = _count_int8(out / ENGINE_FILE)
+        return facts
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:
         """Load the optimised graph as it is, with `threads` threads inside an operator."""
@@ -84,6 +98,17 @@ class ONNXRuntime(Engine):
                 str(engine / ENGINE_FILE), settings, providers=["CPUExecutionProvider"]
             )
         return ONNXRuntimeSession(session)
+
+
+def _count_int8(engine: Path) -> int:
+    """Layers of the optimised graph that compute in 8 bits. Raises Failed when none does."""
+    import onnx
+
+    graph = onnx.load(str(engine), load_external_data=False).graph
+    count = sum(node.op_type in INT8_KERNELS for node in graph.node)
+    if not count:
+        raise Failed("no layer runs in INT8: ONNX Runtime fused none of the Q/DQ pairs")
+    return count
 
 
 class ONNXRuntimeSession:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segbench.calibration import qdq
 from segbench.engines.base import (
     ClassMap,
     Engine,
     ExportedModel,
     Float32Image,
+    Support,
     Variant,
+    first_no,
     framework_errors,
+    has_instructions,
+    stage_files,
 )
+from segbench.errors import Failed, Unsupported
+from segbench.files import read_json
+from segbench.machine import Machine
 
 ENGINE_FILE = "model.xml"
-HINTS = {"fp32": "f32"}
+HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # of INT8: what is not quantised
+INT8_LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 OURS = {"INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT", "ENABLE_CPU_PINNING"}
 
 
@@ -37,22 +47,41 @@ class RunOptions:
 class OpenVINO(Engine):
     """The CPU plug-in only, named, so that AUTO cannot choose another device."""
 
+    precisions = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
+    calibrators = ("nncf", "onnxruntime")
     run_options = RunOptions
+
+    def supports(self, variant: Variant, machine: Machine) -> Support:
+        """Not in a precision that this CPU computes by way of another."""
+        return first_no(super().supports(variant, machine), has_instructions(variant, machine))
 
     def build(
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Convert to OpenVINO's intermediate representation and save it in full precision."""
+        """Convert to OpenVINO's intermediate representation and save it in full precision.
+
+        INT8: NNCF's quantised model as it is, or the Q/DQ model of a table.
+        """
         import openvino
 
-        source = model.file("model.pdmodel") or model.file("model.onnx")
-        with framework_errors("reading the model", Exception, unsupported=True):
-            graph = openvino.Core().read_model(str(source))
-            graph.reshape(list(model.shape))
         out.mkdir(parents=True)
-        openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
-        return {}
+        source, facts = model.file("model.pdmodel") or model.file("model.onnx"), {}
+        if table and (table / "quantized").is_dir():
+            facts = {"fp32_layers": len(read_json(table / "status.json")["fp32_layers"])}
+            stage_files([table / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
+        else:
+            with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+                if table:
+                    source = Path(folder) / "qdq.onnx"
+                    facts = qdq.build(model, table, source)
+                with framework_errors("reading the model", Exception, unsupported=True):
+                    graph = openvino.Core().read_model(str(source))
+                    graph.reshape(list(model.shape))
+                openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
+        if variant.precision == "int8":
+            facts |= _refuse_float(out / ENGINE_FILE)
+        return facts
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> OpenVINOSession:
         """Compile the saved representation for the CPU: one stream, `threads` threads, arithmetic as named."""
@@ -67,7 +96,25 @@ class OpenVINO(Engine):
             **(options.properties or {}),
         }
         with framework_errors("compiling the engine", Exception):
-            return OpenVINOSession(openvino.Core().compile_model(str(engine / ENGINE_FILE), "CPU", settings))
+            compiled = openvino.Core().compile_model(str(engine / ENGINE_FILE), "CPU", settings)
+        taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if taken != HINTS[variant.precision]:
+            raise Unsupported(f"OpenVINO computes in {taken} where {HINTS[variant.precision]} was asked")
+        return OpenVINOSession(compiled)
+
+
+def _refuse_float(engine: Path) -> dict[str, Any]:
+    """The number of layers that the compiled engine runs in 8 bits. Raises Failed when none does."""
+    import openvino
+
+    with framework_errors("compiling the engine", Exception):
+        compiled = openvino.Core().compile_model(str(engine), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    kinds = [(str(facts["layerType"].value), str(facts["runtimePrecision"].value)) for facts in nodes]
+    count = sum(kind in INT8_LAYERS and precision in ("i8", "u8") for kind, precision in kinds)
+    if not count:
+        raise Failed("no layer runs in INT8: OpenVINO took none of the quantisers")
+    return {"int8_layers": count}
 
 
 class OpenVINOSession:

@@ -18,6 +18,7 @@ from segbench.engines.base import (
     stage_files,
 )
 from segbench.errors import Unsupported
+from segbench.files import read_json
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ class Paddle(Engine):
     def build(
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Paddle has no serialized form of its own for this path: the engine is the exported model."""
-        stage_files(paddle_files(model), out)
-        return {}
+        """Paddle has no serialized form of its own for this path: the engine is the exported or quantised model."""
+        if table is None:
+            stage_files(paddle_files(model), out)
+            return {}
+        stage_files([table / "quantized" / name for name in ("model.pdmodel", "model.pdiparams")], out)
+        return {"fp32_layers": len(read_json(table / "status.json")["fp32_layers"])}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:
         """Load the model with oneDNN off and `threads` BLAS threads."""

@@ -7,26 +7,42 @@ from pathlib import Path
 from typing import Any
 
 from segbench.engines import paddle
-from segbench.engines.base import Variant
+from segbench.engines.base import Support, Variant, first_no, has_instructions
 from segbench.errors import InputError, Unsupported
+from segbench.machine import Machine
 
 # Both fuse reshape/transpose into a matmul with the wrong axes: ANN's class maps agreed with native on .81 only.
 WRONG_FUSIONS = ("reshape_transpose_matmul_mkldnn_fuse_pass", "matmul_transpose_reshape_mkldnn_fuse_pass")
 
 
+# Convolutions and what stands between them. Not matmul: of a softmax's (unsigned) and another's (signed) output it
+# refuses; not pool2d: adaptive pooling has no 8-bit kernel; not layer_norm: it has no BF16 kernel.
+INT8_OPERATORS = ("conv2d", "depthwise_conv2d", "fused_conv2d", "elementwise_add", "concat")
+BF16_OPERATORS = ("conv2d", "depthwise_conv2d", "fused_conv2d", "matmul", "matmul_v2", "elementwise_add", "concat")
+
+
 @dataclass(frozen=True)
 class RunOptions(paddle.RunOptions):
-    """`cache_capacity`: shapes whose oneDNN primitives are kept; `deleted_passes`: graph fusions left out."""
+    """`cache_capacity`: shapes whose oneDNN primitives are kept; `deleted_passes`: graph fusions left out;
+    `int8_operators`, `bf16_operators`: operators that run in that precision where the variant asks for it."""
 
     cache_capacity: int = 1
     deleted_passes: tuple[str, ...] = WRONG_FUSIONS
+    int8_operators: tuple[str, ...] = INT8_OPERATORS
+    bf16_operators: tuple[str, ...] = BF16_OPERATORS
 
 
 class PaddleOneDNN(paddle.Paddle):
     """oneDNN on."""
 
     accelerated = True
+    precisions = ("fp32", "bf16", "int8")
+    calibrators = ("paddle",)
     run_options = RunOptions
+
+    def supports(self, variant: Variant, machine: Machine) -> Support:
+        """Not in a precision that this CPU computes by way of another."""
+        return first_no(super().supports(variant, machine), has_instructions(variant, machine))
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> paddle.PaddleSession:
         """Load the model with oneDNN on."""
@@ -35,6 +51,11 @@ class PaddleOneDNN(paddle.Paddle):
         config.set_mkldnn_cache_capacity(options.cache_capacity)
         if not config.mkldnn_enabled():
             raise Unsupported("this build of Paddle has no oneDNN")
+        if variant.precision == "int8":
+            config.enable_mkldnn_int8(set(options.int8_operators))
+        if variant.precision == "bf16":
+            config.enable_mkldnn_bfloat16()
+            config.set_bfloat16_op(set(options.bf16_operators))
         if unknown := set(options.deleted_passes) - set(config.pass_builder().all_passes()):
             raise InputError(f"variant_catalogue.{variant.name}.run.deleted_passes: {sorted(unknown)} are no passes")
         for name in options.deleted_passes:

@@ -1,0 +1,108 @@
+"""Calibrate a model for INT8 with images of the training split: a calibration table, or a quantised model.
+
+A stopped calibration table goes on at the image where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from build_engine import open_model
+from segbench.calibration.base import TABLE, Task, load, needs_reduced_range
+from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
+from segbench.environment import environment_record
+from segbench.errors import InputError, Unsupported, command
+from segbench.files import atomic, manifest_of, read_json, write_json
+from segbench.machine import this_machine
+from segbench.options import parse_options
+from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+
+
+def calibrate(request: dict[str, Any]) -> dict[str, Any]:
+    """In the child: see the images, leave the result in folder `request["out"]`."""
+    entry, settings, machine = request["calibrator"], request["settings"], this_machine()
+    calibrator = load(entry["library"])
+    if missing := calibrator.missing():
+        raise Unsupported(missing)
+    where = f"calibrator_catalogue.{entry['name']}.options"
+    options = parse_options(calibrator.options, entry["options"], where)
+    model, dataset = open_model(Path(request["model"])), read_json(request["dataset"])
+    rows, others = split_rows(Path(request["index"]), settings["images"])
+    if len(rows) < settings["images"]:
+        print(f"calibrating with all {len(rows)} training images; calibration.images asks for {settings['images']}")
+    task = Task(
+        model=model,
+        images=CalibrationImages(rows, model.facts),
+        held_out=HeldOut(others, model.facts, dataset),
+        max_drop=settings["max_drop"] if model.facts["has_trained_weights"] else None,
+        reduce_range=needs_reduced_range(machine),
+        cache=Path(request["cache"]),
+    )
+    task.cache.mkdir(parents=True, exist_ok=True)
+    report("opening the model")
+    facts = calibrator.calibrate(task, options, Path(request["out"]))
+    record = {"model_digest": model.digest, "image_count": len(rows), "reduce_range": task.reduce_range}
+    return {**record, "environment": environment_record(machine, 0), **facts}
+
+
+def run(request: dict[str, Any], twin: str, limits: Limits, result: Path, status: Path) -> None:
+    """In the parent: calibrate under supervision, move the result (a table, or a folder) and its status into place."""
+    name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
+    converted = read_json(twin) if twin else {"status": "ok"}
+    is_table = load(request["calibrator"]["library"]).leaves_table
+    with atomic(result.with_name(f"{result.name}.folder") if is_table else result) as folder:
+        folder.mkdir()
+        if converted["status"] == "ok":
+            outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
+        else:
+            outcome = Outcome(converted["status"], f"no ONNX twin: {converted['reason']}")
+        good = outcome.status == "ok"
+        record = {
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "calibrator": request["calibrator"],
+            "settings": request["settings"],
+            "peak_rss_bytes": outcome.peak_rss_bytes,
+            "wall_s": outcome.wall_s,
+            "manifest": manifest_of(folder) if good else {},
+            **outcome.result,
+        }
+        if not good:
+            shutil.rmtree(folder)
+            folder.mkdir()
+        if is_table:
+            with atomic(result) as table:
+                shutil.copyfile(folder / TABLE, table) if good else table.write_bytes(b"")
+    if is_table:
+        shutil.rmtree(result.with_name(f"{result.name}.folder"))
+    write_json(status, record)
+    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+
+
+@command
+def main() -> None:
+    """Parse the command line and calibrate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the calibrator reads it")
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
+    parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
+    parser.add_argument("--calibrator", type=json.loads, required=True, help="JSON: name, library, options")
+    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, seed, max_drop")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for unfinished work")
+    parser.add_argument("--result", type=Path, required=True, help="table.json, or the quantised model's folder")
+    parser.add_argument("--status", type=Path, required=True, help="status.json to write")
+    a = parser.parse_args()
+    if "images" not in a.settings:
+        raise InputError("--settings: has no key images")
+    request = {key: str(getattr(a, key)) for key in ("model", "index", "dataset", "cache")}
+    request |= {"calibrator": a.calibrator, "settings": a.settings}
+    run(request, a.twin, configured_limits(), a.result, a.status)
+
+
+if __name__ == "__main__":
+    stage(main, calibrate)

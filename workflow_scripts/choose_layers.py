@@ -1,0 +1,142 @@
+"""Mixed precision: see what a calibration table costs in mIoU, and keep the layers that hurt most in FP32 if too much.
+
+Judged on training images that calibration has not seen, never on val, with ONNX Runtime and the table's Q/DQ model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from build_engine import open_model
+from segbench.calibration import qdq
+from segbench.calibration.base import needs_reduced_range
+from segbench.calibration.images import HeldOut, split_rows
+from segbench.calibration.table import read_table
+from segbench.errors import InputError, command
+from segbench.files import read_json, sha256_of, write_json
+from segbench.machine import this_machine
+from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+
+JUDGES = 4  # images that each layer's sensitivity is measured on
+
+
+def choose(request: dict[str, Any]) -> dict[str, Any]:
+    """In the child: the loss with all layers in INT8; above the bound, layers go back to FP32 until it holds."""
+    model, settings = open_model(Path(request["model"])), request["settings"]
+    bound = settings["max_drop"]
+    if bound is None or not model.facts["has_trained_weights"]:
+        return {"fp32_layers": []}
+    table = read_table(Path(request["table"]), model.digest)
+    held_out = HeldOut(
+        split_rows(Path(request["index"]), settings["images"])[1], model.facts, read_json(request["dataset"])
+    )
+    if not held_out.rows:
+        return {"fp32_layers": []}
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(qdq.prepare(model, Path(folder)), table, Path(folder))
+        report("measuring the loss")
+        full = held_out.miou(work.session(work.prepared))
+        drop, facts = work.drop(full, held_out, []), {}
+        facts = {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows)}
+        kept: list[str] = []
+        ranked: list[str] = []
+        while drop is not None and drop > bound and (not ranked or len(kept) < len(ranked)):
+            ranked = ranked or cached_ranking(request, work, held_out)
+            kept = ranked[: max(2 * len(kept), 1)]
+            drop = work.drop(full, held_out, kept)
+    return {**facts, "drop": drop, "fp32_layers": kept, "layer_count": len(ranked) or None}
+
+
+class Work:
+    """One model with its table in a folder of its own."""
+
+    def __init__(self, prepared: Path, table: Any, folder: Path) -> None:
+        self.prepared, self._table, self._out = prepared, table, folder / "qdq.onnx"
+        self._reduce_range = needs_reduced_range(this_machine())
+
+    def session(self, path: Path) -> Any:
+        """A function from network input to class map, through ONNX Runtime."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda image: session.run(None, {name: image})[0][0]
+
+    def quantized(self, **which: Any) -> Any:
+        """The same for the Q/DQ model; `which`: as `qdq.quantize` takes it."""
+        qdq.quantize(self.prepared, self._table, self._out, reduce_range=self._reduce_range, **which)
+        return self.session(self._out)
+
+    def drop(self, full: float | None, held_out: HeldOut, kept: list[str]) -> float | None:
+        """What INT8 loses of mIoU `full` with the layers `kept` in FP32."""
+        miou = held_out.miou(self.quantized(fp32_layers=kept))
+        return None if full is None or miou is None else full - miou
+
+
+def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> list[str]:
+    """`ranking`, kept as a file: another bound needs no other pass."""
+    key = hashlib.sha256(json.dumps([sha256_of(request["table"]), sha256_of(request["index"])]).encode()).hexdigest()
+    path = Path(request["cache"]) / f"sensitivity-{key[:24]}.json"
+    try:
+        found: list[list[Any]] = read_json(path)
+    except InputError:
+        found = ranking(work, held_out)
+        write_json(path, found)
+    return [name for name, _ in found]
+
+
+def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
+    """Layers with the share of pixels that change class when that layer alone is quantised, the worst first."""
+    images = [held_out.images[number] for number in range(min(JUDGES, len(held_out.images)))]
+    exact = work.session(work.prepared)
+    expected = [exact(image) for image in images]
+    layers = qdq.layers(work.prepared)
+    found: list[list[Any]] = []
+    for done, layer in enumerate(layers, 1):
+        alone = work.quantized(only=[layer])
+        changed = [np.mean(alone(image) != want) for image, want in zip(images, expected, strict=True)]
+        found.append([layer, float(np.mean(changed))])
+        report("finding the layers that hurt most", done, len(layers))
+    return sorted(found, key=lambda entry: -entry[1])
+
+
+def run(request: dict[str, Any], status: Path, limits: Limits, out: Path) -> None:
+    """In the parent: choose under supervision; where there is no table, say why."""
+    name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name}"
+    calibrated = read_json(status)
+    if calibrated["status"] == "ok":
+        if sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
+            raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
+        outcome = supervise(__file__, request, limits, name)
+    else:
+        outcome = Outcome(calibrated["status"], calibrated["reason"])
+    record = {"status": outcome.status, "reason": outcome.reason, "settings": request["settings"]}
+    write_json(out, {**record, "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes, **outcome.result})
+    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+
+
+@command
+def main() -> None:
+    """Parse the command line and choose."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    parser.add_argument("--table", type=Path, required=True, help="table.json of the calibration")
+    parser.add_argument("--status", type=Path, required=True, help="status.json beside it")
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
+    parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
+    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, max_drop")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for sensitivities")
+    parser.add_argument("--out", type=Path, required=True, help="layers.json to write")
+    a = parser.parse_args()
+    request = {key: str(getattr(a, key)) for key in ("model", "table", "index", "dataset", "cache")}
+    run({**request, "settings": a.settings}, a.status, configured_limits(), a.out)
+
+
+if __name__ == "__main__":
+    stage(main, choose)

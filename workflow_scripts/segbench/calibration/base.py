@@ -1,0 +1,64 @@
+"""What a calibrator is: one file of this folder with a `CALIBRATOR` object, named after its library.
+
+A calibrator that leaves a table (ranges of activations, `table.py`) feeds every engine that builds from ONNX; one that
+leaves a quantised model feeds the engine which insists on its own quantiser.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segbench.engines.base import ExportedModel, NoOptions
+from segbench.machine import Machine, package_version
+
+if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
+    from segbench.calibration.images import CalibrationImages, HeldOut
+
+TABLE, LAYERS = "table.json", "layers.json"
+# Without one of these, products of 8-bit numbers are summed in pairs to 16 bits, and may saturate there.
+DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a calibrator gets: the exported model, the images to see, and images to judge the result by."""
+
+    model: ExportedModel
+    images: CalibrationImages
+    held_out: HeldOut
+    max_drop: float | None  # mIoU that the result may lose on `held_out`; None: not measured, all layers stay INT8
+    reduce_range: bool  # 7-bit weights
+    cache: Path  # folder for unfinished work
+
+
+class Calibrator(ABC):
+    """One library that calibrates."""
+
+    packages: tuple[str, ...]
+    reads: tuple[str, ...]  # forms of a model that it calibrates, best first
+    leaves_table: bool = False
+    options: type = NoOptions  # dataclass: what config may set, with defaults
+
+    @abstractmethod
+    def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
+        """Fill folder `out` with `table.json` or the quantised model's files; return facts for the record."""
+
+    def missing(self) -> str:
+        """Why it cannot run here; empty when it can. Imports no framework."""
+        lacking = next((name for name in self.packages if package_version(name) is None), None)
+        return f"package {lacking} is not installed (pinned in envs/cpu.yaml)" if lacking else ""
+
+
+def load(library: str) -> Calibrator:
+    """The calibrator of file `segbench/calibration/{library}.py`."""
+    calibrator: Calibrator = importlib.import_module(f"segbench.calibration.{library}").CALIBRATOR
+    return calibrator
+
+
+def needs_reduced_range(machine: Machine) -> bool:
+    """Whether weights should have 7 bits on this CPU: where it lacks the instructions that sum to 32 bits."""
+    return not machine.cpu_flags & DOT_PRODUCT_FLAGS

@@ -1,0 +1,71 @@
+"""The training images that calibration sees, and those that its result is judged by; never those of val."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.engines.base import ClassMap, Float32Image
+from segbench.errors import InputError
+from segbench.images import Normalizer, read_image, read_label, resize_class_map
+from segbench.metrics import fold, pair_counts, scores
+from segbench.supervise import report
+
+Rows = list[dict[str, str]]
+
+
+class CalibrationImages:
+    """Network inputs, float32 1×3×H×W, read one by one: each pass reads them anew, so that memory stays flat."""
+
+    def __init__(self, rows: Rows, model: dict[str, Any], doing: str = "calibrating") -> None:
+        self.rows, self._doing = rows, doing
+        self._normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Float32Image:
+        """The network's input of image `number`, an array of its own."""
+        if number >= len(self.rows):
+            raise IndexError(number)
+        report(self._doing, number + 1, len(self.rows))
+        path = self.rows[number]["image"]
+        return self._normalize(read_image(path), path).copy()
+
+    def __iter__(self) -> Iterator[Float32Image]:
+        return (self[number] for number in range(len(self)))
+
+
+class HeldOut:
+    """Labelled training images that no calibration sees (while there are enough)."""
+
+    def __init__(self, rows: Rows, model: dict[str, Any], dataset: dict[str, Any]) -> None:
+        self.rows = [row for row in rows if row["label"]]
+        self.images = CalibrationImages(self.rows, model, "measuring the loss")
+        self._model, self._dataset = model, dataset
+
+    def miou(self, predict: Callable[[Float32Image], ClassMap]) -> float | None:
+        """mIoU of `predict` (1×3×H×W float32 to H×W uint8 output channels); None where nothing is labelled."""
+        counts = np.zeros((256, 256), np.int64)
+        for row, image in zip(self.rows, self.images, strict=True):
+            label = read_label(row["label"], None)
+            counts += pair_counts(label, resize_class_map(predict(image), *label.shape))
+        facts = self._dataset
+        matrix = fold(counts, len(facts["classes"]), facts["ignore_index"], facts["id_map"], self._model["class_map"])
+        return scores(matrix, "excluded").miou
+
+
+def split_rows(index: Path, count: int) -> tuple[Rows, Rows]:
+    """Rows to calibrate with, and rows to judge by: the first `count` of the (shuffled) index, and the others.
+
+    With no others, the first serve both ends. Raises InputError for an empty index.
+    """
+    with open(index, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        raise InputError(f"{index}: names no image: calibration needs images of the training split")
+    return rows[:count], rows[count:] or rows

@@ -1,0 +1,238 @@
+"""Tables through ONNX Runtime's calibrators: min-max, percentile, entropy (KL), and MSE on their histograms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segbench.calibration import qdq
+from segbench.calibration.base import TABLE, Calibrator, Task
+from segbench.calibration.table import CalibrationTable, write_table
+from segbench.errors import Failed
+from segbench.files import atomic
+from segbench.machine import package_version
+from segbench.supervise import report
+
+if TYPE_CHECKING:
+    from segbench.calibration.images import CalibrationImages
+
+LEVELS = 256
+CANDIDATES = 64  # shares of the full range that MSE tries
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Options:
+    """`method`: minmax, percentile, entropy or mse; `percentile`: share of values inside the range, in percent;
+    `bins`: of the histograms."""
+
+    method: str = "percentile"
+    percentile: float = 99.999
+    bins: int = 2048
+
+    def __post_init__(self) -> None:
+        if self.method not in ("minmax", "percentile", "entropy", "mse"):
+            raise ValueError("method must be one of minmax, percentile, entropy, mse")
+        if not 50 < self.percentile <= 100:
+            raise ValueError("percentile must be above 50, at most 100")
+        if self.bins < LEVELS:
+            raise ValueError(f"bins must be at least {LEVELS}")
+
+
+class ONNXRuntimeTables(Calibrator):
+    """One image after another through the FP32 twin with all activations as outputs."""
+
+    packages = ("onnxruntime", "onnx")
+    reads = ("onnx",)
+    leaves_table = True
+    options = Options
+
+    def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
+        """Leave `table.json`. Unfinished work is kept in `task.cache`, image by image."""
+        with tempfile.TemporaryDirectory(dir=out) as scratch:
+            prepared = qdq.prepare(task.model, Path(scratch))
+            ranges = collect(prepared, task.images, options, task.cache / f"{_key(task, options)}.npz", Path(scratch))
+        table = CalibrationTable(
+            model=task.model.digest,
+            images={row["image_id"]: row["image_sha256"] for row in task.images.rows},
+            method={"library": "onnxruntime", **asdict(options)},
+            versions={name: str(package_version(name)) for name in self.packages},
+            ranges=ranges,
+        )
+        write_table(out / TABLE, table)
+        return {"tensor_count": len(ranges)}
+
+
+def collect(
+    prepared: Path, images: CalibrationImages, options: Options, unfinished: Path, scratch: Path
+) -> dict[str, tuple[float, float]]:
+    """Ranges by tensor. `unfinished` is read where it exists, written after each image, and removed at the end.
+
+    Raises Failed, naming the tensor, when an activation is not a number.
+    """
+    collector = _collector(prepared, options, scratch / "augmented.onnx")
+    done = _restore(collector, unfinished)
+    for number in range(done, len(images)):
+        try:
+            collector.collect_data(_Once({collector.infer_session.get_inputs()[0].name: images[number]}))
+        except NotFinite as error:
+            raise Failed(
+                f"calibrating: activation {error} is not a number ({images.rows[number]['image_id']})"
+            ) from None
+        _keep(collector, number + 1, unfinished)
+    report("computing ranges")
+    ranges = _ranges(collector, options)
+    unfinished.unlink(missing_ok=True)
+    return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in sorted(ranges.items())}
+
+
+class _Once:
+    """A data reader of one image: the library keeps all activations of what a reader gives until it is at its end."""
+
+    def __init__(self, feed: dict[str, Any]) -> None:
+        self._feeds = [feed]
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The feed, then None."""
+        return self._feeds.pop() if self._feeds else None
+
+
+class NotFinite(Exception):
+    """Names a tensor that holds NaN or infinity."""
+
+
+class _Checked:
+    """A session whose outputs are looked at before a calibrator merges them: NaN would get lost in a minimum."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+
+    def run(self, names: Any, feed: dict[str, Any]) -> Any:
+        """As the session's; raises NotFinite for the first output, in the graph's order, that is not finite."""
+        values = self._session.run(names, feed)
+        for output, value in zip(self.get_outputs(), values, strict=True):
+            if value.dtype.kind == "f" and not np.isfinite(value.sum(dtype=np.float64)):
+                raise NotFinite(repr(output.name.removesuffix("_ReduceMin").removesuffix("_ReduceMax")))
+        return values
+
+
+def _collector(prepared: Path, options: Options, augmented: Path) -> Any:
+    from onnxruntime.quantization.calibrate import EntropyCalibrater, MinMaxCalibrater, PercentileCalibrater
+
+    given: dict[str, Any] = {"op_types_to_calibrate": list(qdq.OPERATORS), "augmented_model_path": str(augmented)}
+    if options.method == "minmax":
+        collector = MinMaxCalibrater(prepared, **given)
+    elif options.method == "entropy":
+        collector = EntropyCalibrater(prepared, **given)
+    else:
+        collector = PercentileCalibrater(prepared, num_bins=options.bins, percentile=options.percentile, **given)
+    collector.augment_graph()
+    collector.create_inference_session()
+    collector.infer_session = _Checked(collector.infer_session)
+    return collector
+
+
+def _ranges(collector: Any, options: Options) -> dict[str, tuple[float, float]]:
+    if options.method == "mse":
+        found = collector.collector.histogram_dict.items()
+        return {name: least_squared_error(np.asarray(e[0], float), np.asarray(e[1], float)) for name, e in found}
+    data = collector.compute_data().data
+    return {name: (float(np.min(d.lowest)), float(np.max(d.highest))) for name, d in data.items()}
+
+
+def least_squared_error(counts: Float, edges: Float) -> tuple[float, float]:
+    """The range, a share of the histogram's own, whose 256 levels give the least squared error.
+
+    `counts` (n) and `edges` (n + 1) of a histogram; each bin stands for its centre.
+    """
+    centres = (edges[:-1] + edges[1:]) / 2
+    held = counts > 0
+    centres, counts = centres[held], counts[held]
+    best, least = (float(edges[0]), float(edges[-1])), np.inf
+    for share in np.linspace(1, 0.2, CANDIDATES):
+        low, high = min(edges[0] * share, 0.0), max(edges[-1] * share, 0.0)
+        step = (high - low) / (LEVELS - 1) or 1.0
+        rounded = np.clip(np.round((centres - low) / step), 0, LEVELS - 1) * step + low
+        error = float((counts * (rounded - centres) ** 2).sum())
+        if error < least:
+            best, least = (float(low), float(high)), error
+    return best
+
+
+# What a stopped calibration has seen
+
+
+def _key(task: Task, options: Options) -> str:
+    """One name for the same model, images and method."""
+    images = [row["image_sha256"] for row in task.images.rows]
+    facts = [task.model.digest, images, asdict(options), package_version("onnxruntime")]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def _keep(collector: Any, done: int, path: Path) -> None:
+    """Write what has been seen, whole or not at all."""
+    state: dict[str, Any] = {"done": np.int64(done)}
+    if getattr(collector, "collector", None) is not None:
+        for name, entry in collector.collector.histogram_dict.items():
+            for number, part in enumerate(entry):
+                state[f"{number}/{name}"] = np.asarray(part)
+    else:
+        for name, data in collector.calibrate_tensors_range.data.items():
+            state[f"0/{name}"], state[f"1/{name}"] = np.asarray(data.lowest), np.asarray(data.highest)
+    with atomic(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **state)
+
+
+def _restore(collector: Any, path: Path) -> int:
+    """Bring back what an earlier run has seen; returns the number of its images, 0 where there was none."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            state = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError):
+        return 0
+    done = int(state.pop("done"))
+    entries: dict[str, list[Any]] = {}
+    for key in sorted(state):
+        _, name = key.split("/", 1)
+        entries.setdefault(name, []).append(state[key])
+    _set_state(collector, entries)
+    print(f"going on after {done} images", flush=True)
+    return done
+
+
+def _set_state(collector: Any, entries: dict[str, list[Any]]) -> None:
+    from onnxruntime.quantization.calibrate import (
+        CalibrationMethod,
+        HistogramCollector,
+        MinMaxCalibrater,
+        TensorData,
+        TensorsData,
+    )
+
+    if isinstance(collector, MinMaxCalibrater):
+        data = {name: TensorData(lowest=parts[0], highest=parts[1]) for name, parts in entries.items()}
+        collector.calibrate_tensors_range = TensorsData(CalibrationMethod.MinMax, data)
+        return
+    collector.collector = HistogramCollector(
+        method=collector.method,
+        symmetric=collector.symmetric,
+        num_bins=collector.num_bins,
+        num_quantized_bins=collector.num_quantized_bins,
+        percentile=collector.percentile,
+        scenario=collector.scenario,
+    )
+    collector.collector.histogram_dict = {
+        name: tuple(part if part.ndim else part[()] for part in parts) for name, parts in entries.items()
+    }
+
+
+CALIBRATOR = ONNXRuntimeTables()

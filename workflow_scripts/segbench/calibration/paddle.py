@@ -1,0 +1,174 @@
+"""Paddle's own post-training quantisation: a Paddle model with quantisation operators, for oneDNN."""
+
+from __future__ import annotations
+
+import re
+import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.calibration.base import Calibrator, Task
+from segbench.engines.base import framework_errors, load
+from segbench.engines.paddle import paddle_files
+from segbench.errors import Failed
+from segbench.supervise import report
+
+LAYERS = ("conv2d", "depthwise_conv2d", "mul")
+FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """`method`: how Paddle finds an activation's scale: abs_max, avg, hist, mse, KL, or emd."""
+
+    method: str = "abs_max"
+
+    def __post_init__(self) -> None:
+        if self.method not in ("abs_max", "avg", "hist", "mse", "KL", "emd"):
+            raise ValueError("method must be one of abs_max, avg, hist, mse, KL, emd")
+
+
+class PaddlePTQ(Calibrator):
+    """Symmetric 8-bit activations, per-channel weights."""
+
+    packages = ("paddlepaddle",)
+    reads = ("paddle",)
+    options = Options
+
+    def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
+        """Leave `model.pdmodel` and `model.pdiparams`."""
+        source = paddle_files(task.model)[0].parent
+        with framework_errors("quantising", Exception):
+            quantize(source, task, options.method, out, [])
+        facts: dict[str, Any] = {"fp32_layers": []}
+        if task.max_drop is None:
+            return facts
+        full = task.held_out.miou(_predictor(source, "fp32"))
+        drop = _drop(full, task.held_out.miou(_predictor(out, "int8")))
+        facts |= {"fp32_miou": full, "drop_before": drop, "drop": drop}
+        ranked = rank(source, task) if drop is not None and drop > task.max_drop else []
+        count = 1
+        while drop is not None and drop > task.max_drop and count < 2 * len(ranked):
+            kept = ranked[:count]
+            report(f"quantising with {len(kept)} layers in FP32")
+            with framework_errors("quantising", Exception):
+                quantize(source, task, options.method, out, kept)
+            drop = _drop(full, task.held_out.miou(_predictor(out, "int8")))
+            facts |= {"fp32_layers": kept, "drop": drop}
+            count *= 2
+        return facts
+
+
+def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
+    """Write the quantised model of folder `source` to folder `out`; the weights named `fp32_layers` stay FP32."""
+    import paddle
+    from paddle.static.quantization import PostTrainingQuantization
+
+    class Images(paddle.io.Dataset):
+        """The calibration images, as Paddle's loader wants them: 3×H×W."""
+
+        def __len__(self) -> int:
+            return len(task.images)
+
+        def __getitem__(self, number: int) -> Any:
+            return task.images[number][0]
+
+    paddle.enable_static()
+    try:
+        with paddle.static.scope_guard(paddle.static.Scope()):
+            place = paddle.CPUPlace()
+            executor = paddle.static.Executor(place)
+            program, feeds, _ = paddle.static.load_inference_model(str(source), executor, **FILES)
+            block = program.global_block()
+            quantizer = PostTrainingQuantization(
+                executor=executor,
+                model_dir=str(source),
+                data_loader=paddle.io.DataLoader(
+                    Images(), feed_list=[block.var(feeds[0])], batch_size=1, return_list=False, places=[place]
+                ),
+                batch_size=1,
+                batch_nums=len(task.images),
+                algo=method,
+                quantizable_op_type=list(LAYERS),
+                weight_quantize_type="channel_wise_abs_max",
+                onnx_format=True,
+                skip_tensor_list=fp32_layers or None,
+                **FILES,
+            )
+            quantizer.quantize()
+            _refuse_not_finite(quantizer)
+            quantizer.save_quantized_model(str(out), **FILES)
+    finally:
+        paddle.disable_static()
+
+
+def rank(source: Path, task: Task) -> list[str]:
+    """Inputs of the layers, the one whose layer loses most by 8 bits first.
+
+    One pass of one image through the FP32 program: each layer's loss is the power of its rounding errors, of the input
+    (to 1/127 of its largest value) and of the weights (per output channel), relative to the powers themselves.
+    """
+    import paddle
+
+    report("finding the layers that hurt most")
+    paddle.enable_static()
+    try:
+        with paddle.static.scope_guard(paddle.static.Scope()):
+            executor = paddle.static.Executor(paddle.CPUPlace())
+            program, feeds, _ = paddle.static.load_inference_model(str(source), executor, **FILES)
+            block = program.global_block()
+            layers = [op for op in block.ops if op.type in LAYERS]
+            names = {op: (op.input("Input") or op.input("X"))[0] for op in layers}
+            weights = {op: (op.input("Filter") or op.input("Y"))[0] for op in layers}
+            fetched = executor.run(program, feed={feeds[0]: task.images[0]}, fetch_list=list(names.values()))
+            values = dict(zip(names.values(), fetched, strict=True))
+            losses: dict[str, float] = {}
+            for op in layers:
+                weight = np.array(paddle.static.global_scope().find_var(weights[op]).get_tensor())
+                flat = weight.reshape(len(weight), -1) if op.type != "mul" else weight.T
+                loss = _rounding_loss(values[names[op]].reshape(1, -1)) + _rounding_loss(flat)
+                losses[names[op]] = max(losses.get(names[op], 0.0), loss)
+    finally:
+        paddle.disable_static()
+    return sorted(losses, key=lambda name: -losses[name])
+
+
+def _rounding_loss(rows: Any) -> float:
+    """Noise-to-signal power of rounding each row to 127 steps of its largest magnitude."""
+    step = np.abs(rows).max(axis=1, keepdims=True) / 127
+    step[step == 0] = 1
+    signal = float((rows.astype(np.float64) ** 2).sum())
+    return float(((np.round(rows / step) * step - rows).astype(np.float64) ** 2).sum()) / signal if signal else 0.0
+
+
+def _predictor(folder: Path, precision: str) -> Any:
+    """Class maps through the very engine that the quantised model is for."""
+    from segbench.engines.base import Variant
+
+    engine = load("paddle_onednn")
+    variant = Variant(f"paddle_onednn-{precision}", "paddle_onednn", precision)
+    session = engine.open(folder, variant, engine.run_options(), 0)
+
+    def predict(image: Any) -> Any:
+        session.upload(image)
+        session.execute()
+        return session.download()
+
+    return predict
+
+
+def _drop(full: float | None, kept: float | None) -> float | None:
+    return None if full is None or kept is None else full - kept
+
+
+def _refuse_not_finite(quantizer: Any) -> None:
+    """Raises Failed, naming the tensor, when a scale is NaN or infinite."""
+    for name, scale in (getattr(quantizer, "_quantized_threshold", None) or {}).items():
+        if not np.isfinite(np.asarray(scale, float)).all():
+            raise Failed(f"calibrating: activation {re.sub(r'[.]quantized.*$', '', name)!r} is not a number")
+
+
+CALIBRATOR = PaddlePTQ()

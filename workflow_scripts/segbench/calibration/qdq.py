@@ -1,0 +1,111 @@
+"""An ONNX model with QuantizeLinear/DequantizeLinear pairs (Q/DQ), made from a calibration table without any image.
+
+ONNX Runtime's own quantiser does it: per-channel signed 8-bit weights, unsigned 8-bit activations of any zero point.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.calibration.base import needs_reduced_range
+from segbench.calibration.table import CalibrationTable, read_table
+from segbench.engines.base import ExportedModel
+from segbench.errors import InputError, Unsupported
+from segbench.files import read_json
+from segbench.machine import this_machine
+
+# What is worth 8 bits; the others between them would only be converted there and back.
+OPERATORS = ("Conv", "MatMul", "Gemm", "Add", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "ConvTranspose")
+
+
+def prepare(model: ExportedModel, folder: Path) -> Path:
+    """The model as it is quantised, in `folder`: batch normalisation folded into convolutions, shapes known.
+
+    Table and quantiser name its tensors, so both start from here; the same versions make the same names.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    source = model.file("model.onnx")
+    if source is None or not source.stat().st_size:
+        raise Unsupported("this model has no ONNX form")
+    prepared = folder / "prepared.onnx"
+    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    return prepared
+
+
+def layers(prepared: Path) -> list[str]:
+    """Names of the nodes that are quantised, in the graph's order."""
+    import onnx
+
+    graph = onnx.load(str(prepared), load_external_data=False).graph
+    return [node.name for node in graph.node if node.op_type in OPERATORS]
+
+
+def quantize(
+    prepared: Path,
+    table: CalibrationTable,
+    out: Path,
+    *,
+    reduce_range: bool,
+    fp32_layers: Sequence[str] = (),
+    only: Collection[str] | None = None,
+) -> None:
+    """Write the Q/DQ model to `out`; `fp32_layers` stay as they are, `only` quantises nothing but these nodes.
+
+    Raises InputError for a layer that the model does not have.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    known = layers(prepared)
+    if strange := sorted({*fp32_layers, *(only or ())} - set(known)):
+        raise InputError(f"{strange[0]!r} is no layer of the model; delete its layers.json and run again")
+    with tempfile.TemporaryDirectory() as folder:
+        ranges = Path(folder) / "ranges.json"
+        ranges.write_text(json.dumps(_as_tensors_data(table)))
+        quantize_static(
+            str(prepared),
+            str(out),
+            None,
+            calibration_cache_path=ranges,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(OPERATORS),
+            nodes_to_quantize=list(only) if only is not None else None,
+            nodes_to_exclude=list(fp32_layers),
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def build(model: ExportedModel, calibration: Path, out: Path) -> dict[str, Any]:
+    """Write the Q/DQ model of a calibration folder to `out`; returns facts for the engine's record."""
+    table = read_table(calibration / "table.json", model.digest)
+    kept = read_json(calibration / "layers.json")["fp32_layers"]
+    reduce_range = needs_reduced_range(this_machine())
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        quantize(prepare(model, Path(folder)), table, out, reduce_range=reduce_range, fp32_layers=kept)
+    return {"fp32_layers": len(kept), "reduce_range": reduce_range}
+
+
+def _as_tensors_data(table: CalibrationTable) -> dict[str, Any]:
+    """The table as ONNX Runtime's `load_tensors_data` reads it."""
+    from onnxruntime.quantization.calibrate import (
+        CalibrationCacheEncoder,
+        CalibrationMethod,
+        TensorData,
+        TensorsData,
+    )
+
+    data = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in table.ranges.items()
+    }
+    payload = TensorsData(CalibrationMethod.MinMax, data).to_dict() | {"smooth_quant": False}
+    plain: dict[str, Any] = json.loads(json.dumps(payload, cls=CalibrationCacheEncoder))
+    return plain
