@@ -10,11 +10,17 @@ import numpy as np
 COLOURS = np.array([[40, 40, 200], [40, 200, 40], [200, 40, 40], [220, 220, 220]], np.uint8)  # BGR of classes 0 to 3
 
 
-def make_folder_dataset(root: Path, count: int = 4, height: int = 32, width: int = 64, seed: int = 0) -> Path:
-    """`val/*.png` and `labels/*.png`: coloured rectangles with noise; ids 0 to 3, 255 along the lower edge."""
+def make_folder_dataset(
+    root: Path, count: int = 4, height: int = 32, width: int = 64, seed: int = 0, split: str = "val"
+) -> Path:
+    """`val/*.png` and `labels/*.png`: coloured rectangles with noise; ids 0 to 3, 255 along the lower edge.
+
+    Another split's images and labels lie in `SPLIT/` and `SPLIT labels/`.
+    """
     random = np.random.default_rng(seed)
-    (root / "val").mkdir(parents=True)
-    (root / "labels").mkdir()
+    images, labels = root / split, root / ("labels" if split == "val" else f"{split} labels")
+    images.mkdir(parents=True)
+    labels.mkdir()
     for number in range(count):
         label = np.zeros((height, width), np.uint8)
         for _ in range(6):
@@ -22,8 +28,8 @@ def make_folder_dataset(root: Path, count: int = 4, height: int = 32, width: int
             label[y : y + 8, x : x + 12] = random.integers(0, 4)
         image = np.clip(COLOURS[label].astype(int) + random.integers(-60, 60, (height, width, 3)), 0, 255)
         label[-2:] = 255
-        cv2.imwrite(str(root / "val" / f"scene {number:02d}.png"), image.astype(np.uint8))
-        cv2.imwrite(str(root / "labels" / f"scene {number:02d}.png"), label)
+        cv2.imwrite(str(images / f"scene {number:02d}.png"), image.astype(np.uint8))
+        cv2.imwrite(str(labels / f"scene {number:02d}.png"), label)
     return root
 
 

@@ -31,7 +31,7 @@ KEPT_LOG_LINES = 40
 MEBIBYTE = 1 << 20
 PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
 
-_last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0}
+_last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done": 0}
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Outcome:
 def report(phase: str, done: int = 0, total: int = 0) -> None:
     """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child."""
     now = time.monotonic()
-    same_phase = phase == _last_report["phase"]
+    same_phase = phase == _last_report["phase"] and done >= _last_report["done"]  # a phase may begin anew
     if PIPE not in os.environ or (same_phase and done != total and now - _last_report["time"] < POLL_S):
         return
     if not same_phase:
         _last_report.update(started=now, first=done)
-    _last_report.update(phase=phase, time=now)
+    _last_report.update(phase=phase, time=now, done=done)
     counted = done - _last_report["first"]
     left = (now - _last_report["started"]) / counted * (total - done) if counted > 0 else None
     _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from segbench.engines.base import ClassMap, Float32Image, framework_errors
 from segbench.errors import Failed
 from segbench.supervise import report
 
+JUDGES = 4  # images that each layer is judged on
 LAYERS = ("Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData")
 
 
@@ -29,8 +31,11 @@ class Options:
             raise ValueError("preset must be performance or mixed")
 
 
+CAREFUL = Options(preset="mixed", fast_bias_correction=False)
+
+
 class NNCF(Calibrator):
-    """Post-training quantisation; with accuracy control where the plain result loses too much."""
+    """Post-training quantisation; more careful, then with layers in FP32, where the result loses too much."""
 
     packages = ("nncf", "openvino")
     reads = ("paddle", "onnx")
@@ -38,86 +43,121 @@ class NNCF(Calibrator):
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
         """Leave `model.xml` and `model.bin`."""
-        import nncf
         import openvino
 
         source = task.model.file("model.pdmodel") or task.model.file("model.onnx")
         with framework_errors("reading the model", Exception, unsupported=True):
             graph = openvino.Core().read_model(str(source))
             graph.reshape(list(task.model.shape))
-        fix = nncf.OverflowFix.ENABLE if task.reduce_range else nncf.OverflowFix.DISABLE
-        settings: dict[str, Any] = {
-            "preset": nncf.QuantizationPreset(options.preset),
-            "fast_bias_correction": options.fast_bias_correction,
-            "subset_size": len(task.images),
-            "target_device": nncf.TargetDevice.CPU,
-        }
-        with framework_errors("quantising", Exception):
-            advanced = nncf.AdvancedQuantizationParameters(overflow_fix=fix)
-            quantized = nncf.quantize(graph, nncf.Dataset(task.images), advanced_parameters=advanced, **settings)
+        search = _Search(task, graph)
+        quantized = search.quantize(options)
         _refuse_not_finite(quantized)
-        facts: dict[str, Any] = {"fp32_layers": []}
+        facts: dict[str, Any] = {"fp32_layers": [], "options": asdict(options)}
         if task.max_drop is not None:
-            full, drop = _loss(task, graph, quantized)
-            facts |= {"fp32_miou": full, "drop_before": drop, "drop": drop}
-            if drop is not None and drop > task.max_drop:
-                plain = _float_layers(quantized)
-                quantized = _with_accuracy_control(task, graph, settings, fix)
-                facts["fp32_layers"] = sorted(_float_layers(quantized) - plain)
-                facts["drop"] = _loss(task, graph, quantized)[1]
+            quantized, more = search.within_bound(quantized, options)
+            facts |= more
         openvino.save_model(quantized, str(out / "model.xml"), compress_to_fp16=False)
         return facts
 
 
-def _predictor(model: Any) -> Any:
+class _Search:
+    """Quantises one FP32 graph, each time better, until the loss on the held-out images is within the bound."""
+
+    def __init__(self, task: Task, graph: Any) -> None:
+        self._task, self._graph = task, graph
+
+    def quantize(self, options: Options, fp32_layers: Sequence[str] = ()) -> Any:
+        """The quantised graph, with the layers of these names left alone."""
+        import nncf
+
+        report(f"quantising, {len(fp32_layers)} layers in FP32" if fp32_layers else "quantising")
+        fix = nncf.OverflowFix.ENABLE if self._task.reduce_range else nncf.OverflowFix.DISABLE
+        with framework_errors("quantising", Exception):
+            return nncf.quantize(
+                self._graph,
+                nncf.Dataset(self._task.images),
+                preset=nncf.QuantizationPreset(options.preset),
+                fast_bias_correction=options.fast_bias_correction,
+                subset_size=len(self._task.images),
+                target_device=nncf.TargetDevice.CPU,
+                ignored_scope=nncf.IgnoredScope(names=list(fp32_layers)) if fp32_layers else None,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+            )
+
+    def within_bound(self, quantized: Any, options: Options) -> tuple[Any, dict[str, Any]]:
+        """The given graph where it loses little enough; else one of the careful preset; else one with the layers that
+        hurt most in FP32, as many as it takes (1, 2, 4, …). With facts for the record."""
+        full = self._task.held_out.miou(_predictor(self._graph))
+        drop = first = self._drop(full, quantized)
+        kept: list[str] = []
+        if self._too_much(drop) and options != CAREFUL:
+            options = CAREFUL
+            quantized = self.quantize(options)
+            drop = self._drop(full, quantized)
+        ranked = self._rank(quantized) if self._too_much(drop) else []
+        while self._too_much(drop) and len(kept) < len(ranked):
+            kept = ranked[: max(2 * len(kept), 1)]
+            quantized = self.quantize(options, kept)
+            drop = self._drop(full, quantized)
+        facts = {"fp32_miou": full, "drop_before": first, "drop": drop, "layer_count": len(ranked) or None}
+        return quantized, {**facts, "fp32_layers": kept, "options": asdict(options)}
+
+    def _drop(self, full: float | None, quantized: Any) -> float | None:
+        kept = self._task.held_out.miou(_predictor(quantized))
+        return None if full is None or kept is None else full - kept
+
+    def _too_much(self, drop: float | None) -> bool:
+        return drop is not None and self._task.max_drop is not None and drop > self._task.max_drop
+
+    def _rank(self, quantized: Any) -> list[str]:
+        """Layers by the share of pixels that change class when only their activations are rounded, the worst first."""
+        images = self._task.held_out.images
+        judges = [images[number] for number in range(min(JUDGES, len(images)))]
+        expected = [_predictor(self._graph)(image) for image in judges]
+        layers = _quantized_layers(quantized)
+        changed = {}
+        for done, layer in enumerate(layers, 1):
+            alone = _predictor(_only(quantized, layer))
+            changed[layer] = np.mean([np.mean(alone(i) != e) for i, e in zip(judges, expected, strict=True)])
+            report("finding the layers that hurt most", done, len(layers))
+        return sorted(changed, key=lambda layer: -changed[layer])
+
+
+def _only(quantized: Any, layer: str) -> Any:
+    """A copy in which no activation is rounded but the inputs of `layer`."""
+    copy = quantized.clone()
+    inside = {value.get_node().get_friendly_name() for value in _inputs_of(copy, layer)}
+    for node in copy.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize" and node.get_friendly_name() not in inside:
+            node.output(0).replace(node.input_value(0))
+    return copy
+
+
+def _inputs_of(model: Any, layer: str) -> list[Any]:
+    node = next(node for node in model.get_ordered_ops() if node.get_friendly_name() == layer)
+    return [node.input_value(number) for number in range(node.get_input_size())]
+
+
+def _quantized_layers(model: Any) -> list[str]:
+    """Names of the layers whose data input is rounded."""
+    return [
+        node.get_friendly_name()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() in LAYERS and node.input_value(0).get_node().get_type_name() == "FakeQuantize"
+    ]
+
+
+def _predictor(model: Any) -> Callable[[Float32Image], ClassMap]:
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = (
-        model if hasattr(model, "create_infer_request") else openvino.Core().compile_model(model, "CPU", settings)
-    )
-    request = compiled.create_infer_request()
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
     def predict(image: Float32Image) -> ClassMap:
         request.infer([image])
         return np.array(request.get_output_tensor().data[0])
 
     return predict
-
-
-def _loss(task: Task, graph: Any, quantized: Any) -> tuple[float | None, float | None]:
-    """FP32's mIoU on the held-out images, and what the quantised model loses of it."""
-    full, kept = task.held_out.miou(_predictor(graph)), task.held_out.miou(_predictor(quantized))
-    return full, None if full is None or kept is None else full - kept
-
-
-def _with_accuracy_control(task: Task, graph: Any, settings: dict[str, Any], fix: Any) -> Any:
-    """NNCF's own search: the layers that hurt most go back to FP32 until the loss is within the bound."""
-    import nncf
-
-    def validate(model: Any, _: Any) -> tuple[float, None]:
-        return task.held_out.miou(_predictor(model)) or 0.0, None
-
-    report("finding the layers that hurt most")
-    with framework_errors("quantising with accuracy control", Exception):
-        return nncf.quantize_with_accuracy_control(
-            graph,
-            nncf.Dataset(task.images),
-            nncf.Dataset(task.held_out.images),
-            validation_fn=validate,
-            max_drop=task.max_drop,
-            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
-            **settings,
-        )
-
-
-def _float_layers(model: Any) -> set[str]:
-    """Names of the layers whose data input is not quantised."""
-    return {
-        node.get_friendly_name()
-        for node in model.get_ordered_ops()
-        if node.get_type_name() in LAYERS and node.input_value(0).get_node().get_type_name() != "FakeQuantize"
-    }
 
 
 def _refuse_not_finite(model: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +38,7 @@ class Options:
     `bins`: of the histograms."""
 
     method: str = "percentile"
-    percentile: float = 99.999
+    percentile: float = 99.99
     bins: int = 2048
 
     def __post_init__(self) -> None:
@@ -82,7 +85,9 @@ def collect(
     done = _restore(collector, unfinished)
     for number in range(done, len(images)):
         try:
-            collector.collect_data(_Once({collector.infer_session.get_inputs()[0].name: images[number]}))
+            feed = {collector.infer_session.get_inputs()[0].name: images[number]}
+            with redirect_stdout(io.StringIO()):  # it tells of every image that it collects
+                collector.collect_data(_Once(feed))
         except NotFinite as error:
             raise Failed(
                 f"calibrating: activation {error} is not a number ({images.rows[number]['image_id']})"
@@ -112,54 +117,80 @@ class NotFinite(Exception):
 class _Checked:
     """A session whose outputs are looked at before a calibrator merges them: NaN would get lost in a minimum."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, graph: Any) -> None:
         self._session = session
         self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+        self._place = {name: place for place, node in enumerate(graph.node) for name in node.output}
 
     def run(self, names: Any, feed: dict[str, Any]) -> Any:
-        """As the session's; raises NotFinite for the first output, in the graph's order, that is not finite."""
+        """As the session's; raises NotFinite for the first tensor, in the graph's order, that is not finite."""
         values = self._session.run(names, feed)
-        for output, value in zip(self.get_outputs(), values, strict=True):
-            if value.dtype.kind == "f" and not np.isfinite(value.sum(dtype=np.float64)):
-                raise NotFinite(repr(output.name.removesuffix("_ReduceMin").removesuffix("_ReduceMax")))
+        outputs = [output.name for output in self.get_outputs()]
+        bad = [
+            name
+            for name, value in zip(outputs, values, strict=True)
+            if value.dtype.kind == "f" and not np.isfinite(value.sum(dtype=np.float64))
+        ]
+        if bad:
+            first = min(bad, key=lambda name: self._place.get(name, 0))
+            raise NotFinite(repr(first))
         return values
 
 
+class _Extremes:
+    """In the place of the library's histograms, where lowest and highest values are all that is wanted.
+
+    (Its own min-max calibrator reduces inside the graph, and NaN gets lost there.)
+    """
+
+    def __init__(self) -> None:
+        self.histogram_dict: dict[str, tuple[Any, ...]] = {}
+
+    def collect(self, values: dict[str, list[Any]]) -> None:
+        """Merge the activations, by tensor name, of some images."""
+        for name, arrays in values.items():
+            seen = self.histogram_dict.get(name, (None, None, np.float32(np.inf), np.float32(-np.inf)))
+            low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
+            self.histogram_dict[name] = (np.zeros(0), np.zeros(0), min(seen[2], low), max(seen[3], high))
+
+
 def _collector(prepared: Path, options: Options, augmented: Path) -> Any:
-    from onnxruntime.quantization.calibrate import EntropyCalibrater, MinMaxCalibrater, PercentileCalibrater
+    from onnxruntime.quantization.calibrate import EntropyCalibrater, PercentileCalibrater
 
     given: dict[str, Any] = {"op_types_to_calibrate": list(qdq.OPERATORS), "augmented_model_path": str(augmented)}
-    if options.method == "minmax":
-        collector = MinMaxCalibrater(prepared, **given)
-    elif options.method == "entropy":
+    if options.method == "entropy":
         collector = EntropyCalibrater(prepared, **given)
     else:
         collector = PercentileCalibrater(prepared, num_bins=options.bins, percentile=options.percentile, **given)
+    if options.method == "minmax":
+        collector.collector = _Extremes()
     collector.augment_graph()
     collector.create_inference_session()
-    collector.infer_session = _Checked(collector.infer_session)
+    collector.infer_session = _Checked(collector.infer_session, collector.model.graph)
     return collector
 
 
 def _ranges(collector: Any, options: Options) -> dict[str, tuple[float, float]]:
+    found = collector.collector.histogram_dict.items()  # counts, edges, lowest, highest, …
+    if options.method == "minmax":
+        return {name: (float(entry[2]), float(entry[3])) for name, entry in found}
     if options.method == "mse":
-        found = collector.collector.histogram_dict.items()
         return {name: least_squared_error(np.asarray(e[0], float), np.asarray(e[1], float)) for name, e in found}
     data = collector.compute_data().data
     return {name: (float(np.min(d.lowest)), float(np.max(d.highest))) for name, d in data.items()}
 
 
 def least_squared_error(counts: Float, edges: Float) -> tuple[float, float]:
-    """The range, a share of the histogram's own, whose 256 levels give the least squared error.
+    """The range, a share of what the histogram holds, whose 256 levels give the least squared error.
 
     `counts` (n) and `edges` (n + 1) of a histogram; each bin stands for its centre.
     """
-    centres = (edges[:-1] + edges[1:]) / 2
-    held = counts > 0
-    centres, counts = centres[held], counts[held]
-    best, least = (float(edges[0]), float(edges[-1])), np.inf
+    held = np.flatnonzero(counts)
+    lowest, highest = edges[held[0]], edges[held[-1] + 1]
+    centres, counts = ((edges[:-1] + edges[1:]) / 2)[held], counts[held]
+    best, least = (float(lowest), float(highest)), np.inf
     for share in np.linspace(1, 0.2, CANDIDATES):
-        low, high = min(edges[0] * share, 0.0), max(edges[-1] * share, 0.0)
+        low, high = min(lowest * share, 0.0), max(highest * share, 0.0)
         step = (high - low) / (LEVELS - 1) or 1.0
         rounded = np.clip(np.round((centres - low) / step), 0, LEVELS - 1) * step + low
         error = float((counts * (rounded - centres) ** 2).sum())
@@ -181,58 +212,31 @@ def _key(task: Task, options: Options) -> str:
 def _keep(collector: Any, done: int, path: Path) -> None:
     """Write what has been seen, whole or not at all."""
     state: dict[str, Any] = {"done": np.int64(done)}
-    if getattr(collector, "collector", None) is not None:
-        for name, entry in collector.collector.histogram_dict.items():
-            for number, part in enumerate(entry):
-                state[f"{number}/{name}"] = np.asarray(part)
-    else:
-        for name, data in collector.calibrate_tensors_range.data.items():
-            state[f"0/{name}"], state[f"1/{name}"] = np.asarray(data.lowest), np.asarray(data.highest)
+    for name, entry in collector.collector.histogram_dict.items():
+        state |= {f"{number}/{name}": np.asarray(part) for number, part in enumerate(entry)}
     with atomic(path) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, **state)
 
 
 def _restore(collector: Any, path: Path) -> int:
     """Bring back what an earlier run has seen; returns the number of its images, 0 where there was none."""
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
     try:
         with np.load(path, allow_pickle=False) as stored:
             state = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, BadZipFile):
         return 0
     done = int(state.pop("done"))
     entries: dict[str, list[Any]] = {}
     for key in sorted(state):
-        _, name = key.split("/", 1)
-        entries.setdefault(name, []).append(state[key])
-    _set_state(collector, entries)
+        entries.setdefault(key.split("/", 1)[1], []).append(state[key] if state[key].ndim else state[key][()])
+    if collector.collector is None:
+        names = ("method", "symmetric", "num_bins", "num_quantized_bins", "percentile", "scenario")
+        collector.collector = HistogramCollector(**{name: getattr(collector, name) for name in names})
+    collector.collector.histogram_dict = {name: tuple(parts) for name, parts in entries.items()}
     print(f"going on after {done} images", flush=True)
     return done
-
-
-def _set_state(collector: Any, entries: dict[str, list[Any]]) -> None:
-    from onnxruntime.quantization.calibrate import (
-        CalibrationMethod,
-        HistogramCollector,
-        MinMaxCalibrater,
-        TensorData,
-        TensorsData,
-    )
-
-    if isinstance(collector, MinMaxCalibrater):
-        data = {name: TensorData(lowest=parts[0], highest=parts[1]) for name, parts in entries.items()}
-        collector.calibrate_tensors_range = TensorsData(CalibrationMethod.MinMax, data)
-        return
-    collector.collector = HistogramCollector(
-        method=collector.method,
-        symmetric=collector.symmetric,
-        num_bins=collector.num_bins,
-        num_quantized_bins=collector.num_quantized_bins,
-        percentile=collector.percentile,
-        scenario=collector.scenario,
-    )
-    collector.collector.histogram_dict = {
-        name: tuple(part if part.ndim else part[()] for part in parts) for name, parts in entries.items()
-    }
 
 
 CALIBRATOR = ONNXRuntimeTables()

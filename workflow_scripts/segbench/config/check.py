@@ -33,6 +33,7 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
         found = [fault for fault in error.errors() if not _is_other_member(fault)]
         raise InputError("\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in found))) from None
     faults = [*_unknown_names(config, sources), *_bad_variants(config, sources)]
+    faults += [] if faults else _no_training_split(config, sources)
     if faults:
         raise InputError("\n".join(faults))
     return config.model_dump(mode="json")
@@ -178,6 +179,15 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
         elif shutil.which(path) is None:
             faults.append(f"{where}: {path!r} is not there or not executable; a Python interpreter is wanted")
     return faults
+
+
+def _no_training_split(config: Config, sources: Sources) -> list[str]:
+    splits = config.dataset_catalogue[config.dataset].splits
+    calibrated = next((name for name in config.variants if config.variant_catalogue[name].calibrator), None)
+    if calibrated is None or splits is None or "train" in splits:
+        return []
+    where: Location = ("dataset_catalogue", config.dataset, "splits")
+    return [f"{sources.of(where)}: {_key(where)}: has no train, which {calibrated} is calibrated with"]
 
 
 def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:

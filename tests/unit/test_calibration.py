@@ -1,0 +1,278 @@
+"""Calibration tables: ranges, what is refused, resuming; Q/DQ models; layers that stay in FP32."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from made import make_folder_dataset, make_onnx_model
+from onnx import TensorProto, helper, numpy_helper
+from segbench.calibration import qdq
+from segbench.calibration.base import needs_reduced_range
+from segbench.calibration.images import CalibrationImages, split_rows
+from segbench.calibration.onnxruntime import Options, collect, least_squared_error
+from segbench.calibration.table import CalibrationTable, read_table, write_table
+from segbench.engines.base import ExportedModel
+from segbench.errors import Failed, InputError
+from segbench.machine import this_machine
+
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
+PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
+FACTS = {
+    "model": "nearest",
+    "preprocessing": PREPROCESSING,
+    "input": {"height": 32, "width": 64},
+    "class_map": None,
+    "has_trained_weights": True,
+    "files": {},
+}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> Path:
+    return make_folder_dataset(tmp_path_factory.mktemp("scenes") / "made", count=6)
+
+
+def rows_of(scenes: Path, count: int = 6) -> list[dict[str, str]]:
+    names = [f"scene {number:02d}.png" for number in range(count)]
+    return [
+        {"image_id": n, "image": str(scenes / "val" / n), "label": str(scenes / "labels" / n), "image_sha256": n}
+        for n in names
+    ]
+
+
+@pytest.fixture
+def prepared(tmp_path) -> Path:
+    make_onnx_model(tmp_path / "model.onnx")
+    return qdq.prepare(ExportedModel(tmp_path, FACTS), tmp_path)
+
+
+def ranges_of(prepared: Path, images: CalibrationImages, folder: Path, **options) -> dict:
+    return collect(prepared, images, Options(**options), folder / "unfinished.npz", folder)
+
+
+def test_minmax_ranges_are_those_of_the_activations(prepared, scenes, tmp_path):
+    images = CalibrationImages(rows_of(scenes), FACTS)
+    ranges = ranges_of(prepared, images, tmp_path, method="minmax")
+    session = onnxruntime.InferenceSession(str(prepared), providers=["CPUExecutionProvider"])
+    outputs = [session.run(None, {"image": image})[0] for image in images]
+    assert ranges["image"] == (min(i.min() for i in images), max(i.max() for i in images))
+    assert ranges["logits"] == pytest.approx((min(o.min() for o in outputs), max(o.max() for o in outputs)))
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy", "mse"])
+def test_other_methods_stay_inside_the_minmax_range(prepared, scenes, tmp_path, method):
+    images = CalibrationImages(rows_of(scenes), FACTS)
+    full = ranges_of(prepared, images, tmp_path, method="minmax")["logits"]
+    low, high = ranges_of(prepared, images, tmp_path, method=method)["logits"]
+    assert full[0] - 1e-3 <= low < high <= full[1] + 0.1 * (full[1] - full[0])
+
+
+def test_mse_gives_up_a_lone_outlier():
+    values = np.concatenate([np.random.default_rng(0).normal(0, 1, 1_000_000), [40.0]])
+    counts, edges = np.histogram(values, bins=2048)
+    low, high = least_squared_error(counts.astype(float), edges)
+    assert 5 < high < 40
+
+    def error(low: float, high: float) -> float:
+        step = (high - low) / 255
+        return float(((np.clip(np.round((values - low) / step), 0, 255) * step + low - values) ** 2).mean())
+
+    assert error(low, high) < error(values.min(), 40.0)
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile"])
+def test_a_stopped_calibration_goes_on_where_it_stopped(prepared, scenes, tmp_path, method):
+    whole = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method=method)
+
+    class Stops(CalibrationImages):
+        def __getitem__(self, number):
+            if number == 4:
+                raise KeyboardInterrupt
+            return super().__getitem__(number)
+
+    seen = []
+
+    class Counts(CalibrationImages):
+        def __getitem__(self, number):
+            seen.append(number)
+            return super().__getitem__(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        ranges_of(prepared, Stops(rows_of(scenes), FACTS), tmp_path, method=method)
+    assert ranges_of(prepared, Counts(rows_of(scenes), FACTS), tmp_path, method=method) == whole
+    assert seen == [4, 5]
+    assert not (tmp_path / "unfinished.npz").exists()
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile"])
+def test_an_activation_that_is_not_a_number_is_named(scenes, tmp_path, method):
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weight"], ["fine"], name="first"),
+            helper.make_node("Sqrt", ["fine"], ["broken"], name="root"),
+            helper.make_node("Conv", ["broken", "weight2"], ["logits"], name="second"),
+        ],
+        "nan",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 64])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 4, 32, 64])],
+        [
+            numpy_helper.from_array(-np.ones((4, 3, 1, 1), np.float32), "weight"),
+            numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32), "weight2"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    prepared = qdq.prepare(ExportedModel(tmp_path, FACTS), tmp_path)
+    with pytest.raises(Failed, match=r"activation 'broken' is not a number \(scene 00.png\)"):
+        ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method=method)
+
+
+def table_of(ranges: dict, model: str = "m") -> CalibrationTable:
+    return CalibrationTable(model, {"a": "0"}, {"method": "minmax"}, {}, ranges)
+
+
+def test_a_table_survives_its_file(tmp_path):
+    table = table_of({"x": (-1.0, 2.5)})
+    write_table(tmp_path / "table.json", table)
+    assert read_table(tmp_path / "table.json", "m") == table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.update(model="another"), "is the table of another model"),
+        (lambda t: t.update(format=7), "is no calibration table of format 1"),
+        (lambda t: t.pop("images"), "its keys are"),
+        (lambda t: t["ranges"].update(x=[1.0, -1.0]), r"tensor 'x' has the range \[1.0, -1.0\]"),
+        (lambda t: t["ranges"].update(x=[0.0, float("nan")]), "tensor 'x' has the range"),
+        (lambda t: t["ranges"].update(x=None), "tensor 'x' has the range None"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_name(tmp_path, change, message):
+    path = tmp_path / "table.json"
+    write_table(path, table_of({"x": (-1.0, 2.5)}))
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message) as refused:
+        read_table(path, "m")
+    assert str(path) in str(refused.value)
+
+
+def test_a_cut_off_table_is_refused(tmp_path):
+    path = tmp_path / "table.json"
+    write_table(path, table_of({"x": (-1.0, 2.5)}))
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(InputError, match="not valid JSON"):
+        read_table(path, "m")
+
+
+def quantized_kinds(path: Path) -> list[str]:
+    graph = onnx.load(str(path)).graph
+    made = {node.output[0]: node.op_type for node in graph.node}
+    return [made.get(node.input[0], "") for node in graph.node if node.op_type == "Conv"]
+
+
+def test_qdq_model_needs_no_image_and_leaves_named_layers_alone(prepared, scenes, tmp_path):
+    ranges = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method="minmax")
+    table, (layer,) = table_of(ranges), qdq.layers(prepared)
+    qdq.quantize(prepared, table, tmp_path / "all.onnx", reduce_range=False)
+    assert quantized_kinds(tmp_path / "all.onnx") == ["DequantizeLinear"]
+    qdq.quantize(prepared, table, tmp_path / "none.onnx", reduce_range=False, fp32_layers=[layer])
+    assert quantized_kinds(tmp_path / "none.onnx") == [""]
+    with pytest.raises(InputError, match="'strange' is no layer of the model"):
+        qdq.quantize(prepared, table, tmp_path / "no.onnx", reduce_range=False, fp32_layers=["strange"])
+
+
+def weights_of(path: Path) -> np.ndarray:
+    arrays = [numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer]
+    return next(array for array in arrays if array.dtype == np.int8 and array.ndim == 4)
+
+
+def test_reduced_range_means_seven_bits(prepared, scenes, tmp_path):
+    ranges = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method="minmax")
+    for bits, reduce_range in ((8, False), (7, True)):
+        qdq.quantize(prepared, table_of(ranges), tmp_path / "q.onnx", reduce_range=reduce_range)
+        assert np.abs(weights_of(tmp_path / "q.onnx").astype(int)).max() == 2 ** (bits - 1) - 1 + (bits == 7)
+
+
+def test_cpu_flags_decide_on_seven_bits():
+    from dataclasses import replace
+
+    machine = this_machine()
+    assert needs_reduced_range(replace(machine, cpu_flags=frozenset({"avx2"})))
+    assert not needs_reduced_range(replace(machine, cpu_flags=frozenset({"avx2", "avx_vnni"})))
+
+
+def test_no_image_at_all_is_refused(tmp_path):
+    (tmp_path / "index.csv").write_text("image_id,image,label,height,width,image_sha256\n")
+    with pytest.raises(InputError, match="calibration needs images of the training split"):
+        split_rows(tmp_path / "index.csv", 4)
+
+
+def test_images_to_judge_by_are_not_those_calibrated_with(scenes, tmp_path):
+    lines = ["image_id,image,label", *(f"{n},{n}.png," for n in range(5))]
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
+    seen, others = split_rows(tmp_path / "index.csv", 3)
+    assert [row["image_id"] for row in seen + others] == list("01234")
+    seen, others = split_rows(tmp_path / "index.csv", 9)
+    assert seen == others
+
+
+def planted(folder: Path) -> None:
+    """Nearest colour after a layer with one channel a thousand times larger than the others: 8 bits lose the others."""
+    make_onnx_model(folder / "plain.onnx")
+    model = onnx.load(str(folder / "plain.onnx"))
+    spread = np.zeros((4, 3, 1, 1), np.float32)
+    spread[:3, :, 0, 0], spread[3, 0] = np.eye(3), 3000.0
+    weight = numpy_helper.to_array(model.graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(np.pad(weight, ((0, 0), (0, 1), (0, 0), (0, 0))), "weight")
+    )
+    model.graph.initializer.append(numpy_helper.from_array(spread, "spread"))
+    model.graph.node[0].input[0], model.graph.node[0].name = "wide", "classify"
+    model.graph.node.insert(0, helper.make_node("Conv", ["image", "spread"], ["wide"], name="widen"))
+    model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0))
+    model.graph.node.append(helper.make_node("Cast", ["index"], ["class_map"], to=TensorProto.UINT8))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("class_map", TensorProto.UINT8, [1, 32, 64]))
+    onnx.save(model, str(folder / "model.onnx"))
+
+
+@pytest.mark.parametrize(("bound", "some"), [(0.005, True), (None, False), (1.0, False)])
+def test_layers_that_hurt_stay_in_fp32_until_the_loss_is_within_the_bound(scenes, tmp_path, bound, some):
+    from segbench.files import sha256_of, write_json
+
+    planted(tmp_path)
+    facts = FACTS | {"files": {"model.onnx": sha256_of(tmp_path / "model.onnx")}}
+    write_json(tmp_path / "model.json", facts)
+    model = ExportedModel(tmp_path, facts)
+    ranges = ranges_of(qdq.prepare(model, tmp_path), CalibrationImages(rows_of(scenes), facts), tmp_path)
+    write_table(tmp_path / "table.json", table_of(ranges, model.digest))
+    write_json(
+        tmp_path / "status.json", {"status": "ok", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}}
+    )
+    lines = [",".join(rows_of(scenes)[0]), *(",".join(row.values()) for row in rows_of(scenes))]
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
+    write_json(tmp_path / "dataset.json", {"classes": list("rgbw"), "ignore_index": 255, "id_map": None})
+    arguments = {name: tmp_path / f"{name}.json" for name in ("model", "table", "status", "dataset")}
+    arguments |= {"index": tmp_path / "index.csv", "cache": tmp_path / "cache", "out": tmp_path / "layers.json"}
+    settings = json.dumps({"images": 2, "max_drop": bound})
+    command = [sys.executable, str(SCRIPTS / "choose_layers.py"), "--settings", settings]
+    command += [part for name, path in arguments.items() for part in (f"--{name}", str(path))]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    chosen = json.loads((tmp_path / "layers.json").read_text())
+    assert chosen["status"] == "ok"
+    assert bool(chosen["fp32_layers"]) == some
+    if bound is not None:
+        assert chosen["drop_before"] > 0.005
+        assert chosen["drop"] <= bound
+    if some:
+        assert "classify" in chosen["fp32_layers"]
+        assert len(list((tmp_path / "cache").glob("sensitivity-*.json"))) == 1

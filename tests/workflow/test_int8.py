@@ -1,0 +1,136 @@
+"""INT8 in a small real run: what reruns, what is refused, what the table says."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+from conftest import Workflow, copy_workflow, small_config
+from made import make_folder_dataset
+
+
+def with_int8(folder, config: dict) -> dict:
+    """The small run with a training split and every INT8 form that an ONNX model has."""
+    make_folder_dataset(folder / "street scenes", count=6, seed=7, split="train")
+    config["dataset_catalogue"]["made"]["splits"]["train"] = {"images": "train/*.png", "labels": "train labels/*.png"}
+    config["variants"] = ["onnxruntime-fp32", "onnxruntime-int8", "openvino-int8", "openvino-int8-table"]
+    return config | {"rounds": 1, "calibration": {"images": 3, "judging_images": 3}}
+
+
+@pytest.fixture(scope="module")
+def finished_int8(tmp_path_factory) -> Workflow:
+    folder = copy_workflow(tmp_path_factory.mktemp("int8") / "work flow")
+    flow = Workflow(folder, with_int8(folder, small_config(folder)))
+    flow.snakemake()
+    return flow
+
+
+@pytest.fixture
+def int8(finished_int8, tmp_path) -> Workflow:
+    shutil.copytree(finished_int8.folder, tmp_path / "work flow", symlinks=True)
+    return Workflow(tmp_path / "work flow", yaml.safe_load(yaml.safe_dump(finished_int8.config)))
+
+
+def test_every_row_is_ok_and_really_int8(finished_int8):
+    rows = {row["variant"]: row for row in finished_int8.rows()}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    for name, row in rows.items():
+        assert row["fp32_layers"] == ("0" if "int8" in name else "")
+        built = json.loads((finished_int8.folder / f"results/engines/made/nearest/{name}/status.json").read_text())
+        assert ("int8" in name) == bool(built.get("int8_layers"))
+    assert float(rows["onnxruntime-int8"]["pixel_agreement"]) > 0.95
+
+
+def test_table_tells_its_provenance_and_takes_training_images_only(finished_int8):
+    table = json.loads((finished_int8.folder / "results/calibration/made/nearest/percentile/table.json").read_text())
+    assert len(table["images"]) == 3 and table["method"]["method"] == "percentile"
+    assert set(table["versions"]) == {"onnxruntime", "onnx"}
+    index = (finished_int8.folder / "results/data/made/calibration/index.csv").read_text()
+    assert "/train/" in index and "/val/" not in index
+
+
+INT8 = {"onnxruntime-int8", "openvino-int8", "openvino-int8-table"}
+
+
+@pytest.mark.parametrize("change", [{"images": 2}, {"seed": 1}])
+def test_other_calibration_images_rerun_int8_and_nothing_in_fp32(int8, change):
+    int8.config["calibration"] |= change
+    planned = int8.plan()
+    assert planned["calibration_table"] == planned["quantized_model"] == planned["fp32_layers"] == 1
+    assert "export_onnx_model" not in planned and "dataset_index" not in planned
+    for rule in ("engine", "infer", "score"):
+        assert int8.planned_variants(rule) == INT8
+
+
+def test_another_method_reruns_only_what_is_built_from_it(int8):
+    int8.config["calibrator_catalogue"] = {"percentile": {"options": {"percentile": 99.9}}}
+    assert int8.planned_variants("engine") == {"onnxruntime-int8", "openvino-int8-table"}
+    assert "quantized_model" not in int8.plan()
+
+
+def test_another_bound_finds_no_new_ranges(int8):
+    int8.config["calibration"] |= {"max_drop": None}
+    planned = int8.plan()
+    assert planned["fp32_layers"] == 1 and "calibration_table" not in planned
+
+
+def test_threads_and_rounds_calibrate_nothing(int8):
+    int8.config |= {"threads": 1, "rounds": 2}
+    assert not {"calibration_table", "quantized_model", "fp32_layers", "engine"} & set(int8.plan())
+
+
+def test_a_damaged_table_is_refused_and_nothing_is_overwritten(int8):
+    table = int8.folder / "results/calibration/made/nearest/percentile/table.json"
+    before = (int8.folder / "results/table.csv").read_bytes()
+    table.write_text(table.read_text().replace("1", "2"))
+    printed = int8.snakemake(fails=True)
+    assert "table.json: damaged" in printed
+    assert (int8.folder / "results/table.csv").read_bytes() == before
+
+
+def test_a_training_split_without_images_is_refused(workflow):
+    workflow.config = with_int8(workflow.folder, workflow.config)
+    shutil.rmtree(workflow.folder / "street scenes" / "train")
+    assert "splits.train.images: 'train/*.png': no such files below street scenes" in workflow.snakemake(fails=True)
+
+
+def test_a_data_set_without_a_training_split_is_told_at_once(workflow):
+    workflow.config["variants"] = ["onnxruntime-fp32", "openvino-int8"]
+    printed = workflow.snakemake("--dry-run", fails=True)
+    assert "dataset_catalogue.made.splits: has no train, which openvino-int8 is calibrated with" in printed
+
+
+def test_training_images_that_are_val_images_too_are_refused(workflow):
+    workflow.config = with_int8(workflow.folder, workflow.config)
+    scenes = workflow.folder / "street scenes"
+    shutil.copy(scenes / "val" / "scene 00.png", scenes / "train" / "scene 03.png")
+    printed = workflow.snakemake(fails=True)
+    assert "scene 03.png: is an image of val too" in printed
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({"engine": "onnxruntime", "precision": "int8"}, "int8 on onnxruntime needs one of library onnxruntime"),
+        ({"engine": "onnxruntime", "precision": "int8", "calibrator": "percentil"}, "did you mean 'percentile'?"),
+        ({"engine": "onnxruntime", "precision": "fp32", "calibrator": "mse"}, "precision fp32 is not calibrated"),
+        ({"engine": "paddle_onednn", "precision": "int8", "calibrator": "mse"}, "paddle_onednn takes paddle_ptq"),
+    ],
+)
+def test_a_calibrator_that_does_not_fit_is_told_at_once(workflow, variant, message):
+    workflow.config["variant_catalogue"] = {"mine": variant}
+    printed = workflow.snakemake("--dry-run", fails=True)
+    assert "variant_catalogue.mine.calibrator: " in printed and message in printed
+
+
+def test_sixteen_bits_without_instructions_are_unsupported(workflow):
+    from segbench.machine import this_machine
+
+    flags = this_machine().cpu_flags
+    workflow.config |= {"variants": ["onnxruntime-fp32", "openvino-bf16", "openvino-fp16"], "rounds": 1}
+    workflow.snakemake()
+    rows = {row["variant"]: row for row in workflow.rows()}
+    for name, wanted in (("bf16", {"avx512_bf16", "amx_bf16"}), ("fp16", {"avx512_fp16", "amx_fp16"})):
+        row = rows[f"openvino-{name}"]
+        assert row["status"] == ("ok" if wanted & flags else "unsupported")
+        assert not row["reason"] or row["reason"].startswith(f"this CPU has no {name.upper()} arithmetic")
