@@ -38,11 +38,19 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def how_calibrated(status: str) -> dict[str, Any]:
-    """Status and reason of a calibration, and of the choice of layers that follows it; ok where there is none."""
+    """How a calibration, and the choice of layers that follows it, ended and what they cost; ok where there is none."""
     if not status:
-        return {"status": "ok"}
+        return {"status": "ok", "reason": "", "facts": {}}
     records = [read_json(path) for path in (Path(status), Path(status).with_name(LAYERS)) if path.exists()]
-    return next((record for record in records if record["status"] != "ok"), records[0])
+    worst = next((record for record in records if record["status"] != "ok"), records[0])
+    peaks = [record["peak_rss_bytes"] for record in records if record["peak_rss_bytes"]]
+    facts = {
+        "calibrator": records[0]["calibrator"]["name"],
+        "calibration_s": sum(record["wall_s"] for record in records),
+        "calibration_rss_bytes": max(peaks, default=None),
+        "calibration_drop": records[-1].get("drop"),
+    }
+    return {"status": worst["status"], "reason": worst["reason"], "facts": facts}
 
 
 def open_calibration(status: str, model: ExportedModel) -> Path | None:
@@ -90,6 +98,7 @@ def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: 
             "engine_bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if manifest else None,
             "peak_rss_bytes": outcome.peak_rss_bytes,
             "manifest": manifest,
+            **calibrated["facts"],
             **outcome.result,
         }
         if not manifest:

@@ -28,6 +28,7 @@ def test_cityscapes_is_the_pages_32_rows(bare):
 
 def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
     planned = jobs(bare, "config")
-    assert planned["engine"] == 32 and planned["infer"] == 96
+    assert planned["engine"] == 8 * 7 and planned["infer"] == 8 * 7 * 3
+    assert planned["calibration_table"] == planned["fp32_layers"] == 8 and planned["quantized_model"] == 8 * 2
     assert not {rule for rule in planned if "train" in rule}
     assert "http" not in Path(bare.folder / "config/config.yaml").read_text()
