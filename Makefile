@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint accept-demo-models
+.PHONY: help benchmark quick test test-slow env retry clean lint env-loadgen accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
@@ -46,6 +46,9 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
 	touch $@
+
+env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt
 
 clean:           ## remove results; environments stay
 	rm -rf results/* .snakemake

@@ -33,6 +33,37 @@ rule paired:
         " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
+rule loadgen:
+    """Time a variant by MLCommons LoadGen and by our clock in turn: does an independent clock say the same?"""
+    input:
+        **code("time_loadgen.py", engine=True),
+        engine=f"{ENGINE}/engine",
+        status=f"{ENGINE}/status.json",
+        model="results/models/{model}/model.json",
+        index="results/data/{dataset}/val/index.csv",
+        images=ancient(parameters.drawn_images),
+    output:
+        "results/loadgen/{dataset}/{model}/{variant}.json",
+    log:
+        "results/logs/loadgen/{dataset}/{model}/{variant}.log",
+    conda:
+        parameters.environment_of_engine
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        python=parameters.interpreter,
+        variant=parameters.variant_json,
+        options=parameters.options_json("run"),
+        timing=parameters.loadgen_timing,
+        threads=config["threads"] or 0,
+        fingerprint=parameters.fingerprint_of,
+    shell:
+        "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
+        " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
+        " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
+
+
 rule comparison:
     """Verdicts on time and accuracy. It completes whatever they are; `gate` is what fails."""
     input:

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from segbench.machine import package_version
 
 WRONG_OUTPUT = ("return np.array(self._request.get_output_tensor().data[0])", "return np.zeros((32, 64), np.uint8)")
 
@@ -114,3 +115,15 @@ def test_pair_of_a_variant_that_was_not_chosen_is_told(done):
     done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "paddle-fp32"]]}
     told = "overlay.yaml: comparison.pairs[0][1]: 'paddle-fp32' is not among the chosen variants"
     assert told in done.snakemake("--dry-run", fails=True)
+
+
+def test_loadgen_and_our_clock_time_the_same_runs(done):
+    target = "results/loadgen/made/nearest/onnxruntime-fp32.json"
+    done.config["comparison"] = {"loadgen_queries": 10}
+    done.snakemake(target)
+    record = json.loads((done.folder / target).read_text())
+    if package_version("mlcommons-loadgen"):
+        assert (record["status"], len(record["ours_s"]), len(record["loadgen_s"])) == ("ok", 2, 2)
+    else:
+        reason = "package mlcommons-loadgen is not installed (make env-loadgen)"
+        assert (record["status"], record["reason"]) == ("unsupported", reason)

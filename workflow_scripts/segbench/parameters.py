@@ -345,6 +345,11 @@ class Parameters:
         section = self.config["comparison"]
         return json.dumps({**self.config["timing"], "rounds": section["rounds"], "blocks": section["blocks"]})
 
+    def loadgen_timing(self, w: Any) -> str:
+        """How LoadGen's run is timed, and the version that is installed: its installation runs the job anew."""
+        queries, version = self.config["comparison"]["loadgen_queries"], package_version("mlcommons-loadgen")
+        return json.dumps({**self.config["timing"], "queries": queries, "loadgen": version})
+
     def comparison(self) -> str:
         """What is compared, and by which bounds: nothing that a measurement depends on."""
         section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
