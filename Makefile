@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint accept-demo-models
+.PHONY: help benchmark quick test test-slow env retry clean lint env-loadgen bench-clock accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
@@ -46,6 +46,19 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
 	touch $@
+
+env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt
+
+BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
+bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 20 minutes; results/benchmarks/
+	$(BIN)/snakemake $(BUILT) results/data/demo/val/index.csv
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/planted_load.py
+	$(BIN)/python benchmarks/planted_faults.py
+	$(BIN)/python benchmarks/interval_coverage.py
+	$(BIN)/python benchmarks/same_twice.py
+	-$(BIN)/python benchmarks/against_loadgen.py # wants make env-loadgen
 
 clean:           ## remove results; environments stay
 	rm -rf results/* .snakemake

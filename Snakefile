@@ -16,6 +16,7 @@ include: "rules/engines.smk"
 include: "rules/inference.smk"
 include: "rules/scoring.smk"
 include: "rules/report.smk"
+include: "rules/comparison.smk"
 include: "rules/training.smk"
 
 

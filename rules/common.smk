@@ -13,7 +13,7 @@ os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.envi
 from segbench.config import read_config
 from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
-from segbench.parameters import ENGINE, GENERATED, RUN, Parameters
+from segbench.parameters import ENGINE, GENERATED, OTHER, RUN, Parameters
 
 try:
     overlays = workflow.overwrite_configfiles

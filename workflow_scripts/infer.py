@@ -9,43 +9,28 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 from segbench import clock
-from segbench.contention import Disturbance, Watch
-from segbench.engines.base import Session, Variant, load
-from segbench.environment import environment_record
-from segbench.errors import Unsupported, command
-from segbench.files import atomic, check_manifest, read_json, write_json
-from segbench.images import Normalizer, read_image
+from segbench.contention import Disturbance
+from segbench.environment import config_hash, environment_record
+from segbench.errors import command
+from segbench.files import atomic, read_json, write_json
 from segbench.machine import this_machine
-from segbench.options import parse_options
 from segbench.predictions import PredictionsWriter
 from segbench.supervise import Limits, configured_limits, report, stage, supervise
+from segbench.timing import Opened, Rows, choose_images, disturbed, open_engine, read_index
 
 COLUMNS = ("image", "compute_s", "end_to_end_s")
 
 
 def infer(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: open the engine, warm up, time the round's images, write latencies and predictions."""
-    variant, timing = Variant(**request["variant"]), request["timing"]
-    engine, machine = load(variant.engine), this_machine()
-    support = engine.supports(variant, machine)
-    if not support.ok:
-        raise Unsupported(support.reason)
-    threads = request["threads"] or machine.physical_cores
-    cores = clock.settle_threads(threads, pin=timing is None or timing["pin"])
-    options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
-    check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
-    report("opening the engine")
-    session = engine.open(Path(request["engine"]), variant, options, threads)
+    opened, timing = open_engine(request), request["timing"]
     rows = choose_images(read_index(request["index"]), request["round"], timing, request["images"])
-    model = read_json(request["model"])
-    normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
-    work = Round(session, rows, normalize, request, threads)
-    facts = {"environment": environment_record(machine, threads) | {"cores": cores}}
+    work = Round(opened, rows, request)
+    facts = {"environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores}}
     if timing is None:
         work.run(clock.Stop())
         return facts
@@ -55,20 +40,17 @@ def infer(request: dict[str, Any]) -> dict[str, Any]:
 class Round:
     """One round on an opened engine: the images of `rows`, timed one by one."""
 
-    def __init__(
-        self, session: Session, rows: list[dict[str, str]], normalize: Normalizer, request: dict[str, Any], threads: int
-    ) -> None:
-        self._session, self._rows, self._normalize = session, rows, normalize
-        self._request, self._threads = request, threads
+    def __init__(self, opened: Opened, rows: Rows, request: dict[str, Any]) -> None:
+        self._opened, self._rows, self._request = opened, rows, request
 
     def run_undisturbed(self, timing: dict[str, Any]) -> dict[str, Any]:
         """Warm up and run; run again, within a bound, when something else took the machine. Returns facts."""
         report("warming up")
-        image = self._normalize(read_image(self._rows[0]["image"]))
-        runs, steady = clock.warm_up(self._session, image, clock.WarmUp(**timing["warm_up"]))
+        image = self._opened.image(self._rows[0])
+        runs, steady = clock.warm_up(self._opened.session, image, clock.WarmUp(**timing["warm_up"]))
         stop = clock.Stop() if self._request["round"] == 1 else clock.Stop(timing["half_width"], timing["round_s"])
         tries: list[Disturbance] = []
-        while not tries or (self._disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
+        while not tries or (disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
             tries.append(self.run(stop))
         return {
             "warm_up_runs": runs,
@@ -79,15 +61,11 @@ class Round:
             "disturbances": [one.record() for one in tries],
         }
 
-    @staticmethod
-    def _disturbed(last: Disturbance, timing: dict[str, Any]) -> bool:
-        return last.throttled or last.contended(timing["contention_share"])
-
     def run(self, stop: clock.Stop) -> Disturbance:
         """Run the images, until `stop`; write latencies and class maps (a repeat replaces them)."""
         request = self._request
         doing = "running" if request["timing"] is None else "timing"
-        size = self._normalize.height, self._normalize.width
+        size = self._opened.normalize.height, self._opened.normalize.width
         times: list[float] = []
         with (
             atomic(request["latencies"]) as latencies,
@@ -97,9 +75,9 @@ class Round:
         ):
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(COLUMNS)
-            watch = Watch(self._threads)
+            watch = self._opened.watch()
             for done, row in enumerate(self._rows, 1):
-                timed = clock.time_once(self._session, self._normalize(read_image(row["image"])))
+                timed = clock.time_once(self._opened.session, self._opened.image(row))
                 times.append(timed.compute_s)
                 table.writerow((row["image_id"], f"{timed.compute_s:.9f}", f"{timed.end_to_end_s:.9f}"))
                 predictions.add(row["image_id"], timed.class_map)
@@ -107,25 +85,6 @@ class Round:
                 if stop.reached(times):
                     break
             return watch.stop()
-
-
-def read_index(path: str) -> list[dict[str, str]]:
-    """Rows of an index.csv."""
-    with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def choose_images(
-    rows: list[dict[str, str]], round_number: int, timing: dict[str, Any] | None, first: int
-) -> list[dict[str, str]]:
-    """All rows in order for round 1, the `first` (0: all) of them where nothing is timed; for later rounds a subset in
-    an order of its own, by seed."""
-    if timing is None:
-        return rows[:first] if first else rows
-    if round_number == 1:
-        return rows
-    chooser = random.Random(f"{timing['seed']}-{round_number}")
-    return chooser.sample(rows, min(timing["images_per_round"], len(rows)))
 
 
 def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path]) -> None:
@@ -146,7 +105,7 @@ def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path])
             with PredictionsWriter(predictions, 0, 0):
                 pass
     environment = result.pop("environment", None) or environment_record(this_machine(), request["threads"] or 0)
-    write_json(outputs["environment"], environment)
+    write_json(outputs["environment"], {**environment, "config_hash": config_hash(request)})
     write_json(
         outputs["status"],
         {"status": status, "reason": reason, "variant": request["variant"], "peak_rss_bytes": peak, **result},

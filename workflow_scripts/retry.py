@@ -14,6 +14,8 @@ PATTERNS = (
     "engines/*/*/*/status.json",
     "references/*/*/*/status.json",
     "runs/*/*/*/*/*/status.json",
+    "pairs/*/*/*.json",
+    "loadgen/*/*/*.json",
 )
 
 
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     stale = forget(parser.parse_args().results)
     for path in stale:
-        print(f"forgotten: {path.parent}")
+        print(f"forgotten: {path.parent if path.name == 'status.json' else path}")
     print(f"{len(stale)} statuses forgotten; run snakemake again")
 
 

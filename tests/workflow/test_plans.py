@@ -32,3 +32,8 @@ def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
     assert planned["calibration_table"] == planned["fp32_layers"] == 8 and planned["quantized_model"] == 8 * 2
     assert not {rule for rule in planned if "train" in rule}
     assert "http" not in Path(bare.folder / "config/config.yaml").read_text()
+
+
+def test_page_protocol_is_one_round_of_all_images(bare):
+    planned = jobs(bare, "page")
+    assert planned["infer"] == planned["engine"] == 32

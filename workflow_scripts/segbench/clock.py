@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from segbench.engines.base import ClassMap, Float32Image, Session
+from segbench.environment import THREAD_VARIABLES
 from segbench.statistics import order_statistic_ranks
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 class Latency(NamedTuple):
@@ -105,8 +104,10 @@ def time_once(session: Session, image: Float32Image) -> Latency:
     return Latency(on_device() if on_device else (computed - uploaded) * 1e-9, (end - start) * 1e-9, class_map)
 
 
-def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool]:
-    """Run `image` until the times are steady. Returns the number of runs and whether they settled."""
+def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:
+    """Run `image` until the times are steady. Returns the number of runs and whether they settled (None: no runs)."""
+    if rule.max_runs == 0:
+        return 0, None
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < rule.max_runs:

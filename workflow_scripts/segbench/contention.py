@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench import gpu
+
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 CPUS = Path("/sys/devices/system/cpu")
+HELD_BACK_SHARE = 0.01  # of a stretch's time: what power or heat may hold a GPU back before it counts as throttled
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Disturbance:
     """What happened beside the engine in one timed stretch. None: this system does not tell.
 
     `other_share`: CPU time of other processes, `steal_share`: time that the hypervisor took, both as shares of all
-    cores' time; `own_share`: this process's CPU time as a share of its threads' time.
+    cores' time; `own_share`: this process's CPU time as a share of its threads' time. The fields of the GPU are None
+    for an engine on the CPU: what a GPU beside it does is not its concern.
     """
 
     wall_s: float
@@ -28,15 +33,21 @@ class Disturbance:
     involuntary_switches_per_s: float
     throttle_events: int | None
     mean_mhz: float | None
+    gpu_sm_mhz: int | None = None
+    gpu_temperature_c: int | None = None
+    gpu_reasons: tuple[str, ...] | None = None
+    gpu_held_back_share: float | None = None
+    gpu_other_processes: int | None = None
 
     def contended(self, allowed_share: float) -> bool:
-        """Whether others took more than `allowed_share` of the machine."""
-        return (self.other_share or 0) + (self.steal_share or 0) > allowed_share
+        """Whether others took more than `allowed_share` of the machine, or computed on the GPU."""
+        return (self.other_share or 0) + (self.steal_share or 0) > allowed_share or bool(self.gpu_other_processes)
 
     @property
     def throttled(self) -> bool:
-        """Whether a core was throttled."""
-        return bool(self.throttle_events)
+        """Whether a core or the GPU was slowed down by heat, power or hardware."""
+        held_back = (self.gpu_held_back_share or 0) > HELD_BACK_SHARE
+        return bool(self.throttle_events) or bool(self.gpu_reasons) or held_back
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -44,10 +55,14 @@ class Disturbance:
 
 
 class Watch:
-    """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing."""
+    """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing.
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    `read_gpu` reads the GPU's (for an engine on the CPU: nothing).
+    """
+
+    def __init__(self, threads: int, read_gpu: Callable[[], gpu.GPUState | None] = lambda: None) -> None:
+        self._threads, self._read_gpu = threads, read_gpu
+        self._gpu_before = read_gpu()
         self._before = _Counters()
 
     def stop(self) -> Disturbance:
@@ -71,7 +86,23 @@ class Watch:
             involuntary_switches_per_s=(after.switches - before.switches) / wall,
             throttle_events=throttles,
             mean_mhz=after.mhz,
+            **self._gpu_facts(wall),
         )
+
+    def _gpu_facts(self, wall_s: float) -> dict[str, Any]:
+        before, after = self._gpu_before, self._read_gpu()
+        if before is None or after is None:
+            return {}
+        held = None
+        if before.held_back_s is not None and after.held_back_s is not None:
+            held = (after.held_back_s - before.held_back_s) / wall_s
+        return {
+            "gpu_sm_mhz": after.sm_mhz,
+            "gpu_temperature_c": after.temperature_c,
+            "gpu_reasons": after.reasons,
+            "gpu_held_back_share": held,
+            "gpu_other_processes": after.other_processes,
+        }
 
 
 class _Counters:

@@ -129,3 +129,8 @@ def _escape(text: str) -> str:
     """Names are text: nothing in them may end a cell or start markup."""
     flat = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
     return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def table(header: list[str], cells: list[list[Any]]) -> str:
+    """A Markdown table of texts and numbers as they are."""
+    return _markdown(header, cells)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 from segbench.calibration import base as calibration
@@ -22,6 +23,7 @@ from segbench.sources import modules_of
 GENERATED = "results/generated/{dataset}"
 RUN = "results/runs/{dataset}/{model}/{variant}/{round}/0"
 ENGINE = "results/engines/{dataset}/{model}/{variant}"
+OTHER = "results/engines/{dataset}/{model}/{other}"
 
 
 class Parameters:
@@ -294,6 +296,65 @@ class Parameters:
     def agreement_bound(self, w: Any) -> float:
         """Share of pixels below which the variant's agreement gets a warning."""
         return float(self.config["agreement_bounds"][self.variant_of(w)["precision"]])
+
+    # Comparison
+
+    def baseline_file(self, w: Any) -> str | list[str]:
+        """The baseline's table; the script tells when it is missing."""
+        path = self.config["baseline"]
+        return str(path) if path and os.path.exists(path) else []
+
+    def pairs(self) -> list[str]:
+        """Every pair of variants of every chosen model, where they are to be timed anew."""
+        section = self.config["comparison"]
+        folder = f"results/pairs/{self.config['dataset']}"
+        chosen = product(self.config["models"], section["pairs"] if section["alternate"] else [])
+        return [f"{folder}/{model}/{a}--{b}.json" for model, (a, b) in chosen]
+
+    def code_of_pair(self) -> dict[str, Any]:
+        """Inputs of the rule that times a pair: its script, the one that it starts, and the modules of both engines."""
+
+        def modules(w: Any) -> list[str]:
+            files = [f"engines/{self.variant_of(side)['engine']}.py" for side in self._sides(w)]
+            scripts = ("time_pair.py", "infer.py")
+            return sorted({path for file, script in product(files, scripts) for path in modules_of(script, file)})
+
+        return {**self.code("time_pair.py"), "round": "workflow_scripts/infer.py", "modules": modules}
+
+    @staticmethod
+    def _sides(w: Any) -> list[Any]:
+        """Wildcards of a pair as those of its two variants."""
+        return [SimpleNamespace(variant=name) for name in (w.variant, w.other)]
+
+    def pair_json(self, w: Any) -> str:
+        """Both variants of a pair: what they are, their options, their interpreters and fingerprints."""
+        return json.dumps(
+            [
+                {
+                    "variant": json.loads(self.variant_json(side)),
+                    "options": self.variant_of(side)["run"],
+                    "python": self.interpreter(side),
+                    "fingerprint": self.fingerprint_of(side),
+                }
+                for side in self._sides(w)
+            ]
+        )
+
+    def pair_timing(self) -> str:
+        """How a pair is timed: as a round is, in so many processes and blocks."""
+        section = self.config["comparison"]
+        return json.dumps({**self.config["timing"], "rounds": section["rounds"], "blocks": section["blocks"]})
+
+    def loadgen_timing(self, w: Any) -> str:
+        """How LoadGen's run is timed, and the version that is installed: its installation runs the job anew."""
+        queries, version = self.config["comparison"]["loadgen_queries"], package_version("mlcommons-loadgen")
+        return json.dumps({**self.config["timing"], "queries": queries, "loadgen": version})
+
+    def comparison(self) -> str:
+        """What is compared, and by which bounds: nothing that a measurement depends on."""
+        section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
+        bounds = self.config["agreement_bounds"]
+        return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})
 
     # The chosen rows
 

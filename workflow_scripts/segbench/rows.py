@@ -20,8 +20,9 @@ from segbench.statistics import (
 COLUMNS = (
     "dataset", "model", "title", "variant", "engine", "device", "accelerated", "precision", "status", "reason",
     "miou", "miou_delta", "pixel_agreement", "reference", "time_s", "time_s_low", "time_s_high", "interval_method",
-    "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled", "warnings", "build_s",
-    "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers", "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
+    "round_medians_s", "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled",
+    "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers",
+    "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
 )  # fmt: skip
 
 
@@ -35,7 +36,17 @@ def read_rows(results: Path, selection: dict[str, Any]) -> list[dict[str, Any]]:
             if native and native["miou"] is not None and row["miou"] is not None:
                 row["miou_delta"] = row["miou"] - native["miou"]
         rows += of_model
+    _warn_of_other_hardware(rows)
     return rows
+
+
+def _warn_of_other_hardware(rows: list[dict[str, Any]]) -> None:
+    """A row that was measured on other hardware than the first measured one says so: its time compares with none."""
+    first = next((row["hardware_id"] for row in rows if row["hardware_id"]), None)
+    for row in rows:
+        if row["hardware_id"] not in (None, first):
+            told = f"measured on other hardware ({row['hardware_id']}) than the table's first row ({first})"
+            row["warnings"] = "; ".join(filter(None, [row["warnings"], told]))
 
 
 def read_row(results: Path, selection: dict[str, Any], model: str, variant: str) -> dict[str, Any]:
@@ -48,6 +59,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
     runs = [read_json(folder / "status.json") for folder in folders]
     row: dict[str, Any] = dict.fromkeys((*COLUMNS, "iou_per_class"))
     worst = next((run for run in runs if run["status"] != "ok"), runs[0])
+    changed = _changed(folders)
     row |= {
         "dataset": selection["dataset"],
         "model": model,
@@ -66,10 +78,11 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "trt_share": built.get("trt_share"),
         "fp32_layers": built.get("fp32_layers"),
         "peak_rss_bytes": max((run["peak_rss_bytes"] for run in runs if run.get("peak_rss_bytes")), default=None),
-        "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *_changed(folders)]),
+        "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *changed]),
     }
     if row["status"] == "ok":
         row |= {key: score[key] for key in ("miou", "pixel_agreement", "iou_per_class")} | _times(folders, runs)
+        row["repeatable"] = not changed if len(folders) > 1 else None
         row["hardware_id"] = ";".join(sorted(_hardware_ids(folders)))
     return row
 
@@ -80,18 +93,21 @@ def _times(folders: list[Path], runs: list[dict[str, Any]]) -> dict[str, Any]:
     if not compute:
         return {}
     pooled = [time for times in compute for time in times]
-    interval = interval_of_rounds([median_of_rounds([times]) for times in compute])
+    medians = [median_of_rounds([times]) for times in compute]
+    interval = interval_of_rounds(medians)
+    settled = [run.get("steady") for run in runs]
     return {
         "time_s": median_of_rounds(compute),
         "time_s_low": interval.low,
         "time_s_high": interval.high,
         "interval_method": interval.method,
+        "round_medians_s": ";".join(map(repr, medians)),
         "end_to_end_s": median_of_rounds([[row[1] for row in rows] for rows in rounds if rows]),
         "p90_s": percentile(pooled, 0.90, P90_SAMPLES),
         "p99_s": percentile(pooled, 0.99, P99_SAMPLES),
         "n": len(pooled),
         "rounds": len(compute),
-        "steady": all(run.get("steady", True) for run in runs),
+        "steady": None if None in settled else all(settled),
         "contended": any(run.get("contended", False) for run in runs),
         "throttled": any(run.get("throttled", False) for run in runs),
     }

@@ -108,15 +108,17 @@ def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     os._exit(0)
 
 
-def supervise(script: str, request: dict[str, Any], limits: Limits, name: str = "") -> Outcome:
+def supervise(
+    script: str, request: dict[str, Any], limits: Limits, name: str = "", python: str = sys.executable
+) -> Outcome:
     """Run `script` as a child with `request` and wait for its end, a signal, a limit or a stall.
 
-    Progress is printed with `name` before it.
+    Progress is printed with `name` before it. `python`: the child's interpreter.
 
     Raises InputError when the child found wrong input, and RuntimeError with its traceback when our own code failed:
     that is a bug, not a row's reason.
     """
-    child = _Child([sys.executable, script, "--worker"], json.dumps(request), f"{name}: " if name else "")
+    child = _Child([python, script, "--worker"], json.dumps(request), f"{name}: " if name else "")
     killed_because = child.watch(limits)
     reply = child.answer
     if reply and reply["status"] == "input error":

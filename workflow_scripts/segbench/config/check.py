@@ -142,6 +142,12 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
                 location: Location = (key,) if key == "dataset" else (key, number)
                 nearest = _nearest(name, list(catalogue))
                 faults.append(f"{sources.of(location)}: {_key(location)}: unknown {word} {name!r}; {nearest}")
+    for number, pair in enumerate(config.comparison.pairs):
+        for side, name in enumerate(pair):
+            if name not in config.variants:
+                location = ("comparison", "pairs", number, side)
+                told = f"{sources.of(location)}: {_key(location)}: {name!r} is not among the chosen variants"
+                faults.append(f"{told}; {_nearest(name, config.variants)}")
     reference = config.reference
     if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
         nearest = _nearest(reference, list(config.variant_catalogue))

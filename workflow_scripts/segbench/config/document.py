@@ -39,6 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": schema.Config,
     "timing": schema.Timing,
     "timing.warm_up": schema.WarmUp,
+    "comparison": schema.Comparison,
     "limits": schema.Limits,
     "calibration": schema.Calibration,
     "training": schema.Training,

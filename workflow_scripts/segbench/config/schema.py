@@ -59,6 +59,26 @@ class Timing(Section):
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
 
 
+class Comparison(Section):
+    """What `results/comparison.md` and `snakemake gate` compare, and what they call a difference."""
+
+    margin: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.03, description="Times that differ by no more than this fraction count as the same."
+    )
+    max_drop: Annotated[float, Field(ge=0)] = Field(0.005, description="mIoU that may be lost; beyond it: WRONG.")
+    pairs: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = Field(
+        [], description="Pairs [a, b] of `variants`, for every model: b is judged beside a."
+    )
+    alternate: bool = Field(
+        True, description="Time each pair anew, alternating (A B B A) in one job; false: compare this run's rounds."
+    )
+    rounds: Annotated[int, Field(ge=2)] = Field(6, description="Timed processes of each pair.")
+    blocks: Positive = Field(8, description="A B B A blocks in each, one image a block.")
+    loadgen_queries: Positive = Field(
+        64, description="Queries of each LoadGen run; MLPerf's floor for its 90th percentile."
+    )
+
+
 class Calibration(Section):
     """How INT8 is calibrated, and how much it may cost."""
 
@@ -276,6 +296,10 @@ class Config(Section):
     )
     threads: Positive | None = Field(None, description="Threads of a CPU engine; null: all physical cores.")
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
+    baseline: str | None = Field(
+        None, description="A table.csv of an earlier run, for `results/comparison.md` and `snakemake gate`; null: none."
+    )
+    comparison: Comparison = Field(default_factory=Comparison, description="Verdicts and the gate.")
     calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")

@@ -1,0 +1,98 @@
+"""Comparison: this run against a baseline's table, variants against each other, and the gate for CI."""
+
+
+rule paired:
+    """Time two built variants of a model alternating, A B B A …: what drifts on the machine falls out of their ratio."""
+    input:
+        **parameters.code_of_pair(),
+        engine=f"{ENGINE}/engine",
+        status=f"{ENGINE}/status.json",
+        other_engine=f"{OTHER}/engine",
+        other_status=f"{OTHER}/status.json",
+        model="results/models/{model}/model.json",
+        index="results/data/{dataset}/val/index.csv",
+        images=ancient(parameters.drawn_images),
+    output:
+        "results/pairs/{dataset}/{model}/{variant}--{other}.json",
+    log:
+        "results/logs/paired/{dataset}/{model}/{variant}--{other}.log",
+    wildcard_constraints:
+        other=parameters.names_of("variant_catalogue"),
+    conda:
+        parameters.environment_of_engine
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        pair=parameters.pair_json,
+        timing=parameters.pair_timing(),
+        threads=config["threads"] or 0,
+    shell:
+        "python {input.script} --pair {params.pair:q} --engines {input.engine:q} {input.other_engine:q}"
+        " --statuses {input.status:q} {input.other_status:q} --model {input.model:q} --index {input.index:q}"
+        " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule loadgen:
+    """Time a variant by MLCommons LoadGen and by our clock in turn: does an independent clock say the same?"""
+    input:
+        **code("time_loadgen.py", engine=True),
+        engine=f"{ENGINE}/engine",
+        status=f"{ENGINE}/status.json",
+        model="results/models/{model}/model.json",
+        index="results/data/{dataset}/val/index.csv",
+        images=ancient(parameters.drawn_images),
+    output:
+        "results/loadgen/{dataset}/{model}/{variant}.json",
+    log:
+        "results/logs/loadgen/{dataset}/{model}/{variant}.log",
+    conda:
+        parameters.environment_of_engine
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        python=parameters.interpreter,
+        variant=parameters.variant_json,
+        options=parameters.options_json("run"),
+        timing=parameters.loadgen_timing,
+        threads=config["threads"] or 0,
+        fingerprint=parameters.fingerprint_of,
+    shell:
+        "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
+        " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
+        " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule comparison:
+    """Verdicts on time and accuracy. It completes whatever they are; `gate` is what fails."""
+    input:
+        **code("compare.py"),
+        table=rules.table.output.csv,
+        baseline=parameters.baseline_file,
+        pairs=parameters.pairs(),
+    output:
+        markdown="results/comparison.md",
+        json="results/comparison.json",
+    log:
+        "results/logs/comparison.log",
+    conda:
+        "../envs/base.yaml"
+    params:
+        settings=parameters.comparison(),
+    shell:
+        "python {input.script} --table {input.table:q} --pairs {input.pairs:q} --settings {params.settings:q}"
+        " --markdown {output.markdown:q} --out {output.json:q} 2>&1 | tee {log:q}"
+
+
+rule gate:
+    """Fail when anything is SLOWER or WRONG. It leaves no file, so it judges anew each time."""
+    input:
+        **code("gate.py"),
+        comparison=rules.comparison.output.json,
+    log:
+        "results/logs/gate.log",
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "python {input.script} --comparison {input.comparison:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,84 @@
+"""Rows from the files of the chain: rounds that computed something else, other hardware, what is not known."""
+
+import numpy as np
+import pytest
+from segbench.files import write_json, write_text
+from segbench.predictions import PredictionsWriter
+from segbench.rows import read_rows
+
+SELECTION = {
+    "dataset": "made",
+    "rounds": 2,
+    "models": {"small": "Small"},
+    "variants": {name: {"engine": "onnxruntime", "precision": "fp32"} for name in ("a", "b")},
+}
+
+
+def write_round(folder, number, times, class_maps, hardware="here", steady=True):
+    """The files of one round: latencies in seconds, class maps by image."""
+    lines = [f"{name},{time},{time}" for name, time in zip(class_maps, times, strict=True)]
+    write_text(folder / "latencies.csv", "\n".join(["image,compute_s,end_to_end_s", *lines]) + "\n")
+    with PredictionsWriter(folder / "predictions.zip", 2, 3, keep_maps=number == 1) as predictions:
+        for name, value in class_maps.items():
+            predictions.add(name, np.full((2, 3), value, np.uint8))
+    write_json(folder / "status.json", {"status": "ok", "reason": "", "steady": steady})
+    write_json(folder / "environment.json", {"hardware_id": hardware})
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two variants with two rounds each."""
+    for variant in ("a", "b"):
+        here = f"made/small/{variant}"
+        write_json(tmp_path / "engines" / here / "status.json", {"status": "ok"})
+        score = {"status": "ok", "reference": "a", "warnings": [], "miou": 0.5, "pixel_agreement": 1.0}
+        write_json(tmp_path / "scores" / f"{here}.json", {**score, "iou_per_class": {}})
+        for number, times in ((1, [1.0, 2.0, 4.0]), (2, [3.0, 3.5, 9.0])):
+            write_round(tmp_path / "runs" / here / f"{number}/0", number, times, {"x": 1, "y": 2, "z": 3})
+    return tmp_path
+
+
+def test_rounds_that_compute_the_same_are_repeatable(results):
+    rows = read_rows(results, SELECTION)
+    assert [(row["repeatable"], row["warnings"]) for row in rows] == [(True, "")] * 2
+
+
+def test_planted_wrong_class_map_in_round_2_is_told(results):
+    write_round(results / "runs/made/small/b/2/0", 2, [3.0, 3.5, 9.0], {"x": 1, "y": 7, "z": 3})
+    a, b = read_rows(results, SELECTION)
+    assert (a["repeatable"], b["repeatable"]) == (True, False)
+    assert b["warnings"] == "round 2: 1 class map(s) differ from round 1's, e.g. of y"
+
+
+def test_one_round_does_not_tell_whether_it_repeats(results):
+    assert read_rows(results, {**SELECTION, "rounds": 1})[0]["repeatable"] is None
+
+
+def test_medians_of_rounds_are_kept(results):
+    row = read_rows(results, SELECTION)[0]
+    assert row["round_medians_s"] == "2.0;3.5"
+    assert row["time_s"] == 2.75
+
+
+def test_rounds_on_other_hardware_are_not_pooled_silently(results):
+    write_round(results / "runs/made/small/a/2/0", 2, [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
+    a, b = read_rows(results, SELECTION)
+    assert a["warnings"] == "rounds ran on different hardware (here, there)"
+    assert b["warnings"] == "measured on other hardware (here) than the table's first row (here;there)"
+
+
+def test_row_from_other_hardware_than_the_first_says_so(results):
+    for number in (1, 2):
+        folder = results / f"runs/made/small/b/{number}/0"
+        write_round(folder, number, [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
+    a, b = read_rows(results, SELECTION)
+    assert a["warnings"] == ""
+    assert b["warnings"] == "measured on other hardware (there) than the table's first row (here)"
+
+
+@pytest.mark.parametrize(("rounds", "expected"), [((True, True), True), ((True, False), False), ((True, None), None)])
+def test_steady_is_empty_where_nothing_was_warmed_up(results, rounds, expected):
+    for number, steady in enumerate(rounds, 1):
+        folder = results / f"runs/made/small/a/{number}/0"
+        write_round(folder, number, [1.0, 2.0, 4.0], {"x": 1, "y": 2, "z": 3}, steady=steady)
+    assert read_rows(results, SELECTION)[0]["steady"] is expected

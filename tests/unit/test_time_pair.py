@@ -1,0 +1,77 @@
+"""A pair's order of runs, its ratio and its check of outputs, on sessions without an engine."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from time_pair import Pair, summary
+
+SIDES = [{"variant": {"name": "a"}}, {"variant": {"name": "b"}}]
+
+
+class Session:
+    """Takes `seconds` by its own word and notes in `runs` that it ran."""
+
+    def __init__(self, name, runs, seconds, maps=None):
+        self.name, self.runs, self.seconds, self.maps = name, runs, seconds, maps or iter(lambda: 0, 1)
+
+    def upload(self, image):
+        pass
+
+    def execute(self):
+        self.runs.append(self.name)
+
+    def synchronize(self):
+        pass
+
+    def download(self):
+        return np.full((2, 2), next(self.maps), np.uint8)
+
+    def compute_seconds(self):
+        return self.seconds
+
+
+def opened(session):
+    return SimpleNamespace(session=session, image=lambda row: None, watch=lambda: SimpleNamespace(stop=lambda: None))
+
+
+def make_pair(order=(0, 1, 1, 0), **more):
+    runs = []
+    pair = Pair({0: opened(Session("a", runs, 2.0, **more)), 1: opened(Session("b", runs, 3.0))}, order)
+    pair.run([{"image_id": "x"}, {"image_id": "y"}])
+    return pair, runs
+
+
+def test_every_timed_run_follows_a_run_of_its_own_session():
+    _, runs = make_pair()
+    assert "".join(runs) == "aabbbaa" * 2
+
+
+def test_ratio_is_second_over_first_in_either_order():
+    for order in ((0, 1, 1, 0), (1, 0, 0, 1)):
+        result = make_pair(order)[0].result()
+        assert result["ratio"] == pytest.approx(1.5)
+        assert result["medians_s"] == [2.0, 3.0]
+
+
+def round_of(pair, ratio):
+    return {**pair.result(), "ratio": ratio, "steady": True, "contended": False, "throttled": False}
+
+
+def test_summary_has_the_interval_over_rounds():
+    pair, _ = make_pair()
+    found = summary([round_of(pair, ratio) for ratio in (1.4, 1.5, 1.6)], SIDES)
+    assert found["ratio_low"] < found["ratio"] < found["ratio_high"]
+    assert found["ratio"] == pytest.approx((1.4 * 1.5 * 1.6) ** (1 / 3))
+    assert found["warnings"] == []
+
+
+def test_output_that_changes_between_runs_is_told():
+    pair, _ = make_pair(maps=iter([1, 1, 1, 1, 1, 1, 1, 2]))
+    found = summary([round_of(pair, 1.5)] * 2, SIDES)
+    assert found["warnings"] == ["a: 1 class map(s) differ between its own runs"]
+
+
+def test_output_that_changes_between_rounds_is_told():
+    rounds = [round_of(make_pair(maps=iter([value] * 8))[0], 1.5) for value in (1, 2)]
+    assert summary(rounds, SIDES)["warnings"] == ["a: 2 class map(s) differ between its own runs"]

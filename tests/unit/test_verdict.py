@@ -1,0 +1,145 @@
+"""Verdicts: intervals against SciPy, the rule on hand-made intervals, error rates by simulation with fixed seeds."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from segbench.verdict import (
+    FASTER,
+    SAME,
+    SLOWER,
+    UNCLEAR,
+    Ratio,
+    faults,
+    paired_ratio,
+    time_verdict,
+    unpaired_ratio,
+)
+
+A, B = [1.0, 1.1, 0.97, 1.03], [0.9, 1.05, 0.93, 0.99]
+
+
+def test_paired_interval_is_scipys_on_logarithms():
+    found = paired_ratio(A, B)
+    test = stats.ttest_rel(np.log(A), np.log(B))
+    expected = test.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    assert found.value == pytest.approx(math.exp(np.mean(np.log(A) - np.log(B))))
+    assert found.method == "paired-t-log"
+
+
+def test_unpaired_interval_is_scipys_welch_on_logarithms():
+    found = unpaired_ratio(A, B[:3])
+    expected = stats.ttest_ind(np.log(A), np.log(B[:3]), equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    assert found.method == "welch-t-log"
+
+
+def test_unpaired_takes_lists_in_any_order():
+    assert unpaired_ratio(A, B) == pytest.approx(unpaired_ratio(A[::-1], B))
+
+
+@pytest.mark.parametrize("ratio", [paired_ratio, unpaired_ratio])
+def test_exchanged_sides_give_the_inverse(ratio):
+    there, back = ratio(A, B), ratio(B, A)
+    assert (there.value, there.low, there.high) == pytest.approx((1 / back.value, 1 / back.high, 1 / back.low))
+
+
+@pytest.mark.parametrize("ratio", [paired_ratio, unpaired_ratio])
+def test_one_round_is_unclear(ratio):
+    found = ratio([2.0], [1.0])
+    assert found == (2.0, None, None, "one round")
+    assert time_verdict(found, 0.03) == UNCLEAR
+
+
+def test_one_round_against_many_is_unclear():
+    assert time_verdict(unpaired_ratio([2.0], [1.0, 1.01, 1.0]), 0.03) == UNCLEAR
+
+
+@pytest.mark.parametrize("ratio", [paired_ratio, unpaired_ratio])
+def test_equal_rounds_without_any_spread_are_the_same(ratio):
+    assert time_verdict(ratio([1.0, 1.0], [1.0, 1.0]), 0.03) == SAME
+
+
+def test_paired_wants_as_many_rounds_on_both_sides():
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        paired_ratio(A, B[:3])
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (1.00, 0.98, 1.02, SAME),
+        (1.02, 1.01, 1.03, SAME),  # certainly slower, but by less than matters
+        (1.00, 0.95, 1.05, UNCLEAR),
+        (1.02, 1.01, 1.04, UNCLEAR),
+        (1.05, 0.99, 1.11, UNCLEAR),
+        (1.05, 1.01, 1.09, SLOWER),
+        (1.10, 1.08, 1.12, SLOWER),
+        (1 / 1.05, 1 / 1.09, 1 / 1.01, FASTER),
+        (1 / 1.05, 1 / 1.11, 1 / 0.99, UNCLEAR),
+    ],
+)
+def test_rule(value, low, high, expected):
+    assert time_verdict(Ratio(value, low, high, ""), 0.03) == expected
+
+
+def simulate(slowdown: float, spread: float, rounds: int, trials: int = 2000) -> dict[str, float]:
+    """Shares of verdicts where a round's median varies log-normally with `spread`."""
+    random = np.random.default_rng(5)
+    verdicts = []
+    for _ in range(trials):
+        judged, other = np.exp(random.normal(0, spread, (2, rounds)))
+        verdicts.append(time_verdict(paired_ratio(list(judged * slowdown), list(other)), 0.03))
+    return {name: verdicts.count(name) / trials for name in (SAME, FASTER, SLOWER, UNCLEAR)}
+
+
+def test_equal_things_are_rarely_called_different():
+    for spread in (0.002, 0.01, 0.05):
+        shares = simulate(1, spread, 6)
+        assert shares[FASTER] + shares[SLOWER] <= 0.05
+    assert simulate(1, 0.005, 6)[SAME] > 0.95
+
+
+def test_ten_percent_is_seen_and_twice_the_margin_never_called_the_same():
+    assert simulate(1.10, 0.01, 6)[SLOWER] > 0.99
+    assert simulate(1.06, 0.02, 6)[SAME] < 0.025
+
+
+def test_intervals_cover_the_true_ratio():
+    random, inside = np.random.default_rng(7), 0
+    for _ in range(2000):
+        judged, other = np.exp(random.normal(0, 0.03, 6)), np.exp(random.normal(0, 0.01, 4))
+        found = unpaired_ratio(list(judged), list(other))
+        inside += found.low <= 1 <= found.high
+    assert 0.935 <= inside / 2000 <= 0.965
+
+
+GOOD = {"status": "ok", "reason": "", "miou": 0.7, "pixel_agreement": 0.9999, "repeatable": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"miou": 0.696}, []),
+        ({"miou": 0.694}, ["mIoU 0.7000 → 0.6940"]),
+        ({"miou": None}, ["its mIoU is no longer known"]),
+        ({"pixel_agreement": 0.9}, ["agrees with its reference on 90.0000% of pixels only"]),
+        ({"pixel_agreement": None}, []),
+        ({"repeatable": False}, ["its rounds computed different class maps"]),
+        ({"repeatable": None}, []),
+        ({"status": "failed", "reason": "out of memory", "miou": None}, ["failed: out of memory"]),
+    ],
+)
+def test_faults(change, expected):
+    assert faults({**GOOD, **change}, GOOD, max_drop=0.005, agreement_bound=0.99) == expected
+
+
+def test_what_was_wrong_before_is_no_news():
+    bad = {**GOOD, "pixel_agreement": 0.9, "repeatable": False}
+    assert faults(bad, bad, 0.005, 0.99) == []
+    failed = {**GOOD, "status": "failed"}
+    assert faults(failed, failed, 0.005, 0.99) == []
+    assert faults(GOOD, failed, 0.005, 0.99) == []

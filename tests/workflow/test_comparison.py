@@ -1,0 +1,129 @@
+"""Comparison and gate on the small run: against a baseline's table, and variants of the run against each other."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from segbench.machine import package_version
+
+WRONG_OUTPUT = ("return np.array(self._request.get_output_tensor().data[0])", "return np.zeros((32, 64), np.uint8)")
+
+
+def set_times(path, **medians):
+    """Replace the rounds' medians of a table.csv, by variant: verdicts then do not hang on this machine's mood."""
+    with open(path, newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row["round_medians_s"] = medians.get(row["variant"].split("-")[0], "1.0;1.001")
+    with open(path, "w", newline="") as stream:
+        table = csv.DictWriter(stream, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+@pytest.fixture
+def compared(done):
+    """The finished run with a baseline that equals it."""
+    table = done.folder / "results/table.csv"
+    set_times(table)
+    shutil.copy(table, done.folder / "base line.csv")
+    done.config["baseline"] = "base line.csv"
+    return done
+
+
+def verdicts(flow) -> dict[str, str]:
+    """Verdict by variant."""
+    return {row["variant"]: row["verdict"] for row in json.loads((flow.folder / "results/comparison.json").read_text())}
+
+
+def test_gate_passes_what_is_the_same_and_times_nothing_again(compared):
+    assert compared.plan("gate") == {"comparison": 1, "gate": 1}
+    assert "gate passed: 2 rows, none WRONG; 2 of them timed, none SLOWER" in compared.snakemake("gate")
+    assert verdicts(compared) == {"onnxruntime-fp32": "SAME", "openvino-fp32": "SAME"}
+
+
+def test_gate_fails_on_a_slower_row_and_comparison_completes(compared):
+    set_times(compared.folder / "base line.csv", openvino="0.9;0.901")
+    compared.snakemake("results/comparison.md")
+    assert verdicts(compared) == {"onnxruntime-fp32": "SAME", "openvino-fp32": "SLOWER"}
+    assert "| SLOWER" in (compared.folder / "results/comparison.md").read_text()
+    printed = compared.snakemake("gate", fails=True)
+    assert "SLOWER: made nearest openvino-fp32 against baseline: 1.111 of its time" in printed
+    assert "made nearest onnxruntime-fp32" not in printed
+
+
+def test_times_of_other_hardware_are_not_compared(compared):
+    path = compared.folder / "base line.csv"
+    set_times(path, openvino="0.9;0.901")
+    identity = compared.rows()[0]["hardware_id"]
+    path.write_text(path.read_text().replace(identity, "elsewhere"))
+    assert "gate passed: 2 rows, none WRONG; 0 of them timed" in compared.snakemake("gate")
+    assert f"measured on other hardware (elsewhere → {identity})" in (
+        compared.folder / "results/comparison.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_planted_wrong_output_is_caught(compared):
+    path = compared.folder / "workflow_scripts/segbench/engines/openvino.py"
+    path.write_text(path.read_text().replace(*WRONG_OUTPUT))
+    printed = compared.snakemake("gate", fails=True)
+    assert verdicts(compared)["openvino-fp32"] == "WRONG"
+    assert "WRONG: made nearest openvino-fp32 against baseline: mIoU" in printed
+
+
+def test_pair_of_this_runs_rounds(compared):
+    compared.config |= {"comparison": {"pairs": [["onnxruntime-fp32", "openvino-fp32"]], "alternate": False}}
+    compared.config["baseline"] = None
+    set_times(compared.folder / "results/table.csv", openvino="0.5;0.5005")
+    assert "none SLOWER" in compared.snakemake("gate")
+    assert verdicts(compared) == {"openvino-fp32": "FASTER"}
+
+
+def test_pair_is_timed_alternating(done):
+    done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "openvino-fp32"]], "rounds": 2, "blocks": 1}
+    assert done.plan("results/comparison.md") == {"paired": 1, "comparison": 1}
+    done.snakemake("results/comparison.md")
+    record = json.loads((done.folder / "results/pairs/made/nearest/onnxruntime-fp32--openvino-fp32.json").read_text())
+    assert (record["status"], record["together"], len(record["rounds"])) == ("ok", False, 2)
+    assert record["ratio_low"] < record["ratio"] < record["ratio_high"]
+    done.config["comparison"]["margin"] = 0.5
+    assert done.plan("results/comparison.md") == {"comparison": 1}
+
+
+def test_variants_of_one_engine_are_timed_in_one_process(done):
+    done.config["variant_catalogue"] = {"again": {"engine": "openvino", "precision": "fp32"}}
+    done.config["comparison"] = {"rounds": 2, "blocks": 2}
+    target = "results/pairs/made/nearest/openvino-fp32--again.json"
+    done.snakemake(target)
+    record = json.loads((done.folder / target).read_text())
+    assert (record["status"], record["together"], record["warnings"]) == ("ok", True, [])
+
+
+def test_nothing_to_compare_completes_but_is_no_passed_gate(done):
+    done.snakemake("results/comparison.md")
+    assert "Nothing to compare" in (done.folder / "results/comparison.md").read_text()
+    assert "nothing was compared: set baseline" in done.snakemake("gate", fails=True)
+
+
+def test_missing_baseline_is_told(done):
+    done.config["baseline"] = "nowhere.csv"
+    assert "nowhere.csv: no such file; a table.csv of an earlier run is wanted" in done.snakemake("gate", fails=True)
+
+
+def test_pair_of_a_variant_that_was_not_chosen_is_told(done):
+    done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "paddle-fp32"]]}
+    told = "overlay.yaml: comparison.pairs[0][1]: 'paddle-fp32' is not among the chosen variants"
+    assert told in done.snakemake("--dry-run", fails=True)
+
+
+def test_loadgen_and_our_clock_time_the_same_runs(done):
+    target = "results/loadgen/made/nearest/onnxruntime-fp32.json"
+    done.config["comparison"] = {"loadgen_queries": 10}
+    done.snakemake(target)
+    record = json.loads((done.folder / target).read_text())
+    if package_version("mlcommons-loadgen"):
+        assert (record["status"], len(record["ours_s"]), len(record["loadgen_s"])) == ("ok", 4, 4)
+    else:
+        reason = "package mlcommons-loadgen is not installed (make env-loadgen)"
+        assert (record["status"], record["reason"]) == ("unsupported", reason)

@@ -1,0 +1,78 @@
+"""Compare this run's table with a baseline's, or variants of it with each other: comparison.md and comparison.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from segbench.comparison import Row, against_baseline, of_pairs, read_table
+from segbench.errors import command
+from segbench.files import read_json, write_json, write_text
+from segbench.markdown import table
+
+
+def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Row]:
+    """All comparisons that `settings` ask for. `pairs`: records of jobs that timed two variants alternating."""
+    rows = read_table(csv)
+    found = against_baseline(rows, read_table(settings["baseline"]), settings) if settings["baseline"] else []
+    timed = {(record["model"], record["variant"], record["other"]): record for record in map(read_json, pairs)}
+    return found + of_pairs(rows, timed, settings)
+
+
+def report(found: list[Row], settings: dict[str, Any]) -> str:
+    """The comparisons as Markdown, with what the words mean."""
+    if not found:
+        return "# Comparison\n\nNothing to compare: set `baseline` to a table.csv, or `comparison.pairs`.\n"
+    header = ["model", "variant", "against", "verdict", "ratio", "95% interval", "notes"]
+    cells = [
+        [
+            row["model"],
+            row["variant"],
+            row["against"],
+            row["verdict"] or "",
+            "" if row["ratio"] is None else f"{row['ratio']:.3f}",
+            "" if row["ratio_low"] is None else f"{row['ratio_low']:.3f}–{row['ratio_high']:.3f}",
+            "; ".join([*row["faults"], *row["notes"]]),
+        ]
+        for row in found
+    ]
+    counts = ", ".join(f"{sum(row['verdict'] == word for row in found)} {word}" for word in _words(found))
+    margin, drop = settings["margin"], settings["max_drop"]
+    explained = (
+        "Ratio: its time over that of what it is compared with. SAME: the whole interval is within "
+        f"±{margin:g}; SLOWER, FASTER: it excludes 1 and the ratio is beyond that; UNCLEAR: more rounds would tell; "
+        f"WRONG: it no longer runs, lost more than {drop:g} mIoU, or computes something else."
+    )
+    baseline = [f"Baseline: `{settings['baseline']}`."] if settings["baseline"] else []
+    return (
+        "\n\n".join(["# Comparison", *baseline, table(header, cells), f"{counts or 'No verdicts'}.", explained]) + "\n"
+    )
+
+
+def _words(found: list[Row]) -> list[str]:
+    return sorted({row["verdict"] for row in found if row["verdict"]})
+
+
+@command
+def main() -> None:
+    """Parse the command line, compare and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path, required=True, help="table.csv of this run")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="records of results/pairs/")
+    parser.add_argument(
+        "--settings", type=json.loads, required=True, help="JSON: the section comparison, baseline, agreement_bounds"
+    )
+    parser.add_argument("--markdown", type=Path, required=True, help="comparison.md to write")
+    parser.add_argument("--out", type=Path, required=True, help="comparison.json to write")
+    a = parser.parse_args()
+    found = compare(a.table, a.pairs, a.settings)
+    text = report(found, a.settings)
+    write_json(a.out, found)
+    write_text(a.markdown, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

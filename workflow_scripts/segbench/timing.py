@@ -1,0 +1,89 @@
+"""What every timed job starts with: an engine opened as its variant says, and the images that it will see.
+
+Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share it, so that they time the same thing.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench import clock, gpu
+from segbench.contention import Disturbance, Watch
+from segbench.engines.base import Float32Image, Session, Variant, load
+from segbench.errors import Unsupported
+from segbench.files import check_manifest, read_json
+from segbench.images import Normalizer, read_image
+from segbench.machine import Machine, this_machine
+from segbench.options import parse_options
+from segbench.supervise import report
+
+Rows = list[dict[str, str]]  # of an index.csv
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's cores."""
+
+    session: Session
+    normalize: Normalizer
+    device: str
+    machine: Machine
+    threads: int
+    cores: list[int]
+
+    def image(self, row: dict[str, str]) -> Float32Image:
+        """The network's input (1×3×H×W) from an image of the index."""
+        return self.normalize(read_image(row["image"]))
+
+    def watch(self) -> Watch:
+        """Watch what else the machine does from now on; the GPU too where the engine is on it."""
+        return Watch(self.threads, gpu.read) if self.device == "gpu" else Watch(self.threads)
+
+
+def open_engine(request: dict[str, Any]) -> Opened:
+    """Settle threads, check the engine's files and open it.
+
+    `request`: `variant` (name, engine, precision), `options` of its run, `engine` (folder) and `engine_status` (its
+    status.json), `model` (model.json), `threads` (0: all physical cores), `timing` (the section; None: not timed).
+    Raises Unsupported where the variant cannot run here, InputError for damaged files.
+    """
+    variant, timing = Variant(**request["variant"]), request["timing"]
+    engine, machine = load(variant.engine), this_machine()
+    support = engine.supports(variant, machine)
+    if not support.ok:
+        raise Unsupported(support.reason)
+    threads = request["threads"] or machine.physical_cores
+    cores = clock.settle_threads(threads, pin=timing is None or timing["pin"])
+    options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
+    check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
+    report("opening the engine")
+    session = engine.open(Path(request["engine"]), variant, options, threads)
+    model = read_json(request["model"])
+    normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
+    return Opened(session, normalize, engine.device, machine, threads, cores)
+
+
+def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
+    """Whether a timed stretch has to be run again: others took the machine, or it was throttled."""
+    return what.throttled or what.contended(timing["contention_share"])
+
+
+def read_index(path: str | Path) -> Rows:
+    """Rows of an index.csv."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def choose_images(rows: Rows, round_number: int, timing: dict[str, Any] | None, first: int) -> Rows:
+    """All rows in order for round 1, the `first` (0: all) of them where nothing is timed; for later rounds a subset in
+    an order of its own, by seed."""
+    if timing is None:
+        return rows[:first] if first else rows
+    if round_number == 1:
+        return rows
+    chooser = random.Random(f"{timing['seed']}-{round_number}")
+    return chooser.sample(rows, min(timing["images_per_round"], len(rows)))

@@ -1,0 +1,233 @@
+"""Time two built variants of a model alternating, A B B A, in several processes, and leave the ratio of their times.
+
+Variants of one engine are open in the same process and alternate image by image. Those of two engines alternate process
+by process: the threads of one engine may still be waiting actively while the other runs (Paddle's do so for 0.2 s).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from segbench import clock
+from segbench.contention import Disturbance
+from segbench.environment import config_hash, environment_record
+from segbench.errors import command
+from segbench.files import read_json, write_json
+from segbench.machine import this_machine
+from segbench.predictions import Predictions, digest_of
+from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.timing import Opened, choose_images, disturbed, open_engine, read_index
+from segbench.verdict import paired_ratio
+
+Request = dict[str, Any]
+
+
+def time_round(request: Request) -> Request:
+    """In the child: open both variants, warm both up, and time them in A B B A blocks, one image a block.
+
+    Odd rounds begin with the first variant, even ones with the second. Returns the round's medians in seconds and its
+    `ratio` (second over first): the median over blocks of each block's geometric means' ratio.
+    """
+    timing = request["timing"]
+    order = (0, 1) if request["round"] % 2 else (1, 0)
+    opened = {side: open_engine({**request, **request["sides"][side]}) for side in order}
+    number, chosen = request["round"] + 1, {**timing, "images_per_round": timing["blocks"]}
+    rows = choose_images(read_index(request["index"]), number, chosen, 0)
+    report("warming up")
+    rule, image = clock.WarmUp(**timing["warm_up"]), opened[0].image(rows[0])
+    steady = [clock.warm_up(opened[side].session, image, rule)[1] for side in order]
+    pair = Pair(opened, (*order, *order[::-1]))
+    tries: list[Disturbance] = []
+    while not tries or (disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
+        tries.append(pair.run(rows))
+    return {
+        **pair.result(),
+        "steady": None if None in steady else all(steady),
+        "contended": tries[-1].contended(timing["contention_share"]),
+        "throttled": tries[-1].throttled,
+        "disturbances": [one.record() for one in tries],
+    }
+
+
+class Pair:
+    """Two sessions (0 and 1) that are timed in blocks; `order` is the order of sessions in a block."""
+
+    def __init__(self, opened: dict[int, Opened], order: tuple[int, ...]) -> None:
+        self._opened, self._order = opened, order
+        self._blocks: list[dict[int, list[float]]] = []
+        self._digests: dict[tuple[int, str], set[str]] = {}
+
+    def run(self, rows: list[dict[str, str]]) -> Disturbance:
+        """Time one block per image (a repeat replaces what was timed before)."""
+        self._blocks.clear()
+        with clock.quiet():
+            watch = self._opened[0].watch()
+            for done, row in enumerate(rows, 1):
+                self._blocks.append(self._block(row))
+                report("timing", done, len(rows))
+            return watch.stop()
+
+    def _block(self, row: dict[str, str]) -> dict[int, list[float]]:
+        times: dict[int, list[float]] = {0: [], 1: []}
+        image, last = self._opened[0].image(row), None
+        for side in self._order:
+            session = self._opened[side].session
+            if side != last:
+                # Untimed: every timed run then follows a run of its own session, with its weights in the caches and
+                # the other's threads asleep.
+                clock.time_once(session, image)
+            timed, last = clock.time_once(session, image), side
+            times[side].append(timed.compute_s)
+            key, digest = (side, row["image_id"]), digest_of(timed.class_map)
+            self._digests.setdefault(key, set()).add(digest)
+        return times
+
+    def result(self) -> dict[str, Any]:
+        """What was timed last: medians in seconds, ratio, blocks; digests of each variant's class maps by image."""
+        medians = [statistics.median(time for block in self._blocks for time in block[side]) for side in (0, 1)]
+        ratios = [math.exp(_log_mean(block[1]) - _log_mean(block[0])) for block in self._blocks]
+        return {
+            "medians_s": medians,
+            "ratio": statistics.median(ratios),
+            "block_ratios": ratios,
+            "digests": [
+                {image: sorted(found) for (of, image), found in self._digests.items() if of == side} for side in (0, 1)
+            ],
+        }
+
+
+def _log_mean(times: list[float]) -> float:
+    return statistics.fmean(math.log(time) for time in times)
+
+
+def time_pair(request: Request, limits: Limits, name: str) -> dict[str, Any]:
+    """In the parent: all rounds of the pair, each in supervised processes; the record of results/pairs/."""
+    sides, rounds = request["sides"], request["timing"]["rounds"]
+    for side in sides:
+        built = read_json(side["engine_status"])
+        if built["status"] != "ok":
+            return {"status": built["status"], "reason": f"{side['variant']['name']}: {built['reason']}"}
+    together = len({(side["variant"]["engine"], side["python"]) for side in sides}) == 1
+    found = []
+    for number in range(1, rounds + 1):
+        run = _round_together if together else _round_apart
+        outcome = run({**request, "round": number}, limits, f"{name} round {number}/{rounds}")
+        if outcome.status != "ok":
+            return {"status": outcome.status, "reason": outcome.reason}
+        found.append(outcome.result)
+    return {"status": "ok", "reason": "", "together": together, **summary(found, sides), "rounds": found}
+
+
+def summary(rounds: list[dict[str, Any]], sides: list[dict[str, Any]]) -> dict[str, Any]:
+    """Ratio with interval over the rounds' ratios, flags of any round, warnings."""
+    ratio = paired_ratio([one["ratio"] for one in rounds], [1.0] * len(rounds))
+    steady = [one["steady"] for one in rounds]
+    changed = [_changed(rounds, side) for side in (0, 1)]
+    return {
+        "ratio": ratio.value,
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
+        "method": ratio.method,
+        "steady": None if None in steady else all(steady),
+        "contended": any(one["contended"] for one in rounds),
+        "throttled": any(one["throttled"] for one in rounds),
+        "warnings": [
+            f"{side['variant']['name']}: {count} class map(s) differ between its own runs"
+            for side, count in zip(sides, changed, strict=True)
+            if count
+        ],
+    }
+
+
+def _changed(rounds: list[dict[str, Any]], side: int) -> int:
+    """Images of which one variant computed more than one class map, within a round or between rounds."""
+    seen: dict[str, set[str]] = {}
+    for one in rounds:
+        for image, digests in one["digests"][side].items():
+            seen.setdefault(image, set()).update(digests)
+    return sum(len(digests) > 1 for digests in seen.values())
+
+
+def _round_together(request: Request, limits: Limits, name: str) -> Outcome:
+    return supervise(__file__, request, limits, name, request["sides"][0]["python"])
+
+
+def _round_apart(request: Request, limits: Limits, name: str) -> Outcome:
+    """One process for each variant, in an order that alternates from round to round: A B, B A, A B …
+
+    Both see the same images, twice as many as there are blocks: as many timed runs as in one process for both.
+    """
+    timing = {**request["timing"], "images_per_round": 2 * request["timing"]["blocks"]}
+    timing |= {"half_width": None, "round_s": None}
+    script = str(Path(__file__).with_name("infer.py"))
+    results: dict[int, dict[str, Any]] = {}
+    digests: dict[int, dict[str, list[str]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for side in (0, 1) if request["round"] % 2 else (1, 0):
+            variant = request["sides"][side]
+            files = {key: f"{folder}/{side}.{key}" for key in ("latencies", "predictions")}
+            asked = {**request, **variant, **files, "timing": timing, "images": 0, "round": request["round"] + 1}
+            outcome = supervise(script, asked, limits, f"{name} {variant['variant']['name']}", variant["python"])
+            if outcome.status != "ok":
+                outcome.reason = f"{variant['variant']['name']}: {outcome.reason}"
+                return outcome
+            with open(files["latencies"], newline="", encoding="utf-8") as stream:
+                times = [float(row["compute_s"]) for row in csv.DictReader(stream)]
+            predictions = Predictions.open(files["predictions"])
+            digests[side] = {image_id: [predictions.digest(image_id)] for image_id in predictions.ids}
+            results[side] = {**outcome.result, "median_s": statistics.median(times)}
+    medians = [results[side]["median_s"] for side in (0, 1)]
+    both = [results[0], results[1]]
+    return Outcome(
+        "ok",
+        result={
+            "medians_s": medians,
+            "ratio": medians[1] / medians[0],
+            "digests": [digests[0], digests[1]],
+            "steady": None if None in [one["steady"] for one in both] else all(one["steady"] for one in both),
+            **{flag: any(one[flag] for one in both) for flag in ("contended", "throttled")},
+            "disturbances": [one for result in both for one in result["disturbances"]],
+        },
+    )
+
+
+@command
+def main() -> None:
+    """Parse the command line and time the pair."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--pair", type=json.loads, required=True, help="JSON list of two: variant (name, engine, precision), options"
+    )
+    parser.add_argument("--engines", type=Path, nargs=2, required=True, help="folders of the built engines")
+    parser.add_argument("--statuses", type=Path, nargs=2, required=True, help="their status.json")
+    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
+    parser.add_argument("--timing", type=json.loads, required=True, help="JSON: section timing, with rounds and blocks")
+    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    parser.add_argument("--out", type=Path, required=True, help="record to write")
+    a = parser.parse_args()
+    sides = [
+        {"python": sys.executable, **side, "engine": str(engine), "engine_status": str(status)}
+        for side, engine, status in zip(a.pair, a.engines, a.statuses, strict=True)
+    ]
+    names, model = [side["variant"]["name"] for side in sides], a.model.parent.name
+    request = {"sides": sides, "model": str(a.model), "index": str(a.index), "timing": a.timing, "threads": a.threads}
+    record = time_pair(request, configured_limits(), f"{model} {' and '.join(names)}")
+    environment = environment_record(this_machine(), a.threads)
+    hashes = [config_hash({**request, **side}) for side in sides]
+    facts = {"model": model, "variant": names[0], "other": names[1]}
+    write_json(a.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
+    told = f"ratio {record['ratio']:.3f}" if record["status"] == "ok" else record["reason"]
+    print(f"{model} {names[1]} against {names[0]}: {record['status']}: {told}")
+
+
+if __name__ == "__main__":
+    stage(main, time_round)
