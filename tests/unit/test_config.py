@@ -8,7 +8,9 @@ from segbench.config import read_config
 from segbench.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-CATALOGUES = [str(ROOT / "config" / f"{name}.yaml") for name in ("config", "models", "variants", "datasets")]
+CATALOGUES = [
+    str(ROOT / "config" / f"{name}.yaml") for name in ("config", "models", "variants", "calibrators", "datasets")
+]
 MODEL = {"kind": "onnx", "weights": {"path": "m.onnx"}, "input": {"height": 32, "width": 64}}
 
 

@@ -36,4 +36,4 @@ def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
 
 def test_page_protocol_is_one_round_of_all_images(bare):
     planned = jobs(bare, "page")
-    assert planned["infer"] == planned["engine"] == 32
+    assert planned["infer"] == planned["engine"] == 8 * 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 SCRIPTS = Path("workflow_scripts")
@@ -27,15 +28,23 @@ def modules_of(script: str, chosen: str | None = None) -> list[str]:
 
 @functools.cache
 def _imports(path: str) -> tuple[str, ...]:
-    """Local files behind the import statements of one file, those inside functions included."""
+    """Local files behind the import statements of one file, those inside functions included, those for types not."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
+    for node in _walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return tuple(file for name in sorted(names) if name.startswith("segbench.") if (file := _file(name)))
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """As `ast.walk`, without what stands under `if TYPE_CHECKING`: it is never run."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield from _walk(child)
 
 
 def _file(module: str) -> str | None:

@@ -14,6 +14,7 @@ from segbench.calibration.base import Calibrator, Task
 from segbench.engines.base import framework_errors, load
 from segbench.engines.paddle import paddle_files
 from segbench.errors import Failed
+from segbench.models.paddle_files import read_program
 from segbench.supervise import report
 
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
@@ -76,18 +77,18 @@ def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list
         def __getitem__(self, number: int) -> Any:
             return task.images[number][0]
 
+    paddle.set_flags({"FLAGS_use_mkldnn": True})  # a third of the time of its native kernels
     paddle.enable_static()
     try:
         with paddle.static.scope_guard(paddle.static.Scope()):
             place = paddle.CPUPlace()
             executor = paddle.static.Executor(place)
-            program, feeds, _ = paddle.static.load_inference_model(str(source), executor, **FILES)
-            block = program.global_block()
+            feed = paddle.static.data(_input_name(source), task.model.shape)
             quantizer = PostTrainingQuantization(
                 executor=executor,
                 model_dir=str(source),
                 data_loader=paddle.io.DataLoader(
-                    Images(), feed_list=[block.var(feeds[0])], batch_size=1, return_list=False, places=[place]
+                    Images(), feed_list=[feed], batch_size=1, return_list=False, places=[place]
                 ),
                 batch_size=1,
                 batch_nums=len(task.images),
@@ -103,6 +104,14 @@ def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list
             quantizer.save_quantized_model(str(out), **FILES)
     finally:
         paddle.disable_static()
+
+
+def _input_name(source: Path) -> str:
+    """Name of the model's one input, without loading its weights a second time."""
+    program = read_program((source / FILES["model_filename"]).read_bytes())
+    block = program.block(0)
+    operators = map(block.op, range(block.op_size()))
+    return next(str(operator.output("Out")[0]) for operator in operators if operator.type() == "feed")
 
 
 def rank(source: Path, task: Task) -> list[str]:
