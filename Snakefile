@@ -1,6 +1,9 @@
 """SegBench: which segmentation model, on which engine, at which precision, how fast and how accurate. See README.md."""
 
 
+report: "report/workflow.rst"
+
+
 configfile: "config/config.yaml"
 configfile: "config/models.yaml"
 configfile: "config/variants.yaml"
@@ -21,10 +24,11 @@ include: "rules/training.smk"
 
 
 rule all:
-    """The tables of the configuration, and every file behind them: one that was deleted is made again."""
+    """The tables and the report of the configuration, and every file behind them: one that was deleted is made again."""
     default_target: True
     input:
         rules.table.output,
+        rules.report.output,
         rules.table.input,
         parameters.rows(f"{ENGINE}/engine"),
         parameters.pictures(),

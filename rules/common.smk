@@ -14,6 +14,7 @@ from segbench.config import read_config
 from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
 from segbench.parameters import ENGINE, GENERATED, OTHER, RUN, Parameters
+from segbench.report import PLOTS
 
 try:
     overlays = workflow.overwrite_configfiles
@@ -26,7 +27,7 @@ except InputError as error:
 # Not a parameter: a raised limit reruns nothing.
 os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]))
 
-parameters = Parameters(config)
+parameters = Parameters(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays])
 code = parameters.code
 
 

@@ -1,8 +1,8 @@
-"""Tables: views of the configuration run last."""
+"""Tables, plots and the report: views of the configuration run last."""
 
 
 rule table:
-    """All rows in one table, as CSV and as Markdown: first in the published page's form, then in full."""
+    """All rows in one table: CSV, JSON, LaTeX, and Markdown in the published page's form first, then in full."""
     input:
         **code("table.py"),
         models=expand("results/models/{model}/model.json", model=config["models"]),
@@ -12,9 +12,12 @@ rule table:
         statuses=parameters.rows(f"{RUN}/status.json"),
         environments=parameters.rows(f"{RUN}/environment.json"),
         scores=parameters.rows("results/scores/{dataset}/{model}/{variant}.json"),
+        published="resources/published/paddleseg_v100.csv",
     output:
-        csv="results/table.csv",
+        csv=report("results/table.csv", caption="../report/table.rst", category="Tables"),
         markdown="results/table.md",
+        json="results/table.json",
+        tex="results/table.tex",
     log:
         "results/logs/table.log",
     conda:
@@ -22,8 +25,45 @@ rule table:
     params:
         selection=parameters.selection(),
     shell:
-        "python {input.script} --results results --selection {params.selection:q} --csv {output.csv:q}"
-        " --markdown {output.markdown:q} 2>&1 | tee {log:q}"
+        "python {input.script} --results results --selection {params.selection:q} --published {input.published:q}"
+        " --csv {output.csv:q} --markdown {output.markdown:q} --json {output.json:q} --tex {output.tex:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule report:
+    """The report, one file that opens anywhere, and its plots as files."""
+    input:
+        **code("report.py"),
+        templates=parameters.report_templates(),
+        models=expand("results/models/{model}/model.json", model=config["models"]),
+        engines=parameters.rows(f"{ENGINE}/status.json"),
+        latencies=parameters.rows(f"{RUN}/latencies.csv"),
+        predictions=parameters.rows(f"{RUN}/predictions.zip"),
+        statuses=parameters.rows(f"{RUN}/status.json"),
+        environments=parameters.rows(f"{RUN}/environment.json"),
+        scores=parameters.rows("results/scores/{dataset}/{model}/{variant}.json"),
+        index=expand("results/data/{dataset}/val/index.csv", dataset=config["dataset"]),
+        summary=expand("results/data/{dataset}/val/dataset.json", dataset=config["dataset"]),
+        published="resources/published/paddleseg_v100.csv",
+    output:
+        html=report("results/report.html", caption="../report/report.rst", category="Report"),
+        svg=[
+            report(
+                f"results/plots/{plot}.svg", caption=f"../report/{plot}.rst", category="Plots", labels={"plot": plot}
+            )
+            for plot in PLOTS
+        ],
+        png=expand("results/plots/{plot}.png", plot=PLOTS),
+    log:
+        "results/logs/report.log",
+    conda:
+        "../envs/base.yaml"
+    params:
+        selection=parameters.selection(),
+        settings=parameters.report_settings(),
+    shell:
+        "python {input.script} --results results --selection {params.selection:q} --settings {params.settings:q}"
+        " --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"
 
 
 rule picture:
@@ -36,7 +76,12 @@ rule picture:
         predictions="results/runs/{dataset}/{model}/{variant}/1/0/predictions.zip",
         status="results/runs/{dataset}/{model}/{variant}/1/0/status.json",
     output:
-        "results/pictures/{dataset}/{model}/{variant}.png",
+        report(
+            "results/pictures/{dataset}/{model}/{variant}.png",
+            caption="../report/picture.rst",
+            category="Pictures",
+            labels={"model": "{model}", "variant": "{variant}"},
+        ),
     log:
         "results/logs/picture/{dataset}/{model}/{variant}.log",
     conda:

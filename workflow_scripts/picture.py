@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import random
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from segbench.colours import palette
 from segbench.errors import command
 from segbench.files import atomic, read_json
-from segbench.images import read_image, read_label, resize_class_map
+from segbench.images import read_image, read_label
+from segbench.pictures import Picture, choose, marked, train_ids
 from segbench.predictions import Predictions
 
-Picture = npt.NDArray[np.uint8]
 Facts = dict[str, Any]
 GAP = 4  # white pixels between pictures
 WIDTH = 512  # pixels of each picture; wider ones are made smaller
@@ -35,18 +32,12 @@ def _line(
 ) -> list[Picture]:
     image = read_image(row["image"])
     colours = palette(dataset["classes"])[:, ::-1]
-    to_train_id = np.arange(256, dtype=np.uint8)
-    to_train_id[len(dataset["classes"]) :] = dataset["ignore_index"]
-    if model["class_map"] is not None:
-        to_train_id[: len(model["class_map"])] = model["class_map"]
-    predicted = to_train_id[resize_class_map(predictions[row["image_id"]], *image.shape[:2])]
+    predicted = train_ids(predictions[row["image_id"]], model, dataset, *image.shape[:2])
     if not row["label"]:
         return [image, colours[predicted]]
     label = read_label(row["label"], dataset["id_map"])
     wrong = (label != predicted) & (label != dataset["ignore_index"])
-    faded = (image // 3 + 150).astype(np.uint8)
-    faded[wrong] = (40, 40, 220)
-    return [image, colours[label], colours[predicted], faded]
+    return [image, colours[label], colours[predicted], marked(image, wrong)]
 
 
 def _framed(pictures: list[Picture]) -> Picture:
@@ -56,13 +47,6 @@ def _framed(pictures: list[Picture]) -> Picture:
     small = [np.asarray(cv2.resize(p, size, interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
     framed = [np.pad(p, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for p in small]
     return np.hstack(framed)
-
-
-def choose(index: Path, count: int, seed: int) -> list[dict[str, str]]:
-    """`count` seeded rows of an index.csv, in its order."""
-    with open(index, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))]
 
 
 @command

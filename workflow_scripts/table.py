@@ -1,4 +1,4 @@
-"""Gather all rows into table.csv and table.md: the published page's form first, then the full table."""
+"""Gather all rows into table.csv, .json, .tex and .md: the published page's form first, then the full table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import command
-from segbench.files import write_text
+from segbench.files import write_json, write_text
 from segbench.machine import this_machine
-from segbench.markdown import class_table, full_table, page_table, reasons
+from segbench.markdown import class_table, full_table, page_cells, page_table, published_table, reasons
+from segbench.published import compare, read_published
 from segbench.rows import COLUMNS, read_rows
+from tabulate import tabulate
+
+SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change
 
 
 def to_csv(rows: list[dict[str, Any]]) -> str:
@@ -32,6 +36,21 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
+def to_json(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """`rows` as config/schemas/table.schema.json describes them: as in table.csv, with null for what was not measured,
+    and `iou_per_class`."""
+    return {"schema": SCHEMA, "rows": [{name: row[name] for name in (*COLUMNS, "iou_per_class")} for row in rows]}
+
+
+def to_latex(rows: list[dict[str, Any]]) -> str:
+    """The published page's form as a LaTeX tabular for papers, made with booktabs."""
+    header, cells = page_cells(rows)
+    lines = tabulate(
+        cells, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 2
+    )
+    return f"% needs \\usepackage{{booktabs}}\n{lines}\n"
+
+
 @command
 def main() -> None:
     """Parse the command line and write the tables."""
@@ -40,13 +59,26 @@ def main() -> None:
     parser.add_argument(
         "--selection", type=json.loads, required=True, help="JSON: dataset, rounds, titles of models, variants by name"
     )
+    parser.add_argument("--published", type=Path, required=True, help="CSV of the published page's rows")
     parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")
     parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
+    parser.add_argument("--json", type=Path, required=True, help="table.json to write")
+    parser.add_argument("--tex", type=Path, required=True, help="table.tex to write")
     a = parser.parse_args()
     rows = read_rows(a.results, a.selection)
     write_text(a.csv, to_csv(rows))
-    page = page_table(rows)
-    parts = ["# SegBench", page, "## Full table", full_table(rows), *reasons(rows), *class_table(rows)]
+    write_json(a.json, to_json(rows))
+    write_text(a.tex, to_latex(rows))
+    page, compared = page_table(rows), compare(rows, read_published(a.published))
+    parts = [
+        "# SegBench",
+        page,
+        "## Full table",
+        full_table(rows),
+        *published_table(compared),
+        *reasons(rows),
+        *class_table(rows),
+    ]
     write_text(a.markdown, "\n\n".join(parts) + "\n")
     print(f"{page}\n\nIn full: {a.markdown}, {a.csv}")
     if this_machine().nvidia_driver and not any(row["device"] == "gpu" for row in rows):

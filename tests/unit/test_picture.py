@@ -2,8 +2,9 @@
 
 import cv2
 import numpy as np
-from picture import GAP, choose, draw
+from picture import GAP, draw
 from segbench.colours import palette
+from segbench.pictures import choose
 from segbench.predictions import Predictions, PredictionsWriter
 
 HEIGHT, WIDTH = 8, 16

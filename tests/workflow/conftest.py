@@ -16,7 +16,7 @@ import yaml
 from made import make_folder_dataset, make_onnx_model
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "profiles", "envs", "resources")
+PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "profiles", "envs", "resources", "report")
 
 
 @dataclass

@@ -7,28 +7,43 @@ from typing import Any
 
 from tabulate import tabulate
 
+from segbench.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+
 Row = dict[str, Any]
 
 
 def page_table(rows: list[Row]) -> str:
-    """The published page's own columns, in its order."""
+    """The published page's own columns, in its order, as Markdown."""
+    return _markdown(*page_cells(rows))
+
+
+def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
+    """The published page's own columns, in its order. Rows that these would not tell apart name their variant."""
     accelerated = {row["engine"] for row in rows if row["accelerated"]}
     only_tensorrt = bool(accelerated) and all("tensorrt" in engine for engine in accelerated)
     header = ["Model", "With TRT" if only_tensorrt else "Accelerated by", "infer datatype", "mIoU", "time(s/img)"]
-    cells = [
-        [
-            row["title"],
-            ("Y" if row["accelerated"] else "N") if only_tensorrt else (row["engine"] if row["accelerated"] else "-"),
-            row["precision"].upper(),
-            miou(row["miou"]),
-            seconds(row["time_s"]) or row["status"].replace("ok", ""),
-        ]
-        for row in rows
-    ]
-    return _markdown(header, cells)
+    looks = [(row["model"], row["engine"], row["precision"]) for row in rows]
+    cells = []
+    for row, look in zip(rows, looks, strict=True):
+        by = ("Y" if row["accelerated"] else "N") if only_tensorrt else (row["engine"] if row["accelerated"] else "-")
+        cells.append(
+            [
+                row["title"],
+                f"{by} ({row['variant']})" if looks.count(look) > 1 else by,
+                row["precision"].upper(),
+                miou(row["miou"]),
+                seconds(row["time_s"]) or row["status"].replace("ok", ""),
+            ]
+        )
+    return header, cells
 
 
 def full_table(rows: list[Row]) -> str:
+    """Everything that a reader compares, as Markdown."""
+    return _markdown(*full_cells(rows))
+
+
+def full_cells(rows: list[Row]) -> tuple[list[str], list[list[Any]]]:
     """Everything that a reader compares: accuracy, agreement, times with their intervals, memory, size."""
     header = [
         "model", "variant", "status", "mIoU", "Δ mIoU", "agreement", "time s", "95% interval", "end to end s", "p90 s",
@@ -56,7 +71,7 @@ def full_table(rows: list[Row]) -> str:
         ]
         for row in rows
     ]
-    return _markdown(header, cells)
+    return header, cells
 
 
 def flags(row: Row) -> list[str]:
@@ -89,6 +104,40 @@ def reasons(rows: list[Row]) -> list[str]:
         return []
     cells = [[row["model"], row["variant"], row["status"], row["reason"]] for row in missing]
     return ["## Rows that could not run", _markdown(["model", "variant", "status", "reason"], cells)]
+
+
+def published_table(compared: list[Compared]) -> list[str]:
+    """A section with the published page's figures beside ours; nothing where no model is the page's."""
+    if not compared:
+        return []
+    header, cells = published_cells(compared)
+    method = "\n".join(f"- {line}" for line in DIFFERENCES)
+    source = f"Source: {SOURCE} ({HARDWARE}). Speed-ups are over the model's own native FP32 row."
+    return ["## Against the published page", source, _markdown(header, cells), "What differs in method:", method]
+
+
+def published_cells(compared: list[Compared]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of `compared`: ours, then the page's, of mIoU, time and speed-up."""
+    header = ["model", "variant", "mIoU", "page's", "time s", "page's", "speed-up", "page's"]
+    cells = [
+        [
+            row.title,
+            row.variant,
+            miou(row.miou),
+            miou(row.page_miou),
+            seconds(row.time_s),
+            seconds(row.page_time_s),
+            ratio(row.speed_up),
+            ratio(row.page_speed_up),
+        ]
+        for row in compared
+    ]
+    return header, cells
+
+
+def ratio(value: float | None) -> str:
+    """A speed-up, 2 decimals."""
+    return "" if value is None else f"{value:.2f}"
 
 
 def miou(value: float | None) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,12 @@ from segbench.config.schema import suffix_of
 from segbench.engines import base
 from segbench.fingerprint import fingerprint
 from segbench.machine import package_version, this_machine
-from segbench.sources import modules_of
+from segbench.sources import SCRIPTS, modules_of
 
 GENERATED = "results/generated/{dataset}"
 RUN = "results/runs/{dataset}/{model}/{variant}/{round}/0"
+TEMPLATES = SCRIPTS / "segbench" / "report" / "templates"
+SHOWN = ("dataset", "models", "variants", "rounds", "timing", "calibration", "reference", "agreement_bounds")
 ENGINE = "results/engines/{dataset}/{model}/{variant}"
 OTHER = "results/engines/{dataset}/{model}/{other}"
 
@@ -29,8 +32,9 @@ OTHER = "results/engines/{dataset}/{model}/{other}"
 class Parameters:
     """Look-ups in `config`, what `read_config` returned. `w` is a job's wildcards."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], overlays: Sequence[str] = ()) -> None:
         self.config = config
+        self.overlays = overlays  # files given by --configfile, for the report's words only
 
     # Code
 
@@ -378,3 +382,24 @@ class Parameters:
         }
         variants = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
         return json.dumps({**chosen, "variants": variants})
+
+    # The report
+
+    def report_templates(self) -> list[str]:
+        """What the report is made of beside its modules."""
+        return sorted(str(path) for path in TEMPLATES.iterdir())
+
+    def report_settings(self) -> str:
+        """What the report says of the configuration, and the command that makes the same again.
+
+        Where things lie on this machine stays out: a report is made to be shared.
+        """
+        chosen = {key: self.config[key] for key in SHOWN}
+        dataset = {key: value for key, value in self.config["dataset_catalogue"][self.config["dataset"]].items()}
+        chosen["dataset_entry"] = {key: value for key, value in dataset.items() if key != "root"}
+        chosen["variant_entries"] = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        overlays = "".join(f" {shlex.quote(path)}" for path in self.overlays)
+        command = f"snakemake{' --configfile' if overlays else ''}{overlays}"
+        if self.config["dataset_root"]:
+            command += " --config dataset_root=PATH"
+        return json.dumps({"configuration": chosen, "command": command})

@@ -1,0 +1,71 @@
+"""The published page's rows (PaddleSeg's Inference Benchmark) beside ours, where a model's title is one of theirs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+SOURCE = "PaddleSeg, docs/deployment/inference/infer_benchmark.md"
+HARDWARE = "V100 32G, CUDA 10.1, cuDNN 7.6, TensorRT 6.0.1.5, Paddle 2.1.1, 1024×2048, batch 1"
+DIFFERENCES = (
+    "The page's INT8 rows are models trained with quantisation in mind; ours are calibrated after training.",
+    "The page's clock stood around `predictor.run()` alone, without warm-up, in one process. Ours is synchronised with"
+    " the device, runs after warm-up, and its figure is the median over processes of each one's median.",
+    f"The page's times are of another machine ({HARDWARE}); ours are of the one that ran this table. Compare the"
+    " pattern of speed-ups, not the seconds.",
+    "A row of ours that is accelerated by another engine than TensorRT stands beside the page's TensorRT row of the"
+    " same precision; the page has no BF16.",
+)
+
+
+class Compared(NamedTuple):
+    """One row beside the page's: seconds per image, and speed-ups over the model's own native FP32 row."""
+
+    title: str
+    variant: str
+    id: str
+    miou: float | None
+    page_miou: float
+    time_s: float | None
+    page_time_s: float
+    speed_up: float | None
+    page_speed_up: float
+
+
+def read_published(path: Path) -> dict[tuple[str, bool, str], tuple[float, float]]:
+    """mIoU and seconds by title, whether TensorRT ran it, and precision in lower case."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        return {
+            (row["model"], row["with_trt"] == "Y", row["precision"].lower()): (float(row["miou"]), float(row["time_s"]))
+            for row in csv.DictReader(stream)
+        }
+
+
+def compare(rows: list[Row], page: dict[tuple[str, bool, str], tuple[float, float]]) -> list[Compared]:
+    """The rows whose title, acceleration and precision the page has too, in the table's order."""
+    natives = {
+        row["title"]: row["time_s"]
+        for row in rows
+        if not row["accelerated"] and row["precision"] == "fp32" and row["time_s"]
+    }
+    found = []
+    for row in rows:
+        theirs = page.get((row["title"], bool(row["accelerated"]), row["precision"]))
+        if theirs:
+            native, time = natives.get(row["title"]), row["time_s"]
+            found.append(
+                Compared(
+                    title=row["title"],
+                    variant=row["variant"],
+                    id=row.get("id", ""),
+                    miou=row["miou"],
+                    page_miou=theirs[0],
+                    time_s=time,
+                    page_time_s=theirs[1],
+                    speed_up=native / time if native and time else None,
+                    page_speed_up=page[row["title"], False, "fp32"][1] / theirs[1],
+                )
+            )
+    return found

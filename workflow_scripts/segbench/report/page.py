@@ -1,0 +1,127 @@
+"""The page itself: one HTML file from rows, plots, pictures and records, with everything that it needs inside."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from segbench import markdown
+from segbench.colours import palette
+from segbench.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+from segbench.report import facts
+from segbench.report.plot import Plot
+from segbench.report.plots import accuracy_text, bounds_text, interval_text
+from segbench.report.render import javascript
+from segbench.report.samples import Line
+from segbench.rows import COLUMNS
+
+Row = dict[str, Any]
+TEMPLATES = Path(__file__).parent / "templates"
+SMALLEST_RANGE = 0.02  # of the accepted loss, where all rows are about as accurate
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the page shows; rows have the report's facts."""
+
+    rows: list[Row]
+    plots: list[Plot]
+    lines: list[Line]
+    lines_left_out: int
+    compared: list[Compared]
+    environments: list[dict[str, Any]]
+    models: list[dict[str, str]]
+    classes: list[str]
+    settings: dict[str, Any]  # `configuration` and `command`
+    date: str
+
+
+def page(content: Content) -> str:
+    """The page as HTML. Every name in it is text: Jinja escapes it, and JSON in it holds no `<`."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "miou": markdown.miou,
+        "change": markdown.change,
+        "share": markdown.share,
+        "seconds": markdown.seconds,
+        "ratio": markdown.ratio,
+        "megabytes": markdown.megabytes,
+        "warnings": facts.warnings_of,
+    }
+    environment.globals |= {"interval": interval_text, "bounds": bounds_text, "accuracy": accuracy_text}
+    rows, measure = content.rows, facts.measure_of(content.rows)
+    return environment.get_template("report.html.j2").render(
+        content=content,
+        rows=rows,
+        measure=measure,
+        answer=answer(rows),
+        full=dict(zip(("header", "cells"), markdown.full_cells(rows), strict=True)),
+        published=dict(zip(("header", "cells"), markdown.published_cells(content.compared), strict=True)),
+        source=SOURCE,
+        page_hardware=HARDWARE,
+        differences=DIFFERENCES,
+        warnings=facts.warnings(rows),
+        ran=sum(row["status"] == "ok" for row in rows),
+        groups=[list(lines) for _, lines in itertools.groupby(content.lines, key=lambda line: line.model)],
+        filters=[
+            ("model", list(dict.fromkeys((row["model"], row["title"]) for row in rows))),
+            *(
+                (key, [(name, name) for name in dict.fromkeys(row[key] for row in rows)])
+                for key in ("engine", "precision")
+            ),
+        ],
+        colours=[f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in palette(content.classes)],
+        configuration=yaml.safe_dump(content.settings["configuration"], sort_keys=False, allow_unicode=True, width=100),
+        data=page_data(rows, content.plots),
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        vega=Markup(javascript()) if any(plot.records for plot in content.plots) else "",
+    )
+
+
+def answer(rows: list[Row], loss: float = facts.ACCEPTED_LOSS) -> dict[str, Any]:
+    """What the page begins with; its script says the same of the rows that are shown and the loss that is accepted.
+
+    `fastest` and `best` are rows or None; `by_model` is the fastest within the loss of its own model's best; `range` is
+    the largest loss that the control offers.
+    """
+    key = facts.measure_of(rows).key
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    of_models = (facts.fastest_within([row for row in rows if row["model"] == model], key, loss) for model in models)
+    known = [row[key] for row in rows if key and row[key] is not None]
+    spread = max(known) - min(known) if known else 0.0
+    return {
+        "loss": loss,
+        "range": max(SMALLEST_RANGE, round(spread + 0.005, 2)),
+        "fastest": facts.fastest_within(rows, key, loss),
+        "best": facts.best_of(rows, key),
+        "by_model": [row for row in of_models if row],
+    }
+
+
+def page_data(rows: list[Row], plots: list[Plot]) -> Markup:
+    """JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
+    keys = (*COLUMNS, "id", "label", "speed_up", "native", "front")
+    value = {
+        "measure": facts.measure_of(rows).key,
+        "rows": [{key: row[key] for key in keys} for row in rows],
+        "plots": {plot.name: {"spec": plot.page_spec(), "figures": plot.records} for plot in plots if plot.records},
+    }
+    # `<`, `>` and `&` could end the element or begin a comment in it.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)

@@ -1,0 +1,307 @@
+"""The report's plots, each from rows with the report's facts (see facts.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+from segbench.markdown import change, miou, seconds, share
+from segbench.report.facts import MIOU, Measure, measure_of
+from segbench.report.plot import (
+    COLOURS,
+    NARROW,
+    STEP,
+    Plot,
+    Record,
+    Row,
+    Table,
+    engine_colour,
+    figures,
+    label_axis,
+    legend,
+)
+
+LOG = alt.Scale(type="log", nice=False, padding=12)
+SECONDS = alt.Axis(title="seconds per image (logarithmic)", format="~g", labelOverlap=True, grid=True)
+
+
+def plots(rows: list[Row], rounds: list[Record]) -> list[Plot]:
+    """All plots of `segbench.report.PLOTS`, in that order. `rounds`: what latencies.rounds_of gave."""
+    return [
+        accuracy_latency(rows),
+        speed_up(rows),
+        accuracy_loss(rows),
+        latencies(rounds),
+        iou_per_class(rows),
+        cost(rows, "build_time", "Engine build time", "build_s", "seconds", 1),
+        cost(rows, "engine_size", "Engine size on disk", "engine_bytes", "megabytes", 1e6),
+        cost(rows, "memory", "Peak memory of the timed process", "peak_rss_bytes", "megabytes", 1e6),
+    ]
+
+
+def accuracy_latency(rows: list[Row]) -> Plot:
+    """Accuracy over latency, with 95% intervals and the Pareto front of the rows that are shown."""
+    measure = measure_of(rows)
+    shown = [row for row in rows if row["time_s"] and measure.key and row[measure.key] is not None]
+    keys = ("label", "title", "variant", "engine", "precision", "time_s", "time_s_low", "time_s_high")
+    records = [{"row": row["id"], **{key: row[key] for key in keys}, "accuracy": row[measure.key]} for row in shown]
+    x = alt.X("time_s:Q", scale=LOG, axis=SECONDS)
+    y = alt.Y("accuracy:Q", scale=alt.Scale(zero=False, padding=14), title=measure.name)
+    base = figures().encode(x=x, y=y)
+    tips = [
+        *(alt.Tooltip(f"{key}:N") for key in ("title", "variant", "precision")),
+        alt.Tooltip("accuracy:Q", title=measure.name, format=".4f"),
+        alt.Tooltip("time_s:Q", title="seconds", format=".4g"),
+        *(alt.Tooltip(f"time_s_{end}:Q", title=f"95% interval, {end}", format=".4g") for end in ("low", "high")),
+    ]
+    order: list[alt.SortField | dict[str, str]] = [
+        alt.SortField("time_s"),
+        alt.SortField("accuracy", order="descending"),
+    ]
+    front = (
+        base.transform_window(best="max(accuracy)", frame=[None, 0], sort=order)
+        .transform_window(best_before="lag(best)", sort=order)
+        .transform_filter("!isValid(datum.best_before) || datum.accuracy > datum.best_before")
+        .mark_line(interpolate="step-after", strokeWidth=2, strokeDash=[5, 3], color="#8a8a8a")
+    )
+    points = base.mark_point(size=90, filled=True, opacity=0.9).encode(
+        color=engine_colour(rows),
+        shape=alt.Shape("precision:N", legend=legend()),
+        tooltip=tips,
+    )
+    interval = (
+        figures()
+        .transform_filter("isValid(datum.time_s_low)")
+        .mark_rule(strokeWidth=2, opacity=0.6)
+        .encode(x=alt.X("time_s_low:Q", scale=LOG), x2="time_s_high:Q", y=y, color=engine_colour(rows))
+    )
+    names = (
+        base.transform_joinaggregate(slowest="max(time_s)", groupby=["title"])
+        .transform_filter("datum.time_s == datum.slowest")
+        .mark_text(align="right", dy=-11, limit=150)
+        .encode(text="title:N")
+    )
+    on_front = ", ".join(row["label"] for row in rows if row["front"]) or "none"
+    return Plot(
+        name="accuracy_latency",
+        title="Accuracy against latency",
+        caption="Further left is faster, further up more accurate. The dashed line is the Pareto front: no other"
+        " variant is both faster and more accurate. Bars are 95% intervals, where more than one round was timed.",
+        description=f"Scatter plot of {measure.name} over seconds per image for {len(shown)} variants."
+        f" On the Pareto front: {on_front}.",
+        chart=alt.layer(front, interval, points, names).add_params(NARROW).properties(height=380),
+        records=records,
+        table=Table(
+            ["model and variant", "seconds", "95% interval", measure.name, "on the front"],
+            [
+                (
+                    row["id"],
+                    [
+                        row["label"],
+                        seconds(row["time_s"]),
+                        interval_text(row["time_s_low"], row["time_s_high"]),
+                        accuracy_text(measure, row[measure.key]),
+                        "yes" if row["front"] else "",
+                    ],
+                )
+                for row in shown
+            ],
+        ),
+        nothing=measure.note or "no variant has both a time and an mIoU",
+    )
+
+
+def speed_up(rows: list[Row]) -> Plot:
+    """How many times faster than its model's native row each variant is."""
+    shown = [row for row in rows if row["speed_up"] is not None and not row["native"]]
+    keys = ("label", "engine", "precision", "speed_up", "speed_up_low", "speed_up_high")
+    records = [{"row": row["id"], **{key: row[key] for key in keys}} for row in shown]
+    x = alt.X("speed_up:Q", title="native time / time (1: no gain)")
+    bars = bar(figures(), x, engine_colour(rows), alt.Tooltip("speed_up:Q", title="speed-up", format=".3g"))
+    words = (
+        figures().mark_text(align="left", dx=4).encode(y=label_axis(), x=x, text=alt.Text("speed_up:Q", format=".2f"))
+    )
+    whiskers = (
+        figures()
+        .transform_filter("isValid(datum.speed_up_low)")
+        .mark_rule(strokeWidth=2, color="#8a8a8a")
+        .encode(y=label_axis(), x="speed_up_low:Q", x2="speed_up_high:Q")
+    )
+    even = figures().mark_rule(strokeDash=[4, 3], color="#8a8a8a").encode(x=alt.datum(1))
+    cells = [
+        (row["id"], [row["label"], f"{row['speed_up']:.2f}", bounds_text(row["speed_up_low"], row["speed_up_high"])])
+        for row in shown
+    ]
+    return Plot(
+        name="speed_up",
+        title="Speed-up over native",
+        caption="The model's native FP32 time over the variant's. Bounds divide the opposite ends of both 95%"
+        " intervals, which is wider than an interval of the ratio would be.",
+        description=f"Bar chart of the speed-up over native of {len(shown)} variants.",
+        chart=stacked(bars, even, whiskers, words),
+        records=records,
+        table=Table(["model and variant", "speed-up", "bounds"], cells),
+        nothing="no variant was timed beside a native one",
+    )
+
+
+def accuracy_loss(rows: list[Row]) -> Plot:
+    """What each variant loses in mIoU against its model's reference; without mIoU, the share of pixels that differ."""
+    with_miou = measure_of(rows) == MIOU
+    key = "miou_delta" if with_miou else "pixel_agreement"
+    shown = [row for row in rows if row[key] is not None and row["variant"] != row["reference"]]
+    value = {row["id"]: row[key] if with_miou else 1 - row[key] for row in shown}
+    records = [
+        {"row": row["id"], "label": row["label"], "engine": row["engine"], "change": value[row["id"]]} for row in shown
+    ]
+    title = "mIoU against the reference (left: loss)" if with_miou else "share of pixels that differ"
+    x = alt.X("change:Q", title=title, axis=alt.Axis(format="~g", labelOverlap=True))
+    format_ = "+.4f" if with_miou else ".4f"
+    cells = [
+        (row["id"], [row["label"], change(row["miou_delta"]), share(row["pixel_agreement"]), row["reference"] or ""])
+        for row in shown
+    ]
+    return Plot(
+        name="accuracy_loss",
+        title="Accuracy loss per variant",
+        caption="Against the model's reference variant, on the same images.",
+        description=f"Bar chart: {title}, of {len(shown)} variants.",
+        chart=stacked(bar(figures(), x, engine_colour(rows), alt.Tooltip("change:Q", format=format_))),
+        records=records,
+        table=Table(["model and variant", "change of mIoU", "pixel agreement", "reference"], cells),
+        nothing="no variant has a reference to be compared with",
+    )
+
+
+def latencies(rounds: list[Record]) -> Plot:
+    """Every latency of every round as a tick: drift between rounds and several modes are seen."""
+    records = [{key: record[key] for key in ("row", "label", "round", "times")} for record in rounds]
+    for record, full in zip(records, rounds, strict=True):
+        record["median_s"] = float(f"{full['median_s']:.5g}")
+    colour = alt.Color("round:O", scale=alt.Scale(range=list(COLOURS)), legend=legend())
+    offset = alt.YOffset("round:O")
+    ticks = (
+        figures()
+        .transform_flatten(["times"], as_=["time_s"])
+        .mark_tick(thickness=1, opacity=0.45, bandSize=6)
+        .encode(x=alt.X("time_s:Q", scale=LOG, axis=SECONDS), y=label_axis(), yOffset=offset, color=colour)
+    )
+    medians = (
+        figures()
+        .mark_point(size=26, filled=True, opacity=1, color="#8a8a8a")
+        .encode(
+            x=alt.X("median_s:Q", scale=LOG),
+            y=label_axis(),
+            yOffset=offset,
+            color=colour,
+            tooltip=[alt.Tooltip("label:N"), alt.Tooltip("round:O"), alt.Tooltip("median_s:Q", format=".4g")],
+        )
+    )
+    most = max((record["round"] for record in rounds), default=1)
+    cells = [
+        (
+            r["row"],
+            [
+                r["label"],
+                str(r["round"]),
+                str(r["count"]),
+                *(seconds(r[key]) for key in ("low_s", "median_s", "high_s")),
+                "" if r["late_to_early"] is None else f"{r['late_to_early']:.3f}",
+            ],
+        )
+        for r in rounds
+    ]
+    return Plot(
+        name="latencies",
+        title="Latencies of every round",
+        caption="A tick is an image, a dot a round's median; a round is a process of its own. Rounds apart from each"
+        " other are drift, two clusters in one round are two modes: look at both before trusting a median.",
+        description=f"Strip plot of the latencies of {len(rounds)} rounds, on a logarithmic scale.",
+        chart=alt.layer(ticks, medians)
+        .add_params(NARROW)
+        .properties(height=alt.Step(max(STEP, 9 * most), **{"for": "position"})),
+        records=records,
+        table=Table(
+            ["model and variant", "round", "images", "smallest s", "median s", "largest s", "second half / first half"],
+            cells,
+        ),
+        nothing="nothing was timed",
+    )
+
+
+def iou_per_class(rows: list[Row]) -> Plot:
+    """IoU of every class and row as a heat map."""
+    shown = [row for row in rows if row["iou_per_class"] is not None]
+    classes = list(dict.fromkeys(name for row in shown for name in row["iou_per_class"]))
+    records = [
+        {"row": row["id"], "label": row["label"], "class": name, "iou": round(value, 4)}
+        for row in shown
+        for name, value in row["iou_per_class"].items()
+        if value is not None
+    ]
+    colour = alt.Color(
+        "iou:Q",
+        scale=alt.Scale(scheme="viridis", domain=[0, 1]),
+        legend=alt.Legend(orient="bottom", gradientLength=160, title="IoU"),
+    )
+    x = alt.X("class:N", sort=None, title=None, axis=alt.Axis(labelAngle=-90, labelLimit=120, orient="top"))
+    tips = [alt.Tooltip("label:N"), alt.Tooltip("class:N"), alt.Tooltip("iou:Q", title="IoU", format=".4f")]
+    return Plot(
+        name="iou_per_class",
+        title="IoU per class",
+        caption="Bright is good. A gap is a class that occurs neither in the labels nor in the predictions.",
+        description=f"Heat map of the IoU of {len(classes)} classes for {len(shown)} variants.",
+        chart=stacked(figures().mark_rect().encode(x=x, y=label_axis(), color=colour, tooltip=tips)),
+        records=records,
+        table=Table(
+            ["model and variant", *classes],
+            [(row["id"], [row["label"], *(miou(row["iou_per_class"].get(name)) for name in classes)]) for row in shown],
+        ),
+        nothing="no mIoU was measured: no labels, or random weights",
+    )
+
+
+def cost(rows: list[Row], name: str, title: str, key: str, unit: str, size: float) -> Plot:
+    """A figure of every engine, divided by `size` to be in `unit`."""
+    shown = [row for row in rows if row[key] is not None]
+    records = [
+        {"row": row["id"], "label": row["label"], "engine": row["engine"], "figure": row[key] / size} for row in shown
+    ]
+    x = alt.X("figure:Q", title=unit)
+    return Plot(
+        name=name,
+        title=title,
+        caption="",
+        description=f"Bar chart of {title.lower()} in {unit} of {len(shown)} variants.",
+        chart=stacked(bar(figures(), x, engine_colour(rows), alt.Tooltip("figure:Q", title=unit, format=".4g"))),
+        records=records,
+        table=Table(
+            ["model and variant", unit], [(row["id"], [row["label"], f"{row[key] / size:.3g}"]) for row in shown]
+        ),
+    )
+
+
+def bar(chart: alt.Chart, x: alt.X, colour: alt.Color, tooltip: alt.Tooltip) -> alt.Chart:
+    """A bar per row."""
+    return chart.mark_bar(size=12).encode(y=label_axis(), x=x, color=colour, tooltip=[alt.Tooltip("label:N"), tooltip])
+
+
+def stacked(*layers: alt.Chart) -> Any:
+    """Layers over one axis of rows, as high as it has rows."""
+    return alt.layer(*layers).add_params(NARROW).properties(height=alt.Step(STEP))
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """An interval of seconds, empty without one."""
+    return "" if low is None else f"{seconds(low)}–{seconds(high)}"
+
+
+def bounds_text(low: float | None, high: float | None) -> str:
+    """Bounds of a ratio, empty without them."""
+    return "" if low is None or high is None else f"{low:.2f}–{high:.2f}"
+
+
+def accuracy_text(measure: Measure, value: Any) -> str:
+    """An accuracy as the table writes it."""
+    return miou(value) if measure == MIOU else share(value)

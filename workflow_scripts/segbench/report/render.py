@@ -1,0 +1,40 @@
+"""Plots as SVG and PNG, drawn without a browser and without the network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+
+import vl_convert
+
+from segbench.report.plot import Plot
+
+VEGA_LITE = "6.4"  # the version whose schema Altair 6.3 writes
+PNG_SCALE = 2  # pixels of the file per pixel of the plot
+
+
+def svg(plot: Plot) -> str:
+    """The plot as an SVG document."""
+    return str(vl_convert.vegalite_to_svg(plot.file_spec(), vl_version=VEGA_LITE, allowed_base_urls=[]))
+
+
+def png(document: str) -> bytes:
+    """An SVG document as PNG."""
+    return bytes(vl_convert.svg_to_png(document, scale=PNG_SCALE))
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """`content` as an address that needs no network."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@functools.cache
+def javascript() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script for a page: `window.vegaEmbed`.
+
+    Raises ValueError should it ever hold what would end the page's script element.
+    """
+    bundle = str(vl_convert.javascript_bundle(vl_version=VEGA_LITE))  # type: ignore[call-arg]  # its stub errs
+    if "</script" in bundle.lower() or "<!--" in bundle:
+        raise ValueError("the plotting library's script would end its element early")
+    return bundle

@@ -1,0 +1,149 @@
+"""Pictures of a few images for each model: image, label, predictions, and where variants differ from the reference.
+
+Two seeded images show every variant's difference; then come the images on which variants differ most.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segbench.colours import palette
+from segbench.files import read_json
+from segbench.images import read_image, read_label
+from segbench.pictures import Picture, choose, marked, train_ids
+from segbench.predictions import Predictions
+from segbench.report.render import data_address
+
+Row = dict[str, Any]
+SEEDED, SEED = 2, 0
+WIDE, NARROW, MANY = 320, 224, 260  # pixels of a picture's width, and the number of pictures from which they are narrow
+MOST_BYTES = 2_500_000  # of all pictures in the page
+LOSSLESS, LOSSY = 101, 70  # WebP qualities as OpenCV counts them
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture: its caption, the id of the row it belongs to ("" for image and label), its data address."""
+
+    caption: str
+    row: str
+    address: str
+
+
+@dataclass
+class Line:
+    """Pictures of one image of one model; those of `variants` are shown, with their predictions where `worst`."""
+
+    model: str
+    image_id: str
+    about: str
+    worst: bool
+    variants: list[Row] = field(repr=False, default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
+
+
+def samples(results: Path, rows: list[Row], seed: int = SEED) -> tuple[list[Line], int]:
+    """All lines that fit into MOST_BYTES, by model, and how many did not fit. Rows have the report's facts."""
+    ran = [row for row in rows if row["status"] == "ok" and row["time_s"] is not None]
+    if not ran:
+        return [], 0
+    folder = results / "data" / ran[0]["dataset"] / "val"
+    dataset, images = read_json(folder / "dataset.json"), _by_id(folder / "index.csv")
+    chosen = [row["image_id"] for row in choose(folder / "index.csv", SEEDED, seed)]
+    lines = [line for model in dict.fromkeys(r["model"] for r in ran) for line in _plan(results, ran, model, chosen)]
+    many = sum(3 + len(line.variants) * (1 + line.worst) for line in lines) > MANY
+    artist, spent = Artist(results, dataset, NARROW if many else WIDE), 0
+    for number, line in enumerate(lines):
+        line.shown = list(artist.draw(line, images[line.image_id]))
+        spent += sum(len(picture.address) for picture in line.shown)
+        if spent > MOST_BYTES:
+            return lines[:number], len(lines) - number
+    return lines, 0
+
+
+def _plan(results: Path, ran: list[Row], model: str, chosen: list[str]) -> list[Line]:
+    """The lines of one model, still without pictures."""
+    rows = [row for row in ran if row["model"] == model]
+    lines = [Line(model, image_id, "chosen by seed", False, rows) for image_id in chosen]
+    if not any(row["variant"] == row["reference"] for row in rows):
+        return lines
+    worst: dict[str, Line] = {}
+    for row in rows:
+        score = read_json(results / "scores" / row["dataset"] / model / f"{row['variant']}.json")
+        if row["variant"] != row["reference"] and score["worst_images"]:
+            image_id, agreement = score["worst_images"][0]
+            if agreement < 1:
+                line = worst.setdefault(image_id, Line(model, image_id, "differs most:", True))
+                line.about += f"{',' if line.variants else ''} {row['variant']} (agreement {agreement:.4f})"
+                line.variants.append(row)
+    return [*lines, *worst.values()]
+
+
+@dataclass
+class Artist:
+    """Draws lines; a file of predictions is opened once."""
+
+    results: Path
+    dataset: dict[str, Any]
+    width: int
+
+    def __post_init__(self) -> None:
+        self.colours = palette(self.dataset["classes"])[:, ::-1]
+        self.opened: dict[str, Predictions] = {}
+
+    def draw(self, line: Line, entry: dict[str, str]) -> Iterator[Shown]:
+        """The pictures of a line; `entry` is the image's row of the index."""
+        image = read_image(entry["image"])
+        yield Shown("image", "", self.encode(image, LOSSY))
+        if entry["label"]:
+            label = read_label(entry["label"], self.dataset["id_map"])
+            yield Shown("label", "", self.encode(self.colours[label], LOSSLESS))
+        first = line.variants[0]
+        native = self.class_map(first, first["reference"], line.image_id, image)
+        if native is not None:
+            yield Shown(f"predicted by {first['reference']}", "", self.encode(self.colours[native], LOSSLESS))
+        for row in line.variants:
+            if row["variant"] == row["reference"]:
+                continue
+            own = self.class_map(row, row["variant"], line.image_id, image)
+            if own is None:
+                continue
+            if line.worst or native is None:
+                caption = f"predicted by {row['variant']}"
+                yield Shown(caption, row["id"], self.encode(self.colours[own], LOSSLESS))
+            if native is not None:
+                different = own != native
+                caption = f"{row['variant']} differs on {different.mean():.2%}"
+                yield Shown(caption, row["id"], self.encode(marked(image, different), LOSSY))
+
+    def class_map(self, row: Row, variant: str, image_id: str, image: Picture) -> Picture | None:
+        """What a variant of the row's model predicted for an image, as trainIds; None where it did not run."""
+        path = self.results / "runs" / row["dataset"] / row["model"] / variant / "1" / "0" / "predictions.zip"
+        status = path.with_name("status.json")
+        if not status.exists() or read_json(status)["status"] != "ok":
+            return None
+        predictions = self.opened.setdefault(str(path), Predictions.open(path))
+        model = read_json(self.results / "models" / row["model"] / "model.json")
+        return train_ids(predictions[image_id], model, self.dataset, *image.shape[:2])
+
+    def encode(self, picture: Picture, quality: int) -> str:
+        """The BGR picture, made small, as a WebP data address."""
+        height, width = picture.shape[:2]
+        if width > self.width:
+            size = (self.width, max(1, round(height * self.width / width)))
+            how = cv2.INTER_NEAREST if quality == LOSSLESS else cv2.INTER_AREA
+            picture = np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
+        content = cv2.imencode(".webp", np.ascontiguousarray(picture), [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
+        return data_address(content.tobytes(), "image/webp")
+
+
+def _by_id(index: Path) -> dict[str, dict[str, str]]:
+    with open(index, newline="", encoding="utf-8") as stream:
+        return {row["image_id"]: row for row in csv.DictReader(stream)}
