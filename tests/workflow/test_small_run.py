@@ -72,22 +72,22 @@ def test_repeat_has_nothing_to_do(done):
 
 def test_more_rounds_add_rounds_only(done):
     done.config["rounds"] = 4
-    assert done.plan() == {"infer": 4, "table": 1}
+    assert done.plan() == {"infer": 4, "report": 1, "table": 1}
 
 
-def test_other_configuration_and_back_runs_the_table_only(done):
+def test_other_configuration_and_back_runs_table_and_report_only(done):
     first = yaml.safe_load(yaml.safe_dump(done.config))
     done.config["model_catalogue"]["other"] = done.config["model_catalogue"]["nearest"]
     done.config["models"] = ["other"]
     done.snakemake()
     assert {row["model"] for row in done.rows()} == {"other"}
     done.config = first
-    assert done.plan() == {"table": 1}
+    assert done.plan() == {"report": 1, "table": 1}
 
 
 def test_one_variants_option_touches_that_variant(done):
     done.config["variant_catalogue"] = {"openvino-fp32": {"run": {"pinning": False}}}
-    assert done.plan() == {"infer": 2, "score": 1, "table": 1}
+    assert done.plan() == {"infer": 2, "report": 1, "score": 1, "table": 1}
     assert done.planned_variants("infer") == {"openvino-fp32"}
     done.config["variant_catalogue"] = {"onnxruntime-fp32": {"build": {"optimization": "basic"}}}
     assert done.planned_variants("engine") == {"onnxruntime-fp32"}
@@ -107,16 +107,16 @@ def test_model_entry_touches_that_model(done):
 
 def test_timing_settings_rerun_timing_but_no_engine(done):
     done.config["timing"]["images_per_round"] = 3
-    assert done.plan() == {"infer": 4, "picture": 1, "score": 2, "table": 1}
+    assert done.plan() == {"infer": 4, "picture": 1, "report": 1, "score": 2, "table": 1}
 
 
 def test_what_changes_no_measurement_reruns_none(done):
     done.config["limits"] = {"stall_s": 100}
     assert done.plan() == {}
     done.config["model_catalogue"]["nearest"]["title"] = "renamed"
-    assert done.plan() == {"table": 1}
+    assert done.plan() == {"report": 1, "table": 1}
     done.config["dataset_catalogue"]["made"]["ignored_pixels"] = "errors"
-    assert done.plan() == {"score": 2, "table": 1}
+    assert done.plan() == {"report": 1, "score": 2, "table": 1}
 
 
 def test_changed_weights_file_is_read_again(done):
@@ -129,7 +129,7 @@ def test_changed_weights_file_is_read_again(done):
 
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
-    assert set(done.plan()) == {"dataset_index", "check_inputs", "infer", "picture", "score", "table"}
+    assert set(done.plan()) == {"dataset_index", "check_inputs", "infer", "picture", "report", "score", "table"}
 
 
 def test_edited_engine_file_reruns_its_variants_only(done):
@@ -140,7 +140,7 @@ def test_edited_engine_file_reruns_its_variants_only(done):
 
 def test_edited_metrics_rescore_only(done):
     done.edit("workflow_scripts/segbench/metrics.py")
-    assert done.plan() == {"score": 2, "table": 1}
+    assert done.plan() == {"report": 1, "score": 2, "table": 1}
 
 
 def test_touched_but_unchanged_file_reruns_nothing(done):
@@ -151,7 +151,7 @@ def test_touched_but_unchanged_file_reruns_nothing(done):
 
 def test_deleted_intermediate_comes_back(done):
     (done.folder / "results/scores/made/nearest/openvino-fp32.json").unlink()
-    assert done.plan() == {"score": 1, "table": 1}
+    assert done.plan() == {"report": 1, "score": 1, "table": 1}
     shutil.rmtree(done.folder / "results/engines/made/nearest/openvino-fp32/engine")
     assert done.planned_variants("engine") == {"openvino-fp32"}
 

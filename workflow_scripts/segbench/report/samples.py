@@ -39,12 +39,16 @@ class Shown:
 
 @dataclass
 class Line:
-    """Pictures of one image of one model; those of `variants` are shown, with their predictions where `worst`."""
+    """Pictures of one image of one model; those of `variants` are shown, with their predictions where `worst`.
+
+    `reference` is the variant they are compared with, "" where it is no row that ran: an older run's files stay unread.
+    """
 
     model: str
     image_id: str
     about: str
     worst: bool
+    reference: str
     variants: list[Row] = field(repr=False, default_factory=list)
     shown: list[Shown] = field(default_factory=list)
 
@@ -71,8 +75,9 @@ def samples(results: Path, rows: list[Row], seed: int = SEED) -> tuple[list[Line
 def _plan(results: Path, ran: list[Row], model: str, chosen: list[str]) -> list[Line]:
     """The lines of one model, still without pictures."""
     rows = [row for row in ran if row["model"] == model]
-    lines = [Line(model, image_id, "chosen by seed", False, rows) for image_id in chosen]
-    if not any(row["variant"] == row["reference"] for row in rows):
+    reference = next((row["variant"] for row in rows if row["variant"] == row["reference"]), "")
+    lines = [Line(model, image_id, "chosen by seed", False, reference, rows) for image_id in chosen]
+    if not reference:
         return lines
     worst: dict[str, Line] = {}
     for row in rows:
@@ -80,7 +85,7 @@ def _plan(results: Path, ran: list[Row], model: str, chosen: list[str]) -> list[
         if row["variant"] != row["reference"] and score["worst_images"]:
             image_id, agreement = score["worst_images"][0]
             if agreement < 1:
-                line = worst.setdefault(image_id, Line(model, image_id, "differs most:", True))
+                line = worst.setdefault(image_id, Line(model, image_id, "differs most:", True, reference))
                 line.about += f"{',' if line.variants else ''} {row['variant']} (agreement {agreement:.4f})"
                 line.variants.append(row)
     return [*lines, *worst.values()]
@@ -105,16 +110,13 @@ class Artist:
         if entry["label"]:
             label = read_label(entry["label"], self.dataset["id_map"])
             yield Shown("label", "", self.encode(self.colours[label], LOSSLESS))
-        first = line.variants[0]
-        native = self.class_map(first, first["reference"], line.image_id, image)
+        native = self.class_map(line, line.reference, image) if line.reference else None
         if native is not None:
-            yield Shown(f"predicted by {first['reference']}", "", self.encode(self.colours[native], LOSSLESS))
+            yield Shown(f"predicted by {line.reference}", "", self.encode(self.colours[native], LOSSLESS))
         for row in line.variants:
-            if row["variant"] == row["reference"]:
+            if row["variant"] == line.reference:
                 continue
-            own = self.class_map(row, row["variant"], line.image_id, image)
-            if own is None:
-                continue
+            own = self.class_map(line, row["variant"], image)
             if line.worst or native is None:
                 caption = f"predicted by {row['variant']}"
                 yield Shown(caption, row["id"], self.encode(self.colours[own], LOSSLESS))
@@ -123,15 +125,13 @@ class Artist:
                 caption = f"{row['variant']} differs on {different.mean():.2%}"
                 yield Shown(caption, row["id"], self.encode(marked(image, different), LOSSY))
 
-    def class_map(self, row: Row, variant: str, image_id: str, image: Picture) -> Picture | None:
-        """What a variant of the row's model predicted for an image, as trainIds; None where it did not run."""
-        path = self.results / "runs" / row["dataset"] / row["model"] / variant / "1" / "0" / "predictions.zip"
-        status = path.with_name("status.json")
-        if not status.exists() or read_json(status)["status"] != "ok":
-            return None
-        predictions = self.opened.setdefault(str(path), Predictions.open(path))
-        model = read_json(self.results / "models" / row["model"] / "model.json")
-        return train_ids(predictions[image_id], model, self.dataset, *image.shape[:2])
+    def class_map(self, line: Line, variant: str, image: Picture) -> Picture:
+        """What a variant of the line's model predicted for its image, as trainIds of the image's size."""
+        here = self.results / "runs" / self.dataset["dataset"] / line.model / variant / "1" / "0"
+        if str(here) not in self.opened:
+            self.opened[str(here)] = Predictions.open(here / "predictions.zip")
+        model = read_json(self.results / "models" / line.model / "model.json")
+        return train_ids(self.opened[str(here)][line.image_id], model, self.dataset, *image.shape[:2])
 
     def encode(self, picture: Picture, quality: int) -> str:
         """The BGR picture, made small, as a WebP data address."""

@@ -1,0 +1,232 @@
+"""The report's parts: answer, Pareto front, warnings, latencies, pictures, and a page that no name can break."""
+
+import html.parser
+import json
+import re
+from pathlib import Path
+
+import pytest
+from report_made import REASON, Made
+from segbench.report import PLOTS, facts, render, samples
+from segbench.report.facts import best_of, fastest_within, pareto_front, warnings_of, with_facts
+from segbench.report.latencies import rounds_of, summary, thin
+from segbench.report.page import page
+from segbench.rows import read_rows
+
+import report
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "resources" / "published" / "paddleseg_v100.csv"
+HOSTILE = ["</script><script>hacked=1</script>", '"><img src=x onerror=hacked=1>', "Straße 道路 🚗 \u202e", "x" * 400]
+
+
+def rows_of(*figures):
+    """Rows of (seconds, mIoU)."""
+    return [{"time_s": time, "miou": miou} for time, miou in figures]
+
+
+def content_of(made: Made):
+    return report.gather(made.results, made.selection, made.settings, PUBLISHED, "today")
+
+
+def made_rows(made: Made):
+    return with_facts(read_rows(made.results, made.selection))
+
+
+def test_pareto_front_has_what_nothing_beats():
+    rows = rows_of((3, 0.9), (1, 0.5), (2, 0.4), (2.5, 0.9), (None, 0.99), (0.5, None), (1, 0.6))
+    assert [(row["time_s"], row["miou"]) for row in pareto_front(rows, "miou")] == [(1, 0.6), (2.5, 0.9)]
+
+
+@pytest.mark.parametrize(("loss", "time"), [(0, 3), (0.01, 2), (0.1, 1), (1, 0.5)])
+def test_fastest_is_within_the_accepted_loss(loss, time):
+    rows = rows_of((3, 0.61), (2, 0.60), (1, 0.52), (0.5, 0.1), (0.1, None))
+    assert fastest_within(rows, "miou", loss)["time_s"] == time
+
+
+def test_best_is_the_fastest_of_equals():
+    assert best_of(rows_of((3, 0.6), (2, 0.6), (1, 0.5)), "miou")["time_s"] == 2
+
+
+def test_nothing_timed_has_no_answer():
+    assert fastest_within(rows_of((None, 0.6)), "miou", 1) is None
+    assert best_of([], "miou") is None
+
+
+def test_speed_up_is_over_the_models_own_native_row(tmp_path):
+    rows = {(row["model"], row["variant"]): row for row in made_rows(Made(tmp_path))}
+    native, fast = rows["second", "paddle-fp32"], rows["second", "openvino-int8"]
+    assert native["native"] and native["speed_up"] == 1
+    assert fast["speed_up"] == native["time_s"] / fast["time_s"]
+    assert fast["speed_up_low"] < fast["speed_up"] < fast["speed_up_high"]
+    assert rows["first", "openvino-fp16"]["speed_up"] is None
+
+
+def test_reference_is_native_where_no_row_is_unaccelerated(tmp_path):
+    made = Made(tmp_path, variants=("onnxruntime-fp32", "openvino-int8"))
+    for path in (made.results / "scores").rglob("*.json"):
+        path.write_text(path.read_text().replace("paddle-fp32", "onnxruntime-fp32"))
+    assert [row["native"] for row in made_rows(made)] == [True, False, True, False]
+
+
+def test_models_of_one_title_are_told_apart(tmp_path):
+    rows = made_rows(Made(tmp_path, models={"one": "PSPNet", "two": "PSPNet"}))
+    assert len({row["label"] for row in rows}) == len(rows)
+
+
+def test_warnings_say_everything_against_a_row(tmp_path):
+    row = next(row for row in made_rows(Made(tmp_path, rounds=1)) if row["variant"] == "openvino-int8")
+    row |= {"steady": False, "throttled": True, "contended": True}
+    told = " / ".join(warnings_of(row))
+    for part in ("agrees with", "not steady", "throttled", "other processes", "one round only", "p90 and p99"):
+        assert part in told
+
+
+def test_common_warnings_come_last(tmp_path):
+    counts = [len(rows) for _, rows in facts.warnings(made_rows(Made(tmp_path)))]
+    assert counts == sorted(counts) and counts[0] == 2
+
+
+def test_thinned_latencies_keep_both_ends_and_the_shape():
+    ordered = [n / 1000 for n in range(1000)]
+    kept = thin(ordered, 11)
+    assert kept[0] == 0 and kept[-1] == 0.999 and len(kept) == 11
+    assert kept == sorted(kept) and thin(ordered[:11], 11) == ordered[:11]
+
+
+def test_drift_within_a_round_is_told():
+    assert summary([1, 1, 1, 2, 2, 2])["late_to_early"] == 2
+    assert summary([1])["late_to_early"] is None
+
+
+def test_every_round_that_ran_has_its_latencies(tmp_path):
+    made = Made(tmp_path)
+    found = rounds_of(made.results, made_rows(made), made.rounds)
+    assert len(found) == 2 * 4 * 3
+    assert {record["count"] for record in found} == {4}
+
+
+def test_pictures_show_seeded_images_and_those_that_differ_most(tmp_path):
+    made = Made(tmp_path)
+    lines, left_out = samples.samples(made.results, made_rows(made))
+    first = [line for line in lines if line.model == "first"]
+    assert left_out == 0 and len(first) == 3  # two seeded; both INT8 variants differ most on one image
+    worst = [shown.caption for shown in first[2].shown]
+    assert worst[:3] == ["image", "label", "predicted by paddle-fp32"]
+    assert worst[3:5] == ["predicted by openvino-int8", "openvino-int8 differs on 3.12%"]
+    assert "onnxruntime-fp32 differs on 0.00%" in [shown.caption for shown in first[0].shown]
+
+
+def test_pictures_stop_at_their_size(tmp_path, monkeypatch):
+    made = Made(tmp_path)
+    monkeypatch.setattr(samples, "MOST_BYTES", 5000)
+    lines, left_out = samples.samples(made.results, made_rows(made))
+    assert len(lines) + left_out == 6 and left_out > 0
+
+
+def test_an_older_runs_reference_is_not_read(tmp_path):
+    made = Made(tmp_path)
+    made.selection["variants"].pop("paddle-fp32")
+    lines, _ = samples.samples(made.results, made_rows(made))
+    assert not any("paddle" in shown.caption or "differs" in shown.caption for line in lines for shown in line.shown)
+
+
+def test_every_plot_is_a_file_with_a_caption_for_snakemake(tmp_path):
+    content = content_of(Made(tmp_path))
+    assert tuple(plot.name for plot in content.plots) == PLOTS
+    for plot in content.plots:
+        assert plot.records and plot.table.rows, plot.name
+        assert (ROOT / "report" / f"{plot.name}.rst").stat().st_size > 0
+        document = render.svg(plot)
+        assert document.startswith("<svg") and plot.title in document
+    assert render.png(document).startswith(b"\x89PNG")
+
+
+class Reader(html.parser.HTMLParser):
+    """Elements, and text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.text, self.inside = "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.inside = tag if tag in ("script", "style") else self.inside
+
+    def handle_endtag(self, tag):
+        self.inside = "" if tag == self.inside else self.inside
+
+    def handle_data(self, data):
+        self.text += "" if self.inside else data
+
+
+def data_of(text: str) -> dict:
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+
+
+def test_page_is_the_same_twice(tmp_path):
+    made = Made(tmp_path)
+    assert page(content_of(made)) == page(content_of(made))
+
+
+def test_page_needs_no_network_and_names_no_host_or_path(tmp_path):
+    made = Made(tmp_path)
+    text = page(content_of(made))
+    for tag, attributes in Reader(text).elements:
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+    assert "my-host" not in text and "/home/me" not in text and str(tmp_path) not in text
+
+
+def test_page_has_every_row_in_full_precision(tmp_path):
+    made = Made(tmp_path)
+    told = data_of(page(content_of(made)))["rows"]
+    for row, shown in zip(read_rows(made.results, made.selection), told, strict=True):
+        assert {name: row[name] for name in ("time_s", "miou", "n")} == {
+            name: shown[name] for name in ("time_s", "miou", "n")
+        }
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=("script", "attribute", "unicode", "long"))
+def test_hostile_names_are_text(tmp_path, name):
+    made = Made(tmp_path, models={"m": name}, classes=[name, "car"])
+    made.settings["configuration"]["models"] = [name]
+    content = content_of(made)
+    reader = Reader(page(content))
+    assert name in reader.text
+    assert [tag for tag, _ in reader.elements].count("script") == 3
+    assert all(value["src"].startswith("data:") for tag, value in reader.elements if tag == "img")
+    for plot in content.plots:
+        assert "<script" not in render.svg(plot) and "<img" not in render.svg(plot)
+
+
+def test_rows_that_could_not_run_have_their_reasons(tmp_path):
+    text = Reader(page(content_of(Made(tmp_path)))).text
+    assert text.count(REASON) == 2  # one for each model
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ({"failed": True}, "No row was timed"),
+        ({"models": {"only": "The only one"}, "variants": ("paddle-fp32",), "rounds": 1}, "Every row ran"),
+        ({"labelled": False}, "No mIoU was measured"),
+    ],
+    ids=("nothing ran", "one row", "no labels"),
+)
+def test_page_of_less_is_still_whole(tmp_path, case, words):
+    content = content_of(Made(tmp_path, **case))
+    reader = Reader(page(content))
+    assert words in reader.text
+    sections = {attributes.get("id") for tag, attributes in reader.elements if tag == "section"}
+    assert sections >= {*PLOTS, "answer", "samples", "rows", "failed", "warnings", "published", "measured"}
+    for plot in content.plots:
+        assert render.svg(plot).startswith("<svg")
+
+
+def test_without_labels_agreement_is_the_measure(tmp_path):
+    content = content_of(Made(tmp_path, labelled=False))
+    assert data_of(page(content))["measure"] == "pixel_agreement"
+    assert [plot.name for plot in content.plots if not plot.records] == ["iou_per_class"]
