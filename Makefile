@@ -8,7 +8,7 @@ STAMP := $(VENV)/.complete
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-benchmark: env   ## run the default: leaves results/table.md
+benchmark: env   ## run the default: leaves results/report.html and results/table.md
 	$(BIN)/snakemake
 
 quick: env       ## the same with two models, three variants, few images

@@ -69,6 +69,11 @@ def test_reference_is_native_where_no_row_is_unaccelerated(tmp_path):
     assert [row["native"] for row in made_rows(made)] == [True, False, True, False]
 
 
+def test_marks_of_direction_turn_nothing_behind_a_name():
+    assert facts.isolated("plain") == "plain"
+    assert facts.isolated("a\u202eb") == "\u2068a\u202eb\u2069"
+
+
 def test_models_of_one_title_are_told_apart(tmp_path):
     rows = made_rows(Made(tmp_path, models={"one": "PSPNet", "two": "PSPNet"}))
     assert len({row["label"] for row in rows}) == len(rows)

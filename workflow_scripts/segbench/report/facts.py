@@ -6,6 +6,7 @@ A row is a dict as `segbench.rows.read_row` makes it. The report's own keys are 
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, NamedTuple
 
 from segbench.markdown import flags
@@ -49,13 +50,19 @@ def with_facts(rows: list[Row]) -> list[Row]:
         {
             **row,
             "id": f"r{number}",
-            "label": f"{row['model'] if row['title'] in doubled else row['title']} · {row['variant']}",
+            "label": f"{isolated(row['model'] if row['title'] in doubled else row['title'])} · {row['variant']}",
             "native": natives[row["model"]] is row,
             **speed_up(row, natives[row["model"]]),
             "front": id(row) in front,
         }
         for number, row in enumerate(rows)
     ]
+
+
+def isolated(name: str) -> str:
+    """`name`, so that marks of writing direction in it turn nothing behind it (Unicode's FSI … PDI)."""
+    turns = any(unicodedata.bidirectional(c) in {"LRE", "RLE", "LRO", "RLO", "LRI", "RLI", "FSI"} for c in name)
+    return f"\u2068{name}\u2069" if turns else name
 
 
 def native_of(rows: list[Row]) -> Row | None:

@@ -71,9 +71,10 @@ NARROW = alt.param(name="narrow", value=False)
 
 def label_axis(title: str | None = None) -> alt.Y:
     """One line of the plot per row, labelled by model and variant, in the table's order."""
+    model, variant = "split(datum.label, ' · ')[0]", "slice(split(datum.label, ' · '), -1)[0]"
     axis = alt.Axis(
         title=title,
-        labelExpr="narrow ? split(datum.label, ' · ') : datum.label",
+        labelExpr=f"narrow ? [truncate({model}, 20), {variant}] : truncate({model}, 36) + ' · ' + {variant}",
         labelLimit=alt.ExprRef("narrow ? 128 : 330"),
     )
     return alt.Y("label:N", sort=None, axis=axis)

@@ -120,7 +120,10 @@ def speed_up(rows: list[Row]) -> Plot:
     x = alt.X("speed_up:Q", title="native time / time (1: no gain)")
     bars = bar(figures(), x, engine_colour(rows), alt.Tooltip("speed_up:Q", title="speed-up", format=".3g"))
     words = (
-        figures().mark_text(align="left", dx=4).encode(y=label_axis(), x=x, text=alt.Text("speed_up:Q", format=".2f"))
+        figures()
+        .transform_calculate(end="isValid(datum.speed_up_high) ? datum.speed_up_high : datum.speed_up")
+        .mark_text(align="left", dx=4)
+        .encode(y=label_axis(), x="end:Q", text=alt.Text("speed_up:Q", format=".2f"))
     )
     whiskers = (
         figures()
