@@ -45,15 +45,24 @@ def accuracy_latency(rows: list[Row]) -> Plot:
     measure = measure_of(rows)
     shown = [row for row in rows if row["time_s"] and measure.key and row[measure.key] is not None]
     keys = ("label", "title", "variant", "engine", "precision", "time_s", "time_s_low", "time_s_high")
-    records = [{"row": row["id"], **{key: row[key] for key in keys}, "accuracy": row[measure.key]} for row in shown]
+    records = [
+        {
+            "row": row["id"],
+            **{key: row[key] for key in keys},
+            "accuracy": row[measure.key],
+            "interval": interval_text(row["time_s_low"], row["time_s_high"]) or "none",
+        }
+        for row in shown
+    ]
     x = alt.X("time_s:Q", scale=LOG, axis=SECONDS)
     y = alt.Y("accuracy:Q", scale=alt.Scale(zero=False, padding=14), title=measure.name)
     base = figures().encode(x=x, y=y)
+    precisions = list(dict.fromkeys(row["precision"] for row in rows))  # a shape each, the same under every filter
     tips = [
         *(alt.Tooltip(f"{key}:N") for key in ("title", "variant", "precision")),
         alt.Tooltip("accuracy:Q", title=measure.name, format=".4f"),
         alt.Tooltip("time_s:Q", title="seconds", format=".4g"),
-        *(alt.Tooltip(f"time_s_{end}:Q", title=f"95% interval, {end}", format=".4g") for end in ("low", "high")),
+        alt.Tooltip("interval:N", title="95% interval"),
     ]
     order: list[alt.SortField | dict[str, str]] = [
         alt.SortField("time_s"),
@@ -67,7 +76,7 @@ def accuracy_latency(rows: list[Row]) -> Plot:
     )
     points = base.mark_point(size=90, filled=True, opacity=0.9).encode(
         color=engine_colour(rows),
-        shape=alt.Shape("precision:N", legend=legend()),
+        shape=alt.Shape("precision:N", scale=alt.Scale(domain=precisions), legend=legend()),
         tooltip=tips,
     )
     interval = (
