@@ -23,7 +23,7 @@ rule table:
     conda:
         "../envs/base.yaml"
     params:
-        selection=parameters.selection(),
+        selection=parameters.selection,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --published {input.published:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --json {output.json:q} --tex {output.tex:q}"
@@ -59,8 +59,8 @@ rule report:
     conda:
         "../envs/base.yaml"
     params:
-        selection=parameters.selection(),
-        settings=parameters.report_settings(),
+        selection=parameters.selection,
+        settings=parameters.report_settings,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --settings {params.settings:q}"
         " --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"

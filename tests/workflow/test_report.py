@@ -33,3 +33,11 @@ def test_snakemakes_own_report_has_everything_with_captions(done):
     for caption in (done.folder / "report").glob("*.rst"):
         words = caption.read_text().split()
         assert " ".join(words[:3]) in " ".join(text.split()), caption.name
+
+
+def test_braces_in_a_title_are_text(done):
+    done.config["model_catalogue"]["nearest"]["title"] = "{model} of {mine}"
+    assert done.plan() == {"report": 1, "table": 1}
+    done.snakemake()
+    assert "{model} of {mine}" in (done.folder / "results/table.md").read_text()
+    assert "{model} of {mine}" in (done.folder / "results/report.html").read_text()

@@ -374,8 +374,11 @@ class Parameters:
         chosen = product(self.config["models"], self.config["variants"][:1])
         return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.png" for model, variant in chosen]
 
-    def selection(self) -> str:
-        """What the table shows: data set, rounds, the models' titles and the variants' entries by name."""
+    def selection(self, w: Any) -> str:
+        """What the table shows: data set, rounds, the models' titles and the variants' entries by name.
+
+        A function of wildcards that it does not need: in a plain string Snakemake would look for wildcards.
+        """
         chosen = {key: self.config[key] for key in ("dataset", "rounds")}
         chosen["models"] = {
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
@@ -389,8 +392,8 @@ class Parameters:
         """What the report is made of beside its modules."""
         return sorted(str(path) for path in TEMPLATES.iterdir())
 
-    def report_settings(self) -> str:
-        """What the report says of the configuration, and the command that makes the same again.
+    def report_settings(self, w: Any) -> str:
+        """What the report says of the configuration, and the command that makes the same again; as for `selection`.
 
         Where things lie on this machine stays out: a report is made to be shared.
         """
