@@ -47,7 +47,8 @@ def full_cells(rows: list[Row]) -> tuple[list[str], list[list[Any]]]:
     """Everything that a reader compares: accuracy, agreement, times with their intervals, memory, size."""
     header = [
         "model", "variant", "status", "mIoU", "Δ mIoU", "agreement", "time s", "95% interval", "end to end s", "p90 s",
-        "p99 s", "n", "rounds", "build s", "engine MB", "memory MB", "warnings",
+        "p99 s", "n", "rounds", "layers in FP32", "calibration s", "build s", "engine MB", "memory MB",
+        "warnings",
     ]  # fmt: skip
     cells = [
         [
@@ -64,6 +65,8 @@ def full_cells(rows: list[Row]) -> tuple[list[str], list[list[Any]]]:
             seconds(row["p99_s"]),
             row["n"] or "",
             row["rounds"] or "",
+            "" if row["fp32_layers"] is None else row["fp32_layers"],
+            "" if row["calibration_s"] is None else f"{row['calibration_s']:.1f}",
             "" if row["build_s"] is None else f"{row['build_s']:.1f}",
             megabytes(row["engine_bytes"]),
             megabytes(row["peak_rss_bytes"]),

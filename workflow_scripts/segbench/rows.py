@@ -21,9 +21,11 @@ COLUMNS = (
     "dataset", "model", "title", "variant", "engine", "device", "accelerated", "precision", "status", "reason",
     "miou", "miou_delta", "pixel_agreement", "reference", "time_s", "time_s_low", "time_s_high", "interval_method",
     "round_medians_s", "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled",
-    "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers",
-    "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
+    "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers", "calibrator",
+    "calibration_s", "calibration_rss_bytes", "calibration_drop", "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
 )  # fmt: skip
+
+CALIBRATION = ("fp32_layers", "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop")
 
 
 def read_rows(results: Path, selection: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,7 +78,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "engine_bytes": built.get("engine_bytes"),
         "trt_subgraphs": built.get("trt_subgraphs"),
         "trt_share": built.get("trt_share"),
-        "fp32_layers": built.get("fp32_layers"),
+        **{key: built.get(key) for key in CALIBRATION},
         "peak_rss_bytes": max((run["peak_rss_bytes"] for run in runs if run.get("peak_rss_bytes")), default=None),
         "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *changed]),
     }
