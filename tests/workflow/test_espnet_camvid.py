@@ -11,14 +11,38 @@ REAL = Path(os.environ.get("SEGBENCH_REAL_DATA", ROOT.parent / "shared"))
 DATA, MODELS = REAL / "data" / "camvid", REAL / "models" / "espnet_camvid"
 
 
-@pytest.mark.skipif(not (DATA.is_dir() and MODELS.is_dir()), reason="needs CamVid and ESPNet (SEGBENCH_REAL_DATA)")
-def test_both_engines_have_the_same_miou(tmp_path):
-    flow = Workflow(copy_workflow(tmp_path / "work flow"))
+needs_data = pytest.mark.skipif(
+    not (DATA.is_dir() and MODELS.is_dir()), reason="needs CamVid and ESPNet (SEGBENCH_REAL_DATA)"
+)
+
+
+def espnet(folder: Path) -> Workflow:
+    flow = Workflow(copy_workflow(folder))
     flow.config = yaml.safe_load((flow.folder / "config/espnet_camvid.yaml").read_text())
     flow.config |= {"dataset_root": str(DATA.resolve()), "model_root": str(MODELS.resolve())}
+    return flow
+
+
+@needs_data
+def test_both_engines_have_the_same_miou(tmp_path):
+    flow = espnet(tmp_path / "work flow")
+    flow.config["variants"] = ["onnxruntime-fp32", "openvino-fp32"]
     flow.snakemake()
     rows = flow.rows()
     assert [row["status"] for row in rows] == ["ok", "ok"]
     assert {f"{float(row['miou']):.4f}" for row in rows} == {"0.7010"}
     assert all(float(row["pixel_agreement"]) >= 0.9999 for row in rows)
     assert (flow.folder / "results/pictures/camvid/espnet_camvid/onnxruntime-fp32.png").stat().st_size > 10_000
+
+
+@needs_data
+@pytest.mark.slow  # the search for layers that stay in FP32 takes minutes
+def test_int8_of_a_real_network_loses_little(tmp_path):
+    flow = espnet(tmp_path / "work flow")
+    flow.config["rounds"] = 1
+    flow.snakemake()
+    rows = {row["variant"]: row for row in flow.rows()}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert float(rows["onnxruntime-int8"]["miou_delta"]) >= -0.005
+    assert float(rows["openvino-int8"]["miou_delta"]) >= -0.002
+    assert all(0 < int(rows[name]["fp32_layers"]) < 40 for name in ("onnxruntime-int8", "openvino-int8"))

@@ -15,7 +15,6 @@ from segbench.errors import Failed
 from segbench.supervise import report
 
 JUDGES = 4  # images that each layer is judged on
-LAYERS = ("Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData")
 
 
 @dataclass(frozen=True)
@@ -139,12 +138,14 @@ def _inputs_of(model: Any, layer: str) -> list[Any]:
 
 
 def _quantized_layers(model: Any) -> list[str]:
-    """Names of the layers whose data input is rounded."""
-    return [
-        node.get_friendly_name()
-        for node in model.get_ordered_ops()
-        if node.get_type_name() in LAYERS and node.input_value(0).get_node().get_type_name() == "FakeQuantize"
-    ]
+    """Names of the operators that read a rounded activation: sums and concatenations hurt as convolutions do."""
+    return [node.get_friendly_name() for node in model.get_ordered_ops() if any(map(_rounds, node.input_values()))]
+
+
+def _rounds(value: Any) -> bool:
+    """Whether a value is an activation that was rounded (and not a weight)."""
+    node = value.get_node()
+    return node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() != "Constant"
 
 
 def _predictor(model: Any) -> Callable[[Float32Image], ClassMap]:
