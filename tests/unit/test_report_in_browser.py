@@ -19,7 +19,7 @@ from segbench.report import PLOTS
 from segbench.report.facts import best_of, fastest_within, with_facts
 from segbench.rows import COLUMNS, read_rows
 from skips import need_command, need_package
-from test_report import HOSTILE
+from test_report_page import HOSTILE
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
