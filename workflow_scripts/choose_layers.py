@@ -42,7 +42,7 @@ def choose(request: dict[str, Any]) -> dict[str, Any]:
         work = Work(qdq.prepare(model, Path(folder)), table, Path(folder))
         report("measuring the loss")
         full = held_out.miou(work.session(work.prepared))
-        drop, facts = work.drop(full, held_out, []), {}
+        drop = work.drop(full, held_out, [])
         facts = {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows)}
         kept: list[str] = []
         ranked: list[str] = []

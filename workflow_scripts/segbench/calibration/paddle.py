@@ -77,7 +77,7 @@ def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list
         def __getitem__(self, number: int) -> Any:
             return task.images[number][0]
 
-    paddle.set_flags({"FLAGS_use_mkldnn": True})  # a third of the time of its native kernels
+    paddle.set_flags({"FLAGS_use_mkldnn": True})  # its native kernels are several times slower
     paddle.enable_static()
     try:
         with paddle.static.scope_guard(paddle.static.Scope()):
