@@ -26,7 +26,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     support = engine.supports(variant, machine)
     if not support.ok:
         raise Unsupported(support.reason)
-    model = open_model(Path(request["model"]))
+    model = ExportedModel.open(Path(request["model"]))
     if request["twin"] and sha256_of(model.folder / "model.onnx") != read_json(request["twin"])["sha256"]:
         raise InputError(f"{model.folder / 'model.onnx'}: damaged; delete it and run again")
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
@@ -65,15 +65,6 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
         if not path.exists() or sha256_of(path) != digest:
             raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete {folder} and run again")
     return folder
-
-
-def open_model(record: Path) -> ExportedModel:
-    """The exported model of `record` (model.json). Raises InputError when a file is not the one recorded in it."""
-    facts = read_json(record)
-    for name, digest in facts["files"].items():
-        if not (record.parent / name).exists() or sha256_of(record.parent / name) != digest:
-            raise InputError(f"{record.parent / name}: damaged or missing; delete {record.parent} and run again")
-    return ExportedModel(record.parent, facts)
 
 
 def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: Path) -> None:

@@ -11,9 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from build_engine import open_model
 from segbench.calibration.base import TABLE, Task, load, needs_reduced_range
 from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
+from segbench.engines.base import ExportedModel
 from segbench.environment import environment_record
 from segbench.errors import InputError, Unsupported, command
 from segbench.files import atomic, manifest_of, read_json, write_json
@@ -30,7 +30,7 @@ def calibrate(request: dict[str, Any]) -> dict[str, Any]:
         raise Unsupported(missing)
     where = f"calibrator_catalogue.{entry['name']}.options"
     options = parse_options(calibrator.options, entry["options"], where)
-    model, dataset = open_model(Path(request["model"])), read_json(request["dataset"])
+    model, dataset = ExportedModel.open(Path(request["model"])), read_json(request["dataset"])
     rows, others = split_rows(Path(request["index"]), settings["images"])
     if len(rows) < settings["images"]:
         print(f"calibrating with all {len(rows)} training images; calibration.images asks for {settings['images']}")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from build_engine import open_model
 from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.images import HeldOut, split_rows
 from segbench.calibration.table import read_table
+from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, command
 from segbench.files import read_json, sha256_of, write_json
 from segbench.machine import this_machine
@@ -28,7 +28,7 @@ JUDGES = 4  # images that each layer's sensitivity is measured on
 
 def choose(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: the loss with all layers in INT8; above the bound, layers go back to FP32 until it holds."""
-    model, settings = open_model(Path(request["model"])), request["settings"]
+    model, settings = ExportedModel.open(Path(request["model"])), request["settings"]
     bound = settings["max_drop"]
     if bound is None or not model.facts["has_trained_weights"]:
         return {"fp32_layers": []}

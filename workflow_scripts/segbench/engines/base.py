@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from segbench.errors import Failed, Unsupported
+from segbench.errors import Failed, InputError, Unsupported
+from segbench.files import read_json, sha256_of
 from segbench.machine import Machine, package_version
 from segbench.supervise import one_line
 
@@ -60,6 +61,15 @@ class ExportedModel:
 
     folder: Path
     facts: dict[str, Any]
+
+    @classmethod
+    def open(cls, record: Path) -> ExportedModel:
+        """The model of `record` (model.json). Raises InputError when a file is not the one recorded in it."""
+        facts = read_json(record)
+        for name, digest in facts["files"].items():
+            if not (record.parent / name).exists() or sha256_of(record.parent / name) != digest:
+                raise InputError(f"{record.parent / name}: damaged or missing; delete {record.parent} and run again")
+        return cls(record.parent, facts)
 
     def file(self, name: str) -> Path | None:
         """The file of that name, or None where this kind of model has none."""
