@@ -121,7 +121,13 @@ def main() -> None:
     place = place_of(a)
     engine = place.side(a.variant)["variant"]["engine"]
     request = place.request()
-    request["timing"] |= {"rounds": a.rounds, "blocks": a.blocks, "max_repeats": 0, "images_per_round": a.blocks}
+    request["timing"] |= {
+        "rounds": a.rounds,
+        "blocks": a.blocks,
+        "round_s": 20,
+        "max_repeats": 0,
+        "images_per_round": a.blocks,
+    }
     with tempfile.TemporaryDirectory() as folder:
         scripts = plant(Path(folder), engine)
         slow = sides(place, a.variant, slowdown=a.slowdown)

@@ -25,18 +25,20 @@ def trial(request: dict[str, Any], name: str) -> dict[str, Any]:
     if record["status"] != "ok":
         raise InputError(record["reason"])
     ratio = Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"])
-    return {**record, "verdict": time_verdict(ratio, MARGIN)}
+    verdict = time_verdict(ratio, MARGIN)
+    print(f"{name}: {verdict} {ratio.value:.4f} ({ratio.low:.4f}–{ratio.high:.4f})", flush=True)
+    return {**record, "verdict": verdict}
 
 
 @command
 def main() -> None:
     """Run all trials."""
-    options = parser(__doc__, trials=(20, "trials"), rounds=(6, "processes in each"), blocks=(8, "A B B A in each"))
+    options = parser(__doc__, trials=(20, "trials"), rounds=(6, "processes in each"), blocks=(32, "A B B A in each"))
     a = options.parse_args()
     place = place_of(a)
     request = place.request()
     request["sides"] = [place.side(a.variant)] * 2
-    request["timing"] |= {"rounds": a.rounds, "blocks": a.blocks, "max_repeats": 0}
+    request["timing"] |= {"rounds": a.rounds, "blocks": a.blocks, "round_s": 20, "max_repeats": 0}
     trials = [trial(request, f"trial {number + 1}/{a.trials}") for number in range(a.trials)]
     low, high = spread([one["ratio"] for one in trials]) if a.trials > 1 else (trials[0]["ratio"],) * 2
     verdicts = Counter(one["verdict"] for one in trials)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import statistics
@@ -31,7 +32,7 @@ Request = dict[str, Any]
 
 
 def time_round(request: Request) -> Request:
-    """In the child: open both variants, warm both up, and time them in A B B A blocks, one image a block.
+    """In the child: open both variants, warm both up, and time them in A B B A blocks, one image a block (in turn).
 
     Odd rounds begin with the first variant, even ones with the second. Returns the round's medians in seconds and its
     `ratio` (second over first): the median over blocks of each block's geometric means' ratio.
@@ -40,14 +41,18 @@ def time_round(request: Request) -> Request:
     order = (0, 1) if request["round"] % 2 else (1, 0)
     opened = {side: open_engine({**request, **request["sides"][side]}) for side in order}
     number, chosen = request["round"] + 1, {**timing, "images_per_round": timing["blocks"]}
-    rows = choose_images(read_index(request["index"]), number, chosen, 0)
+    rows = list(
+        itertools.islice(
+            itertools.cycle(choose_images(read_index(request["index"]), number, chosen, 0)), timing["blocks"]
+        )
+    )
     report("warming up")
     rule, image = clock.WarmUp(**timing["warm_up"]), opened[0].image(rows[0])
     steady = [clock.warm_up(opened[side].session, image, rule)[1] for side in order]
     pair = Pair(opened, (*order, *order[::-1]))
     tries: list[Disturbance] = []
     while not tries or (disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
-        tries.append(pair.run(rows))
+        tries.append(pair.run(rows, clock.Stop(budget_s=timing["round_s"])))
     return {
         **pair.result(),
         "steady": None if None in steady else all(steady),
@@ -65,14 +70,18 @@ class Pair:
         self._blocks: list[dict[int, list[float]]] = []
         self._digests: dict[tuple[int, str], set[str]] = {}
 
-    def run(self, rows: list[dict[str, str]]) -> Disturbance:
-        """Time one block per image (a repeat replaces what was timed before)."""
+    def run(self, rows: list[dict[str, str]], stop: clock.Stop) -> Disturbance:
+        """Time one block per row, until `stop` (a repeat replaces what was timed before)."""
         self._blocks.clear()
+        spent: list[float] = []
         with clock.quiet():
             watch = self._opened[0].watch()
             for done, row in enumerate(rows, 1):
                 self._blocks.append(self._block(row))
+                spent.extend(time for times in self._blocks[-1].values() for time in times)
                 report("timing", done, len(rows))
+                if stop.reached(spent):
+                    break
             return watch.stop()
 
     def _block(self, row: dict[str, str]) -> dict[int, list[float]]:
@@ -166,7 +175,7 @@ def _round_apart(request: Request, limits: Limits, name: str) -> Outcome:
     Both see the same images, twice as many as there are blocks: as many timed runs as in one process for both.
     """
     timing = {**request["timing"], "images_per_round": 2 * request["timing"]["blocks"]}
-    timing |= {"half_width": None, "round_s": None}
+    timing |= {"half_width": None}
     script = str(Path(__file__).with_name("infer.py"))
     results: dict[int, dict[str, Any]] = {}
     digests: dict[int, dict[str, list[str]]] = {}
@@ -210,7 +219,9 @@ def main() -> None:
     parser.add_argument("--statuses", type=Path, nargs=2, required=True, help="their status.json")
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
-    parser.add_argument("--timing", type=json.loads, required=True, help="JSON: section timing, with rounds and blocks")
+    parser.add_argument(
+        "--timing", type=json.loads, required=True, help="JSON: section timing, with rounds, blocks, round_s"
+    )
     parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
     parser.add_argument("--out", type=Path, required=True, help="record to write")
     a = parser.parse_args()

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from segbench.clock import Stop
 from time_pair import Pair, summary
 
+NEVER = Stop()
 SIDES = [{"variant": {"name": "a"}}, {"variant": {"name": "b"}}]
 
 
@@ -35,16 +37,21 @@ def opened(session):
     return SimpleNamespace(session=session, image=lambda row: None, watch=lambda: SimpleNamespace(stop=lambda: None))
 
 
-def make_pair(order=(0, 1, 1, 0), **more):
+def make_pair(order=(0, 1, 1, 0), stop=NEVER, **more):
     runs = []
     pair = Pair({0: opened(Session("a", runs, 2.0, **more)), 1: opened(Session("b", runs, 3.0))}, order)
-    pair.run([{"image_id": "x"}, {"image_id": "y"}])
+    pair.run([{"image_id": "x"}, {"image_id": "y"}], stop)
     return pair, runs
 
 
 def test_every_timed_run_follows_a_run_of_its_own_session():
     _, runs = make_pair()
     assert "".join(runs) == "aabbbaa" * 2
+
+
+def test_a_round_ends_when_its_seconds_are_spent():
+    assert len(make_pair(stop=Stop(budget_s=10))[0].result()["block_ratios"]) == 1
+    assert len(make_pair(stop=Stop(budget_s=11))[0].result()["block_ratios"]) == 2
 
 
 def test_ratio_is_second_over_first_in_either_order():

@@ -346,8 +346,8 @@ class Parameters:
 
     def pair_timing(self) -> str:
         """How a pair is timed: as a round is, in so many processes and blocks."""
-        section = self.config["comparison"]
-        return json.dumps({**self.config["timing"], "rounds": section["rounds"], "blocks": section["blocks"]})
+        section = {key: self.config["comparison"][key] for key in ("rounds", "blocks", "round_s")}
+        return json.dumps({**self.config["timing"], **section})
 
     def loadgen_timing(self, w: Any) -> str:
         """How LoadGen's run is timed, and the version that is installed: its installation runs the job anew."""
