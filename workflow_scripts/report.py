@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import command
-from segbench.files import atomic, read_json, write_text
+from segbench.files import read_json, write_text
 from segbench.published import compare, read_published
 from segbench.report import measured, render
 from segbench.report.facts import with_facts
 from segbench.report.latencies import rounds_of
 from segbench.report.page import Content, page
+from segbench.report.plot import Plot, Row
 from segbench.report.plots import plots
 from segbench.report.samples import samples
 from segbench.rows import read_rows
 
 
-def gather(results: Path, selection: dict[str, Any], settings: dict[str, Any], published: Path, date: str) -> Content:
-    """Everything that the page shows, read below `results`."""
+def read(results: Path, selection: dict[str, Any]) -> tuple[list[Row], list[Plot]]:
+    """The rows with the report's facts, and their plots."""
     rows = with_facts(read_rows(results, selection))
+    return rows, plots(rows, rounds_of(results, rows, selection["rounds"]))
+
+
+def gather(asked: argparse.Namespace, rows: list[Row], drawn: list[Plot]) -> Content:
+    """Everything that the page shows, read below `asked.results`."""
+    results, selection = asked.results, asked.selection
     lines, left_out = samples(results, rows)
     return Content(
         rows=rows,
-        plots=plots(rows, rounds_of(results, rows, selection["rounds"])),
+        plots=drawn,
         lines=lines,
         lines_left_out=left_out,
-        compared=compare(rows, read_published(published)),
+        compared=compare(rows, read_published(asked.published)),
         environments=measured.environments(results, rows, selection["rounds"]),
         models=measured.models(results, rows),
         classes=read_json(results / "data" / selection["dataset"] / "val" / "dataset.json")["classes"],
-        settings=settings,
-        date=date,
+        settings=asked.settings,
+        date=asked.date,
     )
 
 
@@ -54,13 +63,12 @@ def main() -> None:
     parser.add_argument("--html", type=Path, required=True, help="report.html to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
     a = parser.parse_args()
-    content = gather(a.results, a.selection, a.settings, a.published, a.date)
-    for plot in content.plots:
-        document = render.svg(plot)
-        write_text(a.plots / f"{plot.name}.svg", document)
-        with atomic(a.plots / f"{plot.name}.png") as temporary:
-            temporary.write_bytes(render.png(document))
-    write_text(a.html, page(content))
+    rows, drawn = read(a.results, a.selection)
+    # Another process, not a thread: the drawing library holds the interpreter lock.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+        files = other.submit(render.write, {plot.name: plot.file_spec() for plot in drawn}, a.plots)
+        write_text(a.html, page(gather(a, rows, drawn)))
+        files.result()
     print(f"The report: {a.html}")
 
 

@@ -1,5 +1,6 @@
 """The report's parts: answer, Pareto front, warnings, latencies, pictures, and a page that no name can break."""
 
+import argparse
 import html.parser
 import json
 import re
@@ -26,7 +27,10 @@ def rows_of(*figures):
 
 
 def content_of(made: Made):
-    return report.gather(made.results, made.selection, made.settings, PUBLISHED, "today")
+    asked = argparse.Namespace(
+        results=made.results, selection=made.selection, settings=made.settings, published=PUBLISHED, date="today"
+    )
+    return report.gather(asked, *report.read(made.results, made.selection))
 
 
 def made_rows(made: Made):
@@ -142,7 +146,7 @@ def test_every_plot_is_a_file_with_a_caption_for_snakemake(tmp_path):
     for plot in content.plots:
         assert plot.records and plot.table.rows, plot.name
         assert (ROOT / "report" / f"{plot.name}.rst").stat().st_size > 0
-        document = render.svg(plot)
+        document = render.svg(plot.file_spec())
         assert document.startswith("<svg") and plot.title in document
     assert render.png(document).startswith(b"\x89PNG")
 
@@ -204,7 +208,7 @@ def test_hostile_names_are_text(tmp_path, name):
     assert [tag for tag, _ in reader.elements].count("script") == 3
     assert all(value["src"].startswith("data:") for tag, value in reader.elements if tag == "img")
     for plot in content.plots:
-        assert "<script" not in render.svg(plot) and "<img" not in render.svg(plot)
+        assert "<script" not in render.svg(plot.file_spec()) and "<img" not in render.svg(plot.file_spec())
 
 
 def test_rows_that_could_not_run_have_their_reasons(tmp_path):
@@ -228,7 +232,7 @@ def test_page_of_less_is_still_whole(tmp_path, case, words):
     sections = {attributes.get("id") for tag, attributes in reader.elements if tag == "section"}
     assert sections >= {*PLOTS, "answer", "samples", "rows", "failed", "warnings", "published", "measured"}
     for plot in content.plots:
-        assert render.svg(plot).startswith("<svg")
+        assert render.svg(plot.file_spec()).startswith("<svg")
 
 
 def test_without_labels_agreement_is_the_measure(tmp_path):

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import base64
 import functools
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import vl_convert
 
-from segbench.report.plot import Plot
+from segbench.files import atomic, write_text
 
 VEGA_LITE = "6.4"  # the version whose schema Altair 6.3 writes
 PNG_SCALE = 2  # pixels of the file per pixel of the plot
 
 
-def svg(plot: Plot) -> str:
-    """The plot as an SVG document."""
-    return str(vl_convert.vegalite_to_svg(plot.file_spec(), vl_version=VEGA_LITE, allowed_base_urls=[]))
+def write(specs: dict[str, dict[str, Any]], folder: Path) -> None:
+    """NAME.svg and NAME.png in `folder` for each `Plot.file_spec` by its plot's name."""
+    for name, spec in specs.items():
+        document = svg(spec)
+        write_text(folder / f"{name}.svg", document)
+        with atomic(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(png(document))
+
+
+def svg(spec: dict[str, Any]) -> str:
+    """A `Plot.file_spec` as an SVG document."""
+    return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[]))
 
 
 def png(document: str) -> bytes:
     """An SVG document as PNG."""
     drawn = np.frombuffer(vl_convert.svg_to_png(document, scale=PNG_SCALE), np.uint8)
     picture = cv2.imdecode(drawn, cv2.IMREAD_COLOR)
-    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()  # a fifth of the size
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()  # a fifth of the size
 
 
 def data_address(content: bytes, kind: str) -> str:
