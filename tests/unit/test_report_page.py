@@ -12,6 +12,7 @@ from segbench.report import PLOTS, facts, render, samples
 from segbench.report.facts import best_of, fastest_within, pareto_front, warnings_of, with_facts
 from segbench.report.latencies import rounds_of, summary, thin
 from segbench.report.page import page
+from segbench.report.plots import heights_of_names
 from segbench.rows import read_rows
 
 import report
@@ -239,3 +240,10 @@ def test_without_labels_agreement_is_the_measure(tmp_path):
     content = content_of(Made(tmp_path, labelled=False))
     assert data_of(page(content))["measure"] == "pixel_agreement"
     assert [plot.name for plot in content.plots if not plot.records] == ["iou_per_class"]
+
+
+def test_names_in_the_first_plot_keep_apart_and_keep_their_order():
+    heights = heights_of_names([(0.1, 0.60, "a"), (0.01, 0.61, "a"), (0.1, 0.601, "b"), (0.2, 0.70, "c")])
+    assert heights["a"] == 0.60 and heights["c"] == 0.70
+    assert 0.601 < heights["b"] < 0.70
+    assert heights_of_names([]) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
@@ -22,6 +23,7 @@ from segbench.report.plot import (
     legend,
 )
 
+HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some air
 LOG = alt.Scale(type="log", nice=False, padding=12)
 SECONDS = alt.Axis(title="seconds per image (logarithmic)", format="~g", labelOverlap=True, grid=True)
 
@@ -44,12 +46,14 @@ def accuracy_latency(rows: list[Row]) -> Plot:
     """Accuracy over latency, with 95% intervals and the Pareto front of the rows that are shown."""
     measure = measure_of(rows)
     shown = [row for row in rows if row["time_s"] and measure.key and row[measure.key] is not None]
+    heights = heights_of_names([(row["time_s"], row[measure.key or ""], row["title"]) for row in shown])
     keys = ("label", "title", "variant", "engine", "precision", "time_s", "time_s_low", "time_s_high")
     records = [
         {
             "row": row["id"],
             **{key: row[key] for key in keys},
             "accuracy": row[measure.key],
+            "name_at": heights[row["title"]],
             "interval": interval_text(row["time_s_low"], row["time_s_high"]) or "none",
         }
         for row in shown
@@ -89,7 +93,7 @@ def accuracy_latency(rows: list[Row]) -> Plot:
         base.transform_joinaggregate(slowest="max(time_s)", groupby=["title"])
         .transform_filter("datum.time_s == datum.slowest")
         .mark_text(align="right", dy=-11, limit=150)
-        .encode(text="title:N")
+        .encode(text="title:N", y="name_at:Q")
     )
     on_front = ", ".join(row["label"] for row in rows if row["front"]) or "none"
     return Plot(
@@ -99,7 +103,7 @@ def accuracy_latency(rows: list[Row]) -> Plot:
         " variant is both faster and more accurate. Bars are 95% intervals, where more than one round was timed.",
         description=f"Scatter plot of {measure.name} over seconds per image for {len(shown)} variants."
         f" On the Pareto front: {on_front}.",
-        chart=alt.layer(front, interval, points, names).add_params(NARROW).properties(height=380),
+        chart=alt.layer(front, interval, points, names).add_params(NARROW).properties(height=HEIGHT),
         records=records,
         table=Table(
             ["model and variant", "seconds", "95% interval", measure.name, "on the front"],
@@ -119,6 +123,21 @@ def accuracy_latency(rows: list[Row]) -> Plot:
         ),
         nothing=measure.note or "no variant has both a time and an mIoU",
     )
+
+
+def heights_of_names(points: list[tuple[float, float, str]]) -> dict[str, float]:
+    """Where each model's name stands, beside its slowest point or as much above it as keeps names apart.
+
+    `points`: (seconds, accuracy, name) of every row.
+    """
+    slowest = {name: (time, accuracy) for time, accuracy, name in sorted(points)}
+    known = [accuracy for _, accuracy, _ in points]
+    apart = (max(known) - min(known)) * NAME_HEIGHT / HEIGHT if known else 0.0
+    heights: dict[str, float] = {}
+    last = -math.inf
+    for name, (_, accuracy) in sorted(slowest.items(), key=lambda item: item[1][1]):
+        last = heights[name] = max(accuracy, last + apart)
+    return heights
 
 
 def speed_up(rows: list[Row]) -> Plot:
