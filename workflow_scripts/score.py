@@ -20,7 +20,7 @@ import numpy as np
 from segbench.errors import InputError, command
 from segbench.files import read_json, write_json
 from segbench.images import read_label, resize_class_map
-from segbench.metrics import ClassMap, Matrix, fold, pair_counts, scores
+from segbench.metrics import ClassMap, Matrix, fold, guessing, pair_counts, scores
 from segbench.predictions import Predictions
 
 BATCH = 256  # rows handed to the threads at a time
@@ -127,6 +127,9 @@ def summarise(
     if agreement is not None and agreement < a.agreement_bound:
         below = _below(agreement, a.agreement_bound)
         warnings.append(f"agrees with {a.reference_name} on only {below} of pixels (bound {a.agreement_bound:g})")
+    bottom = None if matrix is None else guessing(matrix)
+    if found and found.miou is not None and bottom is not None and found.miou <= bottom:
+        warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
     return {
         "miou": found and found.miou,
         "iou_per_class": found and dict(zip(dataset["classes"], found.iou, strict=True)),
@@ -147,6 +150,7 @@ def _below(agreement: float, bound: float) -> str:
     return next((text for n in range(4, 17) if float(text := f"{agreement:.{n}f}") < bound), repr(agreement))
 
 
+SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), its class_map and the order of classes"
 NOTHING: dict[str, Any] = {
     "miou": None, "iou_per_class": None, "pixel_accuracy": None, "mean_class_accuracy": None, "confusion_matrix": None,
     "pixel_agreement": None, "agreement_reason": "", "agreement_image_count": 0, "worst_images": [], "image_count": 0,

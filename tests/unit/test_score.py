@@ -145,6 +145,14 @@ def test_equal_maps_agree_without_a_warning(run):
     assert (found["pixel_agreement"], found["warnings"]) == (1, [])
 
 
+def test_no_better_than_one_class_everywhere_is_a_warning(run):
+    run.predict("predictions", (run.labels + 1) % 4)
+    assert "preprocessing" in run.score()["warnings"][-1]
+    everywhere = np.full_like(run.labels, np.bincount(run.labels[run.labels != 255]).argmax())
+    run.predict("predictions", everywhere)
+    assert f"({run.score()['miou']:.4f})" in run.score()["warnings"][-1]
+
+
 def test_at_most_five_worst_images_are_named(tmp_path):
     run = Run(tmp_path, count=8)
     run.predict("reference", (run.maps + 1) % 4)

@@ -119,5 +119,12 @@ def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
     )
 
 
+def guessing(matrix: Matrix) -> float | None:
+    """The mIoU of naming the most frequent class everywhere; None where no pixel, or only one class, is labelled."""
+    labelled = matrix[:-1].sum(1)
+    present = np.count_nonzero(labelled)
+    return float(labelled.max() / labelled.sum() / present) if present > 1 else None
+
+
 def _shares(part: Matrix, whole: Matrix) -> list[Any]:
     return [int(p) / int(w) if w else None for p, w in zip(part, whole, strict=True)]
