@@ -1,9 +1,6 @@
 """Calibration tables: ranges, what is refused, resuming; Q/DQ models; layers that stay in FP32."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +18,6 @@ from segbench.engines.base import ExportedModel
 from segbench.errors import Failed, InputError
 from segbench.machine import this_machine
 
-SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 FACTS = {
     "model": "nearest",
@@ -223,56 +219,3 @@ def test_images_to_judge_by_are_not_those_calibrated_with(scenes, tmp_path):
     assert [row["image_id"] for row in seen + others] == list("01234")
     seen, others = split_rows(tmp_path / "index.csv", 9)
     assert seen == others
-
-
-def planted(folder: Path) -> None:
-    """Nearest colour after a layer with one channel a thousand times larger than the others: 8 bits lose the others."""
-    make_onnx_model(folder / "plain.onnx")
-    model = onnx.load(str(folder / "plain.onnx"))
-    spread = np.zeros((4, 3, 1, 1), np.float32)
-    spread[:3, :, 0, 0], spread[3, 0] = np.eye(3), 3000.0
-    weight = numpy_helper.to_array(model.graph.initializer[0])
-    model.graph.initializer[0].CopyFrom(
-        numpy_helper.from_array(np.pad(weight, ((0, 0), (0, 1), (0, 0), (0, 0))), "weight")
-    )
-    model.graph.initializer.append(numpy_helper.from_array(spread, "spread"))
-    model.graph.node[0].input[0], model.graph.node[0].name = "wide", "classify"
-    model.graph.node.insert(0, helper.make_node("Conv", ["image", "spread"], ["wide"], name="widen"))
-    model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0))
-    model.graph.node.append(helper.make_node("Cast", ["index"], ["class_map"], to=TensorProto.UINT8))
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info("class_map", TensorProto.UINT8, [1, 32, 64]))
-    onnx.save(model, str(folder / "model.onnx"))
-
-
-@pytest.mark.parametrize(("bound", "some"), [(0.005, True), (None, False), (1.0, False)])
-def test_layers_that_hurt_stay_in_fp32_until_the_loss_is_within_the_bound(scenes, tmp_path, bound, some):
-    from segbench.files import sha256_of, write_json
-
-    planted(tmp_path)
-    facts = FACTS | {"files": {"model.onnx": sha256_of(tmp_path / "model.onnx")}}
-    write_json(tmp_path / "model.json", facts)
-    model = ExportedModel(tmp_path, facts)
-    ranges = ranges_of(qdq.prepare(model, tmp_path), CalibrationImages(rows_of(scenes), facts), tmp_path)
-    write_table(tmp_path / "table.json", table_of(ranges, model.digest))
-    write_json(
-        tmp_path / "status.json", {"status": "ok", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}}
-    )
-    lines = [",".join(rows_of(scenes)[0]), *(",".join(row.values()) for row in rows_of(scenes))]
-    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
-    write_json(tmp_path / "dataset.json", {"classes": list("rgbw"), "ignore_index": 255, "id_map": None})
-    arguments = {name: tmp_path / f"{name}.json" for name in ("model", "table", "status", "dataset")}
-    arguments |= {"index": tmp_path / "index.csv", "cache": tmp_path / "cache", "out": tmp_path / "layers.json"}
-    settings = json.dumps({"images": 2, "max_drop": bound})
-    command = [sys.executable, str(SCRIPTS / "choose_layers.py"), "--settings", settings]
-    command += [part for name, path in arguments.items() for part in (f"--{name}", str(path))]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    chosen = json.loads((tmp_path / "layers.json").read_text())
-    assert chosen["status"] == "ok"
-    assert bool(chosen["fp32_layers"]) == some
-    if bound is not None:
-        assert chosen["drop_before"] > 0.005
-        assert chosen["drop"] <= bound
-    if some:
-        assert "classify" in chosen["fp32_layers"]
-        assert len(list((tmp_path / "cache").glob("sensitivity-*.json"))) == 1

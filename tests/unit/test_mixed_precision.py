@@ -1,0 +1,168 @@
+"""Layers that lose too much in INT8 stay in FP32: Q/DQ tables, NNCF, Paddle. A layer that must is planted."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from made import COLOURS, make_folder_dataset
+from onnx import TensorProto, helper, numpy_helper
+from segbench.calibration import base, qdq
+from segbench.calibration.images import CalibrationImages, HeldOut
+from segbench.calibration.onnxruntime import Options, collect
+from segbench.calibration.table import CalibrationTable, write_table
+from segbench.engines.base import ExportedModel
+from segbench.files import sha256_of, write_json
+from segbench.machine import this_machine
+
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
+FACTS = {
+    "model": "planted",
+    "preprocessing": {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"},
+    "input": {"height": 32, "width": 64},
+    "class_map": None,
+    "has_trained_weights": True,
+}
+DATASET = {"classes": list("rgbw"), "ignore_index": 255, "id_map": None}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory) -> list[dict[str, str]]:
+    """The index of six scenes."""
+    scenes = make_folder_dataset(tmp_path_factory.mktemp("scenes") / "made", count=6)
+    names = [f"scene {number:02d}.png" for number in range(6)]
+    return [
+        {"image_id": n, "image": str(scenes / "val" / n), "label": str(scenes / "labels" / n), "image_sha256": n}
+        for n in names
+    ]
+
+
+def wide_weights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of a layer with one channel a thousand times larger than the others, which 8 bits then lose, and weights
+    and biases of one that classifies the others by the nearest colour."""
+    spread = np.zeros((4, 3, 1, 1), np.float32)
+    spread[:3, :, 0, 0], spread[3, 0] = np.eye(3), 3000.0
+    centres = (COLOURS[:, ::-1].astype(np.float32) / 255 - 0.5) / 0.5
+    weight = np.pad(centres, ((0, 0), (0, 1)))[:, :, None, None].repeat(3, 2).repeat(3, 3) / 9
+    return spread, weight.astype(np.float32), (-0.5 * (centres**2).sum(1)).astype(np.float32)
+
+
+def exported(folder: Path, *files: str) -> ExportedModel:
+    facts = FACTS | {"files": {name: sha256_of(folder / name) for name in files}}
+    write_json(folder / "model.json", facts)
+    return ExportedModel(folder, facts)
+
+
+def onnx_model(folder: Path) -> ExportedModel:
+    spread, weight, bias = wide_weights()
+    nodes = [
+        helper.make_node("Conv", ["image", "spread"], ["wide"], name="widen"),
+        helper.make_node("Conv", ["wide", "weight", "bias"], ["logits"], pads=[1, 1, 1, 1], name="classify"),
+        helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0),
+        helper.make_node("Cast", ["index"], ["class_map"], to=TensorProto.UINT8),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "planted",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 64])],
+        [helper.make_tensor_value_info("class_map", TensorProto.UINT8, [1, 32, 64])],
+        [numpy_helper.from_array(a, n) for n, a in (("spread", spread), ("weight", weight), ("bias", bias))],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    onnx.save(made, str(folder / "model.onnx"))
+    return exported(folder, "model.onnx")
+
+
+@pytest.mark.parametrize(("bound", "some"), [(0.005, True), (None, False), (1.0, False)])
+def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows, tmp_path, bound, some):
+    model = onnx_model(tmp_path)
+    images = CalibrationImages(rows, model.facts)
+    ranges = collect(qdq.prepare(model, tmp_path), images, Options(), tmp_path / "unfinished.npz", tmp_path)
+    table = CalibrationTable(model.digest, {"a": "0"}, {"method": "percentile"}, {}, ranges)
+    write_table(tmp_path / "table.json", table)
+    write_json(
+        tmp_path / "status.json", {"status": "ok", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}}
+    )
+    lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
+    write_json(tmp_path / "dataset.json", DATASET)
+    arguments = {name: tmp_path / f"{name}.json" for name in ("model", "table", "status", "dataset")}
+    arguments |= {"index": tmp_path / "index.csv", "cache": tmp_path / "cache", "out": tmp_path / "layers.json"}
+    settings = json.dumps({"images": 2, "max_drop": bound})
+    command = [sys.executable, str(SCRIPTS / "choose_layers.py"), "--settings", settings]
+    command += [part for name, path in arguments.items() for part in (f"--{name}", str(path))]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    chosen = json.loads((tmp_path / "layers.json").read_text())
+    assert chosen["status"] == "ok"
+    assert bool(chosen["fp32_layers"]) == some
+    if bound is not None:
+        assert chosen["drop_before"] > 0.005
+        assert chosen["drop"] <= bound
+    if some:
+        assert "classify" in chosen["fp32_layers"]
+        assert len(list((tmp_path / "cache").glob("sensitivity-*.json"))) == 1
+
+
+def task(model: ExportedModel, rows: list[dict[str, str]], bound: float | None, folder: Path) -> base.Task:
+    return base.Task(
+        model=model,
+        images=CalibrationImages(rows[:4], model.facts),
+        held_out=HeldOut(rows[4:], model.facts, DATASET),
+        max_drop=bound,
+        reduce_range=base.needs_reduced_range(this_machine()),
+        cache=folder,
+    )
+
+
+@pytest.mark.parametrize("bound", [0.005, None])
+def test_nncf_leaves_layers_alone_until_the_loss_is_within_the_bound(rows, tmp_path, bound):
+    model, nncf = onnx_model(tmp_path), base.load("nncf")
+    found = nncf.calibrate(task(model, rows, bound, tmp_path), nncf.options(), tmp_path)
+    assert (tmp_path / "model.xml").exists()
+    if bound is None:
+        assert found["fp32_layers"] == []
+    else:
+        assert found["drop_before"] > bound >= found["drop"]
+        assert found["fp32_layers"] and found["layer_count"] >= len(found["fp32_layers"])
+
+
+def paddle_model(folder: Path) -> ExportedModel:
+    import paddle
+
+    spread, weight, bias = wide_weights()
+    layers = [paddle.nn.Conv2D(3, 4, 1, bias_attr=False), paddle.nn.Conv2D(4, 4, 3, padding=1)]
+    layers[0].weight.set_value(spread)
+    layers[1].weight.set_value(weight)
+    layers[1].bias.set_value(bias)
+
+    class Network(paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = paddle.nn.Sequential(*layers)
+
+        def forward(self, image):
+            return self.body(image).argmax(1).astype("uint8")
+
+    network = Network()
+    network.eval()
+    spec = paddle.static.InputSpec([1, 3, 32, 64], "float32", "image")
+    paddle.jit.save(paddle.jit.to_static(network, input_spec=[spec], full_graph=True), str(folder / "model"))
+    return exported(folder, "model.pdmodel", "model.pdiparams")
+
+
+@pytest.mark.parametrize("bound", [0.005, None])
+def test_paddle_leaves_layers_alone_until_the_loss_is_within_the_bound(rows, tmp_path, bound):
+    out = tmp_path / "out"
+    out.mkdir()
+    model, paddle_ptq = paddle_model(tmp_path), base.load("paddle")
+    found = paddle_ptq.calibrate(task(model, rows, bound, tmp_path), paddle_ptq.options(), out)
+    assert (out / "model.pdmodel").exists()
+    if bound is None:
+        assert found["fp32_layers"] == []
+    else:
+        assert found["drop_before"] > bound >= found["drop"]
+        assert len(found["fp32_layers"]) == 1
