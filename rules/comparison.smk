@@ -25,7 +25,7 @@ rule paired:
         gpu=1,
     params:
         pair=parameters.pair_json,
-        timing=parameters.pair_timing(),
+        timing=parameters.pair_timing,
         threads=config["threads"] or 0,
     shell:
         "python {input.script} --pair {params.pair:q} --engines {input.engine:q} {input.other_engine:q}"
@@ -79,7 +79,7 @@ rule comparison:
     conda:
         "../envs/base.yaml"
     params:
-        settings=parameters.comparison(),
+        settings=parameters.comparison,
     shell:
         "python {input.script} --table {input.table:q} --pairs {input.pairs:q} --settings {params.settings:q}"
         " --markdown {output.markdown:q} --out {output.json:q} 2>&1 | tee {log:q}"

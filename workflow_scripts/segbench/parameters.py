@@ -344,7 +344,7 @@ class Parameters:
             ]
         )
 
-    def pair_timing(self) -> str:
+    def pair_timing(self, w: Any) -> str:
         """How a pair is timed: as a round is, in so many processes and blocks."""
         section = {key: self.config["comparison"][key] for key in ("rounds", "blocks", "round_s")}
         return json.dumps({**self.config["timing"], **section})
@@ -354,7 +354,7 @@ class Parameters:
         queries, version = self.config["comparison"]["loadgen_queries"], package_version("mlcommons-loadgen")
         return json.dumps({**self.config["timing"], "queries": queries, "loadgen": version})
 
-    def comparison(self) -> str:
+    def comparison(self, w: Any) -> str:
         """What is compared, and by which bounds: nothing that a measurement depends on."""
         section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
         bounds = self.config["agreement_bounds"]
