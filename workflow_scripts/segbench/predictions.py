@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,20 @@ DAMAGE = (
 )
 
 
+class Packed(NamedTuple):
+    """A class map ready to be written: its digest, and its zstd frame where maps are kept."""
+
+    digest: str
+    frame: bytes | None
+
+
+def pack(class_map: npt.NDArray[np.uint8], keep: bool) -> Packed:
+    """Compress an H×W map for `PredictionsWriter.add_packed`; only its digest unless `keep`."""
+    data = np.ascontiguousarray(class_map)
+    frame = zstandard.ZstdCompressor(level=1).compress(data.data) if keep else None
+    return Packed(digest_of(data), frame)
+
+
 class PredictionsWriter:
     """Writes class maps as they come; the file appears when the `with` block ends without an exception.
 
@@ -37,10 +51,9 @@ class PredictionsWriter:
 
     def __init__(self, path: str | Path, height: int, width: int, keep_maps: bool = True) -> None:
         self._target = atomic(path)
-        self._shape, self._keep = (height, width), keep_maps
+        self._shape, self.keep_maps = (height, width), keep_maps
         self._digests: dict[str, str] = {}
         self._frames: dict[str, str] = {}
-        self._compressor = zstandard.ZstdCompressor(level=1)
 
     def __enter__(self) -> PredictionsWriter:
         self._archive = zipfile.ZipFile(self._target.__enter__(), "w", zipfile.ZIP_STORED)
@@ -48,25 +61,31 @@ class PredictionsWriter:
 
     def add(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
         """Add the H×W map of one image. Raises ValueError for another shape or type, or an image added twice."""
+        self.check(image_id, class_map)
+        self.add_packed(image_id, pack(class_map, self.keep_maps))
+
+    def check(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
+        """Raises ValueError for a map of another shape or type."""
         if class_map.shape != self._shape or class_map.dtype != np.uint8:
             raise ValueError(
                 f"class map of {image_id}: {class_map.dtype} {class_map.shape}, expected uint8 {self._shape}"
             )
+
+    def add_packed(self, image_id: str, packed: Packed) -> None:
+        """Add what `pack` made of a map. Raises ValueError for an image added twice."""
         if image_id in self._digests:
             raise ValueError(f"class map of {image_id} was added before")
-        data = np.ascontiguousarray(class_map)
-        self._digests[image_id] = digest_of(data)
-        if self._keep:
-            frame = self._compressor.compress(data.data)
-            self._frames[image_id] = digest_of(frame)
-            self._archive.writestr(f"{image_id}.zst", frame)
+        self._digests[image_id] = packed.digest
+        if packed.frame is not None:
+            self._frames[image_id] = digest_of(packed.frame)
+            self._archive.writestr(f"{image_id}.zst", packed.frame)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
             height, width = self._shape
-            index = {"height": height, "width": width, "dtype": "uint8", "maps": self._keep}
+            index = {"height": height, "width": width, "dtype": "uint8", "maps": self.keep_maps}
             self._archive.writestr(INDEX, json.dumps({**index, "digests": self._digests, "frames": self._frames}))
         self._archive.close()
         self._target.__exit__(kind, error, trace)
