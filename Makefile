@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint env-loadgen bench-clock accept-demo-models
+.PHONY: help benchmark quick test test-slow env retry clean lint env-loadgen env-peers bench-clock bench-speed accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
@@ -49,6 +49,13 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 
 env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt
+
+PEERS := .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check
+env-peers: env   ## the packages that results/peers.md measures beside, in .venv-peers (1.6 GB and more)
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS) --constraint requirements/base.txt -r requirements/peers.txt
+	$(PEERS) --no-deps --constraint requirements/dev-no-deps.txt cityscapesscripts
+	$(PEERS) --no-deps -r requirements/no-deps.txt
 
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
 bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 20 minutes; results/benchmarks/
