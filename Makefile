@@ -67,6 +67,13 @@ bench-clock: env ## the clock's own figures, on a machine with nothing else to d
 	$(BIN)/python benchmarks/same_twice.py
 	-$(BIN)/python benchmarks/against_loadgen.py # wants make env-loadgen
 
+MEASURED := $(addprefix results/,runs/demo_large/gcnet_demo_large/openvino-fp32/1/0/predictions.zip \
+	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)
+bench-speed: env ## what runs outside the model, on a machine with nothing else to do: 5 minutes; results/benchmarks/
+	$(BIN)/snakemake $(MEASURED)
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/planning.py
+
 clean:           ## remove results; environments stay
 	rm -rf results/* .snakemake
 	git checkout -- results/README.md

@@ -2,13 +2,20 @@
 
 from types import SimpleNamespace
 
+from segbench.sources import modules_of
+
 LARGE = {"dataset": "demo_large", "model": "gcnet_demo_large", "variant": "paddle-fp32"}
 
 
 rule peers:
     """Scoring, preprocessing and a whole evaluation beside other packages', in turn (after make env-peers)."""
     input:
-        **code("peers.py"),
+        script="benchmarks/peers.py",
+        modules=[
+            "benchmarks/other_packages.py",
+            *(f"workflow_scripts/{script}" for script in ("infer.py", "score.py")),
+            *sorted({*modules_of("infer.py", "engines/paddle.py"), *modules_of("score.py")}),
+        ],
         engine=expand(f"{ENGINE}/engine", **LARGE),
         status=expand(f"{ENGINE}/status.json", **LARGE),
         model=expand("results/models/{model}/model.json", **LARGE),

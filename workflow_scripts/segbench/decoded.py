@@ -69,7 +69,7 @@ def _decode_to(descriptor: int, start: int, row: Row) -> list[int]:
     same_size = (height, width) == (int(row["height"]), int(row["width"]))
     if not same_size or sha256_of(row["image"]) != row["image_sha256"]:
         raise InputError(f"{row['image']}: has changed since it was indexed; delete the index and run again")
-    data = memoryview(image.reshape(-1))
+    data = image.reshape(-1).data
     written = 0
     while written < len(data):
         written += os.pwrite(descriptor, data[written:], start + written)
@@ -105,10 +105,8 @@ class ImageReader:
             pixels = self._pixels[start : start + height * width * CHANNELS]
         except (OSError, ValueError) as error:
             raise InputError(f"{pixels_of(self._index)}: {error}; {self._mend}") from None
-        if pixels.size != height * width * CHANNELS or zlib.crc32(pixels) != checksum:
-            raise InputError(
-                f"{pixels_of(self._index)}: the pixels of {row['image_id']} are damaged; {self._mend}"
-            )
+        if pixels.size != height * width * CHANNELS or zlib.crc32(pixels.data) != checksum:
+            raise InputError(f"{pixels_of(self._index)}: the pixels of {row['image_id']} are damaged; {self._mend}")
         return pixels.reshape(height, width, CHANNELS)
 
     @property

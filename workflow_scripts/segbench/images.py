@@ -151,6 +151,7 @@ class Normalizer:
         preprocessing: dict[str, Any],
         height: int,
         width: int,
+        *,
         buffer: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.height, self.width = self._size = (height, width)

@@ -10,16 +10,22 @@ import argparse
 import csv
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-import score
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+import other_packages as peers
 from infer import Round
-from segbench import clock, peers
+from score import Scorer, score
+from segbench import clock
 from segbench.decoded import ImageReader
 from segbench.environment import environment_record
 from segbench.errors import InputError, command
@@ -56,8 +62,8 @@ def evaluation(request: Request) -> dict[str, Any]:
         def ours() -> dict[str, float]:
             start = time.perf_counter()
             run.run(clock.Stop())
-            scorer = score.Scorer(Path(request["predictions"]), None, with_labels=True)
-            score.score(scorer, rows, opened.threads)
+            scorer = Scorer(Path(request["predictions"]), None, with_labels=True)
+            score(scorer, rows, opened.threads)
             miou = scores(fold(scorer.counts, peers.CLASSES, peers.IGNORE)).miou
             whole = time.perf_counter() - start
             with open(f"{folder}/latencies.csv", newline="", encoding="utf-8") as stream:
@@ -78,8 +84,6 @@ def evaluation(request: Request) -> dict[str, Any]:
 def parts(request: Request) -> dict[str, Any]:
     """Scoring and preprocessing, ours and each peer's in turn: median CPU ms of an image, ratios, equal results?"""
     clock.settle_threads(1, pin=True)
-    import cv2
-
     cv2.setNumThreads(1)
     rows, read = read_index(request["index"]), ImageReader(request["decoded"])
     predictions = Predictions.open(request["predictions"])
@@ -97,7 +101,10 @@ def parts(request: Request) -> dict[str, Any]:
     reading = in_turn(_read, pairs, ours.count, mine)
     report("preprocessing beside PaddleSeg")
     images, model = [read(row) for row in rows], read_json(request["model"])
-    normalize, transform = Normalizer(model["preprocessing"], *images[0].shape[:2]), peers.paddleseg_transforms()
+    normalize, transform = (
+        Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"]),
+        peers.paddleseg_transforms(),
+    )
     same = all(normalize(image)[0].tobytes() == np.ascontiguousarray(transform(image)).tobytes() for image in images)
     preprocessing = {"PaddleSeg": {**in_turn(normalize, images, transform, images), "same": same}}
     return {"images": len(rows), "scoring": scoring, "reading": reading, "preprocessing": preprocessing}
@@ -146,8 +153,8 @@ def markdown(record: dict[str, Any]) -> str:
             f"## Preprocessing a decoded image\n\n{table(names, _cells(found['preprocessing']))}\n",
             f"## A whole evaluation: image files to mIoU\n\n{record['model']} by Paddle, native, on"
             f" {record['threads']} threads; wall seconds per image, medians of {EVALUATION_REPEATS} runs in turn."
-            f" Ours runs the exported model on images that are kept decoded ({record['decoded']}), PaddleSeg's"
-            " evaluate the same weights as a layer.\n",
+            f" Ours runs the exported model on images {record['kept']}, PaddleSeg's evaluate the same weights as a"
+            " layer.\n",
             table(["by", "whole s", "inside the model s", "outside s", "whole ÷ inside", "mIoU"], _evaluations(runs)),
             "",
         ]
@@ -205,11 +212,14 @@ def main() -> None:
     if not Path(a.python).exists():
         raise InputError(f"{a.python}: the other packages are not installed; run: make env-peers")
     machine = this_machine()
-    files = {key: str(getattr(a, key)) for key in ("engine", "engine_status", "model", "checkpoint", "index", "decoded")}
+    files = {
+        key: str(getattr(a, key)) for key in ("engine", "engine_status", "model", "checkpoint", "index", "decoded")
+    }
     request = {**files, "variant": a.variant, "options": {}, "entry": a.entry, "threads": 0, "timing": None}
     record: dict[str, Any] = {"model": a.model.parent.name, "threads": machine.physical_cores}
     size = a.entry["input"]
-    record |= {"size": f"{size['height']}×{size['width']}", "decoded": "yes" if read_json(a.decoded)["images"] else "no"}
+    kept = "that are kept decoded" if read_json(a.decoded)["images"] else "in their files"
+    record |= {"size": f"{size['height']}×{size['width']}", "kept": kept}
     with tempfile.TemporaryDirectory() as folder:
         request["predictions"] = f"{folder}/predictions.zip"
         for what in ("evaluation", "parts"):

@@ -5,15 +5,16 @@ They are installed by `make env-peers` only, and imported here inside functions.
 
 from __future__ import annotations
 
+import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
 from segbench.datasets.cityscapes import LABEL_IDS
-from segbench.metrics import confusion_matrix
+from segbench.metrics import fold, pair_counts
 
 ClassMap = npt.NDArray[np.uint8]  # H×W trainIds
 CLASSES = 19
@@ -47,9 +48,11 @@ def of_matrix(matrix: Any) -> Areas:
 
 
 def segbench() -> Scorer:
-    """Ours."""
+    """Ours, as score.py does it: ids are looked up once, in the sum of all images."""
     return Scorer(
-        lambda label, prediction: (label, prediction), lambda maps: confusion_matrix(*maps, CLASSES), of_matrix
+        lambda label, prediction: (label, prediction),
+        lambda maps: pair_counts(*maps),
+        lambda counts: of_matrix(fold(counts, CLASSES, IGNORE)),
     )
 
 
@@ -84,7 +87,7 @@ def torchmetrics() -> Scorer:
         return multiclass_confusion_matrix(*maps, num_classes=CLASSES, ignore_index=IGNORE)
 
     return Scorer(
-        lambda label, prediction: (torch.from_numpy(prediction).long(), torch.from_numpy(label).long()),
+        lambda label, prediction: (torch.tensor(prediction).long(), torch.tensor(label).long()),
         count,
         of_matrix,
     )
@@ -106,7 +109,7 @@ def mmsegmentation() -> Scorer:
         ]
 
     return Scorer(
-        lambda label, prediction: (torch.from_numpy(prediction).long(), torch.from_numpy(label).long()),
+        lambda label, prediction: (torch.tensor(prediction).long(), torch.tensor(label).long()),
         count,
         lambda found: Areas(*found),
     )
@@ -139,7 +142,7 @@ def paddleseg() -> Scorer:
 
 
 def mended_metrics() -> Any:
-    """PaddleSeg 2.8.0's metrics: on Paddle 2.6.2 they concatenate 0-D tensors, which fails; later source stacks them."""
+    """PaddleSeg 2.8.0's metrics. On Paddle 2.6.2 they fail to concatenate 0-D tensors; its later source stacks them."""
     import paddle
     from paddleseg.utils import metrics
 
@@ -176,9 +179,6 @@ def paddleseg_evaluation(layer: Any, rows: list[dict[str, str]], folder: str) ->
     Returns a function that runs it: `whole_s`, `model_s` (inside its inference call) and `miou`. `folder` is for the
     list of files.
     """
-    import time
-    from pathlib import Path
-
     from paddleseg import core
     from paddleseg.core import val
     from paddleseg.datasets import Dataset
