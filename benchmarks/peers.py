@@ -101,10 +101,8 @@ def parts(request: Request) -> dict[str, Any]:
     reading = in_turn(_read, pairs, ours.count, mine)
     report("preprocessing beside PaddleSeg")
     images, model = [read(row) for row in rows], read_json(request["model"])
-    normalize, transform = (
-        Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"]),
-        peers.paddleseg_transforms(),
-    )
+    size, transform = model["input"], peers.paddleseg_transforms()
+    normalize = Normalizer(model["preprocessing"], size["height"], size["width"])
     same = all(normalize(image)[0].tobytes() == np.ascontiguousarray(transform(image)).tobytes() for image in images)
     preprocessing = {"PaddleSeg": {**in_turn(normalize, images, transform, images), "same": same}}
     return {"images": len(rows), "scoring": scoring, "reading": reading, "preprocessing": preprocessing}
