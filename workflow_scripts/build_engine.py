@@ -23,7 +23,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: check that the variant can run here, then build into folder `request["out"]`."""
     variant = Variant(**request["variant"])
     engine, machine = load(variant.engine), this_machine()
-    support = engine.supports(variant, machine)
+    support = engine.can_build(variant, machine)
     if not support.ok:
         raise Unsupported(support.reason)
     model = ExportedModel.open(Path(request["model"]))

@@ -46,10 +46,11 @@ class Variant:
 
 
 class Support(NamedTuple):
-    """Whether a variant can run here, and why not."""
+    """Whether a variant can run here; why not, and the command that mends it where there is one."""
 
     ok: bool
     reason: str = ""
+    mend: str = ""
 
 
 YES = Support(True)
@@ -115,6 +116,7 @@ class Engine(ABC):
     accelerated: bool = True  # False for the framework's plain native path
     precisions: tuple[str, ...] = ("fp32",)
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
+    install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
@@ -125,6 +127,10 @@ class Engine(ABC):
         """Yes, or the reason why not, one that a person can act on. Imports no framework."""
         driver = has_driver(machine) if self.device == "gpu" else YES
         return first_no(has_precision(self, variant), has_packages(self), driver)
+
+    def can_build(self, variant: Variant, machine: Machine) -> Support:
+        """As `supports`, for the build alone: some engines are built without the device that runs them."""
+        return self.supports(variant, machine)
 
     @abstractmethod
     def build(
@@ -156,7 +162,8 @@ def has_packages(engine: Engine) -> Support:
     """Whether its packages are installed; the reason names the first missing one and the file that pins it."""
     for package in engine.packages:
         if package_version(package) is None:
-            return Support(False, f"package {package} is not installed (pinned in {engine.environment})")
+            reason = f"package {package} is not installed (pinned in {engine.environment})"
+            return Support(False, reason, engine.install)
     return YES
 
 

@@ -30,6 +30,7 @@ class PaddleGPU(paddle.Paddle):
     device = "gpu"
     accelerated = False
     environment = "envs/gpu.yaml"
+    install = "make env-gpu"
     packages: tuple[str, ...] = ("paddlepaddle-gpu",)
     run_options = RunOptions
 
