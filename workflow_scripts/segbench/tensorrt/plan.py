@@ -1,0 +1,81 @@
+"""From an ONNX file to a serialized engine (plan), and back: the calls that all versions of TensorRT have.
+
+`trt` is the module of the bindings: `tensorrt`, or `tensorrt_rtx_bindings`, whose interface is TensorRT 11's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import Failed, Unsupported
+from segbench.supervise import one_line
+
+PLAN = "model.plan"
+FIRST_TYPED = 10  # from this major version on the ONNX model's types state the arithmetic, not the builder's flags
+
+
+def major(trt: Any) -> int:
+    """Major version of the bindings; TensorRT for RTX counts from 1 but is typed as 11 is."""
+    return FIRST_TYPED + 1 if "rtx" in trt.__name__ else int(trt.__version__.split(".")[0])
+
+
+def make_logger(trt: Any) -> Any:
+    """A logger that prints errors and keeps them in `errors`: the calls themselves return None only."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(message)
+                print(message, flush=True)
+
+    return Logger()
+
+
+class Builder:
+    """A builder with a parsed network and its configuration: what `build` serializes."""
+
+    def __init__(self, trt: Any, model: Path) -> None:
+        """Parse `model`. Raises Unsupported with TensorRT's words: no device, or an operator that it does not know."""
+        self._trt, self._logger = trt, make_logger(trt)
+        try:
+            self._builder = trt.Builder(self._logger)
+        except TypeError as error:  # 8.5 returns null from its factory where there is no device
+            raise Unsupported(f"TensorRT {trt.__version__} makes no builder here: no usable CUDA device") from error
+        self.network = self._builder.create_network(_network_flags(trt))
+        parser = trt.OnnxParser(self.network, self._logger)
+        if not parser.parse(model.read_bytes()):
+            errors = [parser.get_error(number).desc() for number in range(parser.num_errors)]
+            raise Unsupported(f"TensorRT cannot parse the model: {one_line('; '.join(errors))}")
+        self.config = self._builder.create_builder_config()
+        self.config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32
+        self.config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the layer report
+
+    def build(self, folder: Path) -> None:
+        """Write the plan into `folder`. Raises Failed with the builder's last errors."""
+        plan = self._builder.build_serialized_network(self.network, self.config)
+        if plan is None:
+            raise Failed(f"TensorRT built no engine: {one_line('; '.join(self._logger.errors[-3:]))}")
+        (folder / PLAN).write_bytes(plan)
+
+
+def _network_flags(trt: Any) -> int:
+    kinds = trt.NetworkDefinitionCreationFlag
+    return 1 << int(kinds.STRONGLY_TYPED if major(trt) >= FIRST_TYPED else kinds.EXPLICIT_BATCH)
+
+
+def load_plan(trt: Any, folder: Path) -> Any:
+    """The engine of a plan. Raises Unsupported with TensorRT's words where this GPU or version cannot load it."""
+    logger = make_logger(trt)
+    try:
+        engine = trt.Runtime(logger).deserialize_cuda_engine((folder / PLAN).read_bytes())
+    except TypeError:  # as for the builder
+        engine = None
+    if engine is None:
+        why = one_line("; ".join(logger.errors[-3:])) or "no usable CUDA device"
+        raise Unsupported(f"the engine does not load here: {why}")
+    return engine
