@@ -13,6 +13,8 @@ from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import read_json, write_json
 
 IDENTITY = "identity.json"
+# By TensorRT's names: its own `nptype` fails in 8.5 with numpy 1.24 and later.
+DTYPES = {"FLOAT": np.float32, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8}
 
 
 def check(answer: tuple[Any, ...]) -> Any:
@@ -81,20 +83,18 @@ class CUDASession:
         names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         (output,) = set(names) - set(inputs)
-        self._image, self._image_on_gpu = self._buffers(trt, inputs[0])
-        self._map, self._map_on_gpu = self._buffers(trt, output)
+        self._image, self._image_on_gpu = self._buffers(inputs[0])
+        self._map, self._map_on_gpu = self._buffers(output)
         self._graph: Any = None
         self._launch()
         self.synchronize()
         if cuda_graph:
             self._record()
 
-    def _buffers(self, trt: Any, name: str) -> tuple[Any, Any]:
+    def _buffers(self, name: str) -> tuple[Any, Any]:
         """A pinned array of a tensor's shape and type, and as much memory on the GPU, bound to the tensor."""
-        shape, dtype = (
-            tuple(self._engine.get_tensor_shape(name)),
-            np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))),
-        )
+        shape = tuple(self._engine.get_tensor_shape(name))
+        dtype = np.dtype(DTYPES[self._engine.get_tensor_dtype(name).name])
         size = int(np.prod(shape)) * dtype.itemsize
         pinned = check(self._cuda.cudaHostAlloc(size, self._cuda.cudaHostAllocDefault))
         on_gpu = check(self._cuda.cudaMalloc(size))
