@@ -50,6 +50,24 @@ def test_conda_environments_pin_the_same_versions():
     assert f"paddleseg=={wanted['paddleseg']}" in (ROOT / "envs" / "cpu.post-deploy.sh").read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("tensorrt_rtx", ["base", "tensorrt_rtx"]),
+        ("tensorrt", ["base", "tensorrt"]),
+        ("onnxruntime_gpu", ["base", "onnxruntime_gpu", "onnxruntime_tensorrt"]),
+    ],
+)
+def test_conda_environments_of_gpu_engines_pin_the_same_versions(name, files):
+    wanted = {}
+    for file in files:
+        wanted |= pins(ROOT / "requirements" / f"{file}.txt")
+    packages = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"][-1]["pip"]
+    assert {line: f"{line.split('==')[0]}=={wanted[line.split('==')[0]]}" for line in packages} == {
+        line: line for line in packages
+    }
+
+
 def test_config_documents_are_current():
     assert (ROOT / "config" / "README.md").read_text() == document.readme()
     assert (ROOT / "config" / "schemas" / "config.schema.json").read_text() == document.json_schema()

@@ -41,7 +41,7 @@ class ONNXRuntimeCUDA(Engine):
     accelerated = False  # the native FP32 row of a GPU that Paddle 2.6 does not know
     precisions: tuple[str, ...] = ("fp32", "fp16")
     environment = "envs/onnxruntime_gpu.yaml"
-    install = "make env-onnxruntime-gpu"
+    install: str = "make env-onnxruntime-gpu"
     packages: tuple[str, ...] = ("onnxruntime-gpu",)
     reads = ("onnx",)
     run_options: type = RunOptions

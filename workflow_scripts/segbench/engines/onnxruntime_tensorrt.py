@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -11,12 +12,20 @@ from typing import Any
 from segbench.engines import onnxruntime_cuda
 from segbench.engines.base import ExportedModel, Variant
 from segbench.engines.onnxruntime_cuda import ENGINE_FILE, GPUSession, Providers, open_session
-from segbench.errors import Failed
+from segbench.errors import Failed, Unsupported
 from segbench.models.typed_onnx import write_typed
 
 
 def providers(settings: dict[str, str]) -> Providers:
-    """TensorRT first; CUDA takes what it leaves."""
+    """TensorRT first; CUDA takes what it leaves. Loads TensorRT's libraries, which the provider does not look for.
+
+    The provider has no switch for TF32: the environment has, as long as CUDA is not loaded.
+    """
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    try:
+        importlib.import_module("tensorrt_libs")
+    except (ImportError, OSError) as error:
+        raise Unsupported(f"TensorRT's libraries cannot be loaded: {error}") from error
     return [("TensorrtExecutionProvider", settings), (onnxruntime_cuda.PROVIDER, {"use_tf32": "0"})]
 
 
@@ -42,7 +51,8 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
 
     accelerated = True
     precisions = ("fp32", "fp16", "int8")
-    packages = ("onnxruntime-gpu", "tensorrt-cu13-libs")
+    install = "make env-onnxruntime-tensorrt"
+    packages = ("onnxruntime-gpu", "tensorrt-cu13-libs")  # it is linked with TensorRT 10's
     calibrators = ("onnxruntime",)
     build_options = BuildOptions
     run_options = RunOptions
@@ -53,7 +63,6 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
         """Let the provider build its engines, and keep them in a model of `EPContext` nodes."""
         import onnx
 
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # FP32 means FP32; read when CUDA is loaded
         out.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             typed = Path(folder) / ENGINE_FILE
@@ -77,7 +86,6 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> GPUSession:
         """Load the engines out of the model; TensorRT refuses those of another version or GPU."""
         settings = {"trt_cuda_graph_enable": str(int(options.cuda_graph))}
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
         return GPUSession(engine / ENGINE_FILE, providers(settings), options.cpu_nodes)
 
 

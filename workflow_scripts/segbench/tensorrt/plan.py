@@ -49,7 +49,7 @@ class Builder:
         self.network = self._builder.create_network(_network_flags(trt))
         parser = trt.OnnxParser(self.network, self._logger)
         if not parser.parse(model.read_bytes()):
-            errors = [parser.get_error(number).desc() for number in range(parser.num_errors)]
+            errors = [_told(parser.get_error(number)) for number in range(parser.num_errors)]
             raise Unsupported(f"TensorRT cannot parse the model: {one_line('; '.join(errors))}")
         self.config = self._builder.create_builder_config()
         self.config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32
@@ -61,6 +61,12 @@ class Builder:
         if plan is None:
             raise Failed(f"TensorRT built no engine: {one_line('; '.join(self._logger.errors[-3:]))}")
         (folder / PLAN).write_bytes(plan)
+
+
+def _told(error: Any) -> str:
+    """A parser's error with the operator it is about (8.5 gives the node's number only)."""
+    where = error.node_operator() if hasattr(error, "node_operator") else f"node {error.node()}"
+    return f"{where}: {error.desc()}"
 
 
 def _network_flags(trt: Any) -> int:
