@@ -22,7 +22,7 @@ from segbench.machine import Machine, package_version, this_machine
 BASE_FILES = [f"config/{name}.yaml" for name in ("config", "models", "variants", "calibrators", "datasets")]
 ANSWER_S = 10  # for an interpreter that hangs
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx512_fp16")
-MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
+GIBIBYTE = 1 << 30
 LEAST_DISK_GIB, LEAST_MEMORY_GIB = 10, 8  # the default leaves 1 GiB; the page's models want 6 to 10 of each
 
 

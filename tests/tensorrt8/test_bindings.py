@@ -41,9 +41,19 @@ def test_calibrator_offers_our_table_as_its_cache_and_no_image():
     "file", ["tensorrt/plan.py", "tensorrt/flags.py", "tensorrt/session.py", "engines/tensorrt.py"]
 )
 def test_every_name_of_the_bindings_exists(file):
-    owners = {"trt": trt, "config": trt.IBuilderConfig, "network": trt.INetworkDefinition, "parser": trt.OnnxParser,
-              "_builder": trt.Builder, "_engine": trt.ICudaEngine, "_context": trt.IExecutionContext,
-              "BuilderFlag": trt.BuilderFlag, "loaded": trt.ICudaEngine, "inspector": trt.EngineInspector}  # fmt: skip
+    owners = {
+        "trt": trt,
+        "config": trt.IBuilderConfig,
+        "network": trt.INetworkDefinition,
+        "parser": trt.OnnxParser,
+        "BuilderFlag": trt.BuilderFlag,
+        "engine": trt.ICudaEngine,
+        "runtime": trt.Runtime,
+        "inspector": trt.EngineInspector,
+        "_builder": trt.Builder,
+        "_engine": trt.ICudaEngine,
+        "_context": trt.IExecutionContext,
+    }
     tree = ast.parse((Path(session.__file__).parents[1] / file).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):

@@ -125,7 +125,7 @@ def test_an_engine_of_another_gpu_or_version_is_refused(model, version, gpu, mes
     if not message:
         check_identity(model.folder, here, gpu)
         return
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(Unsupported, match=message):
         check_identity(model.folder, here, gpu)
 
 

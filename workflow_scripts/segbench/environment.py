@@ -22,6 +22,8 @@ SOFTWARE = (
     "onnxruntime",
     "onnxruntime-gpu",
     "tensorrt",
+    "tensorrt-rtx-cu13-libs",
+    "cuda-bindings",
     "nncf",
     "numpy",
     "opencv-python-headless",

@@ -21,6 +21,7 @@ from segbench.engines.base import (
     Session,
     Variant,
 )
+from segbench.errors import Unsupported
 from segbench.files import atomic, write_text
 from segbench.models.typed_onnx import write_typed
 from segbench.tensorrt.flags import build_by_flags
@@ -79,6 +80,8 @@ class TensorRT(Engine):
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             if major(trt) < FIRST_TYPED:
                 builder, facts = build_by_flags(trt, model, table, variant, options, Path(folder))
+            elif options.others != "fp32":
+                raise Unsupported(f"others: fp16 is a flag of TensorRT before 10; {trt.__version__} is installed")
             else:
                 typed = Path(folder) / "model.onnx"
                 facts = write_typed(model, table, variant, typed)
@@ -87,7 +90,9 @@ class TensorRT(Engine):
             builder.config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
         shared = Path(options.timing_cache) if options.timing_cache else None
         timings = builder.config.create_timing_cache(shared.read_bytes() if shared and shared.exists() else b"")
-        builder.config.set_timing_cache(timings, ignore_mismatch=False)  # one of another GPU is refused
+        if not builder.config.set_timing_cache(timings, ignore_mismatch=False):  # of another GPU or version
+            timings = builder.config.create_timing_cache(b"")
+            builder.config.set_timing_cache(timings, ignore_mismatch=False)
         builder.build(out)
         _keep_timings(bytes(timings.serialize()), out / TIMINGS, *([shared] if shared else []))
         write_identity(out, trt, model, gpu=name, compute_capabilities=[capability])
@@ -98,7 +103,7 @@ class TensorRT(Engine):
         trt = import_tensorrt()
         check_identity(engine, trt, this_gpu())
         loaded = load_plan(trt, engine)
-        return CUDASession(trt, loaded, loaded.create_execution_context(), options.cuda_graph)
+        return CUDASession(trt, loaded, loaded.engine.create_execution_context(), options.cuda_graph)
 
 
 def _keep_timings(content: bytes, *paths: Path) -> None:
@@ -110,7 +115,8 @@ def _keep_timings(content: bytes, *paths: Path) -> None:
 def _report_layers(trt: Any, folder: Path) -> dict[str, Any]:
     """Write what each layer of the plan is (fused from what, in which format) to layers.json; returns their number and
     how many write each format."""
-    inspector = load_plan(trt, folder).create_engine_inspector()
+    plan = load_plan(trt, folder)
+    inspector = plan.engine.create_engine_inspector()
     report = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     write_text(folder / LAYERS, report)
     layers = json.loads(report)["Layers"]

@@ -60,7 +60,7 @@ class TensorRTRTX(Engine):
     precisions = ("fp32", "fp16", "int8")
     environment = "envs/tensorrt_rtx.yaml"
     install = "make env-rtx"
-    packages = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs")
+    packages = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs", "cuda-bindings")
     calibrators = ("onnxruntime",)
     reads = ("onnx",)
     build_options = BuildOptions
@@ -94,13 +94,13 @@ class TensorRTRTX(Engine):
 
         check_identity(engine, trt, this_gpu())
         loaded = load_plan(trt, engine)
-        config = loaded.create_runtime_config()
+        config = loaded.engine.create_runtime_config()
         kernels = config.create_runtime_cache()
         path = engine.parent / KERNELS
         if options.keep_kernels and path.exists():
             kernels.deserialize(path.read_bytes())  # refused, and made anew, where anything differs
         config.set_runtime_cache(kernels)
-        session = CUDASession(trt, loaded, loaded.create_execution_context(config), options.cuda_graph)
+        session = CUDASession(trt, loaded, loaded.engine.create_execution_context(config), options.cuda_graph)
         made = bytes(kernels.serialize())
         if options.keep_kernels and not (path.exists() and path.read_bytes() == made):
             with atomic(path) as temporary:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segbench.errors import Failed, Unsupported
 from segbench.supervise import one_line
@@ -74,14 +74,21 @@ def _network_flags(trt: Any) -> int:
     return 1 << int(kinds.STRONGLY_TYPED if major(trt) >= FIRST_TYPED else kinds.EXPLICIT_BATCH)
 
 
-def load_plan(trt: Any, folder: Path) -> Any:
-    """The engine of a plan. Raises Unsupported with TensorRT's words where this GPU or version cannot load it."""
+class Plan(NamedTuple):
+    """A loaded engine with the runtime that it needs to stay alive."""
+
+    engine: Any
+    runtime: Any
+
+
+def load_plan(trt: Any, folder: Path) -> Plan:
+    """The engine of a folder. Raises Unsupported with TensorRT's words where this GPU or version cannot load it."""
     logger = make_logger(trt)
     try:
-        engine = trt.Runtime(logger).deserialize_cuda_engine((folder / PLAN).read_bytes())
-    except TypeError:  # as for the builder
-        engine = None
+        runtime = trt.Runtime(logger)
+    except TypeError as error:  # as for the builder
+        raise Unsupported(f"TensorRT {trt.__version__} makes no runtime here: no usable CUDA device") from error
+    engine = runtime.deserialize_cuda_engine((folder / PLAN).read_bytes())
     if engine is None:
-        why = one_line("; ".join(logger.errors[-3:])) or "no usable CUDA device"
-        raise Unsupported(f"the engine does not load here: {why}")
-    return engine
+        raise Unsupported(f"the engine does not load here: {one_line('; '.join(logger.errors[-3:]))}")
+    return Plan(engine, runtime)

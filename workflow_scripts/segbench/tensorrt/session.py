@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from segbench.engines.base import ClassMap, ExportedModel, Float32Image
-from segbench.errors import Failed, InputError, Unsupported
+from segbench.errors import Failed, Unsupported
 from segbench.files import read_json, write_json
+from segbench.tensorrt.plan import Plan
 
 IDENTITY = "identity.json"
 # By TensorRT's names: its own `nptype` fails in 8.5 with numpy 1.24 and later.
@@ -25,7 +26,7 @@ def check(answer: tuple[Any, ...]) -> Any:
     if error != cuda.cudaError_t.cudaSuccess:
         _, name = cuda.cudaGetErrorString(error)
         text = name.decode() if isinstance(name, bytes) else str(name)
-        raise Failed(f"out of memory: {text}" if "memory" in text else f"CUDA: {text}")
+        raise Failed(f"CUDA: {text}")  # "out of memory" is one of them
     return values[0] if len(values) == 1 else values or None
 
 
@@ -48,7 +49,7 @@ def write_identity(folder: Path, trt: Any, model: ExportedModel, **gpu: Any) -> 
 
 
 def check_identity(folder: Path, trt: Any, gpu: tuple[str, str]) -> None:
-    """Raise InputError where the engine was built by another TensorRT or for another GPU than `gpu` (name, compute
+    """Raise Unsupported where the engine was built by another TensorRT or for another GPU than `gpu` (name, compute
     capability): TensorRT may load such a plan all the same, and run it slower or wrongly."""
     made = read_json(folder / IDENTITY)
     name, capability = gpu
@@ -60,8 +61,8 @@ def check_identity(folder: Path, trt: Any, gpu: tuple[str, str]) -> None:
         raise _foreign(folder, f"for compute capabilities {made['compute_capabilities']}; this GPU has {capability}")
 
 
-def _foreign(folder: Path, why: str) -> InputError:
-    return InputError(f"{folder}: was built {why}; delete {folder.parent} and run again")
+def _foreign(folder: Path, why: str) -> Unsupported:
+    return Unsupported(f"{folder}: was built {why}; delete {folder.parent} and run again")
 
 
 class CUDASession:
@@ -70,13 +71,14 @@ class CUDASession:
     The network has one input, 1×3×H×W float32, and one output, 1×H×W integers.
     """
 
-    def __init__(self, trt: Any, engine: Any, context: Any, cuda_graph: bool) -> None:
+    def __init__(self, trt: Any, plan: Plan, context: Any, cuda_graph: bool) -> None:
         """Take buffers and run once: what TensorRT does at its first run only is not timed. `cuda_graph`: then record
         the launches, to be replayed. Raises Failed where the GPU's memory does not suffice."""
         from cuda.bindings import runtime as cuda
 
         if context is None:
             raise Failed("TensorRT makes no execution context: most likely out of memory on the GPU")
+        self._plan, engine = plan, plan.engine  # what the engine needs must outlive it
         self._cuda, self._engine, self._context = cuda, engine, context
         self._stream = check(cuda.cudaStreamCreate())
         self._start, self._end = check(cuda.cudaEventCreate()), check(cuda.cudaEventCreate())
