@@ -71,15 +71,21 @@ def open_session(model: Path, providers: Providers, cpu_nodes: bool) -> Any:
     import onnxruntime
 
     onnxruntime.preload_dlls()  # CUDA's libraries of the nvidia packages
-    settings = onnxruntime.SessionOptions()
-    settings.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(not cpu_nodes)))
     first = providers[0][0]
     if first not in onnxruntime.get_available_providers():
         raise Unsupported(f"this build of ONNX Runtime has no {first}")
+    settings = onnxruntime.SessionOptions()
+    settings.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(not cpu_nodes)))
+    missing = Unsupported(f"{first} does not load: a library of CUDA, cuDNN or TensorRT is missing (see the log)")
     with framework_errors(f"opening the model on {first}", Exception, unsupported=True):
-        session = onnxruntime.InferenceSession(str(model), settings, providers=providers)
-    if first not in session.get_providers():  # it only warns, and goes on with the next
-        raise Unsupported(f"{first} does not load: a library of CUDA, cuDNN or TensorRT is missing (see the log)")
+        try:
+            session = onnxruntime.InferenceSession(str(model), settings, providers=providers)
+        except Exception:  # of a provider that does not load it tells only that nodes are left to the CPU
+            if first not in onnxruntime.InferenceSession(str(model), providers=providers).get_providers():
+                raise missing from None
+            raise
+        if first not in session.get_providers():
+            raise missing
     return session
 
 
