@@ -1,13 +1,18 @@
 """Engines for RTX cards in a run: really built without a GPU, and the rows say that none of them could be timed."""
 
+import csv
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import Workflow, copy_workflow
 from segbench.engines.base import ExportedModel, Variant, load
 from segbench.files import manifest_of
+from segbench.images import Normalizer, read_image
 from segbench.machine import nvidia_driver
+from segbench.models.typed_onnx import write_typed
 from skips import need_package
 from test_int8 import with_int8
 
@@ -26,6 +31,18 @@ def assert_built_and_not_timed(rows: list[dict[str, str]]) -> None:
     for row in rows:
         assert (row["status"], row["reason"]) == ("unsupported", "no NVIDIA driver")
         assert int(row["engine_bytes"]) > 1000 and float(row["build_s"]) > 0 and row["time_s"] == ""
+
+
+def class_map(model: ExportedModel, table: Path, precision: str, image: np.ndarray) -> np.ndarray:
+    """What ONNX Runtime's CPU provider makes of the typed model that the engine is built from."""
+    import onnxruntime
+
+    path = table / f"{precision}.onnx"
+    write_typed(model, table, Variant("v", "tensorrt_rtx", precision), path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    facts = model.facts
+    network_input = Normalizer(facts["preprocessing"], facts["input"]["height"], facts["input"]["width"])(image)
+    return session.run(None, {session.get_inputs()[0].name: network_input})[0]
 
 
 def test_engines_are_built_without_a_gpu_and_rows_say_why_they_are_not_timed(workflow):
@@ -52,6 +69,8 @@ def test_all_eight_demo_models_serialize_in_every_precision_with_the_same_bytes_
     assert [(row["model"], row["variant"]) for row in rows] == [(m, v) for m in MODELS for v in VARIANTS]
     assert_built_and_not_timed(rows)
     engine = load("tensorrt_rtx")
+    with open(flow.folder / "results/data/demo/val/index.csv", newline="") as stream:
+        image = read_image(flow.folder / next(csv.DictReader(stream))["image"])
     for model in MODELS:
         exported = ExportedModel.open(flow.folder / f"results/models/{model}/model.json")
         table = flow.folder / f"results/calibration/demo/{model}/percentile"
@@ -61,3 +80,6 @@ def test_all_eight_demo_models_serialize_in_every_precision_with_the_same_bytes_
             engine.build(exported, table, variant, engine.build_options(), again)
             recorded = json.loads((flow.folder / f"results/engines/demo/{model}/{name}/status.json").read_text())
             assert manifest_of(again) == recorded["manifest"], (model, name)
+        maps = {which: class_map(exported, table, which, image) for which in ("fp32", "fp16", "int8")}
+        assert np.mean(maps["fp16"] == maps["fp32"]) > 0.999, model
+        assert np.mean(maps["int8"] == maps["fp32"]) > 0.9, model  # two calibration images, every layer in INT8
