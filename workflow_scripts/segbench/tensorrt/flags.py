@@ -37,7 +37,9 @@ def build_by_flags(
     if table and options.int8 == "calibrator":
         ranges = read_table(table / "table.json", model.digest).ranges
         kept = read_json(table / "layers.json")["fp32_layers"]
-        builder.config.int8_calibrator = make_calibrator(trt, cache_text(ranges, trt.__version__))
+        calibrator = make_calibrator(trt, cache_text(ranges, trt.__version__))
+        builder.config.int8_calibrator = calibrator
+        builder.alive.append(calibrator)
         _keep_in_fp32(trt, builder, kept)
         facts = {"fp32_layers": len(kept)}
     return builder, facts

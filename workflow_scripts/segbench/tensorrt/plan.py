@@ -47,8 +47,9 @@ class Builder:
         except TypeError as error:  # 8.5 returns null from its factory where there is no device
             raise Unsupported(f"TensorRT {trt.__version__} makes no builder here: no usable CUDA device") from error
         self.network = self._builder.create_network(_network_flags(trt))
-        parser = trt.OnnxParser(self.network, self._logger)
-        if not parser.parse(model.read_bytes()):
+        parser, content = trt.OnnxParser(self.network, self._logger), model.read_bytes()
+        self.alive: list[Any] = [parser, content]  # the network points into their weights until it is built
+        if not parser.parse(content):
             errors = [_told(parser.get_error(number)) for number in range(parser.num_errors)]
             raise Unsupported(f"TensorRT cannot parse the model: {one_line('; '.join(errors))}")
         self.config = self._builder.create_builder_config()
