@@ -22,6 +22,8 @@ SOFTWARE = (
     "onnxruntime",
     "onnxruntime-gpu",
     "tensorrt",
+    "nvidia-cuda-runtime-cu11",
+    "nvidia-cudnn-cu11",
     "nncf",
     "numpy",
     "opencv-python-headless",

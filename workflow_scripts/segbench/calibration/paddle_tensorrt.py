@@ -38,7 +38,6 @@ class PaddleTensorRTTables(Calibrator):
     packages = ("paddlepaddle-gpu", "tensorrt")
     reads = ("paddle",)
     folder = "tables"
-    needs_shapes = True
     options = Options
 
     def missing(self) -> str:

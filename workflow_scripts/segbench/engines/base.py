@@ -120,11 +120,17 @@ class Engine(ABC):
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions
+    venv: str = ""  # folder of a virtual environment of its own, used where it is there; "": Snakemake's
+    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` leaves
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Yes, or the reason why not, one that a person can act on. Imports no framework."""
         driver = has_driver(machine) if self.device == "gpu" else YES
         return first_no(has_precision(self, variant), has_packages(self), driver)
+
+    def calibration_fault(self, options: Any, calibration: Any) -> str:
+        """Why a build with `options` cannot use what a calibrator with options `calibration` leaves; empty: it can."""
+        return ""
 
     @abstractmethod
     def build(

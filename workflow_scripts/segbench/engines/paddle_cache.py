@@ -1,8 +1,8 @@
 """Paddle's folder `_opt_cache`: calibration tables and serialized TensorRT engines, and whether they are what they
 should be.
 
-Their names end in a hash of variable names, of neither weights, shapes nor GPU: one folder per model and variant. Paddle
-only warns of an engine that it cannot read and builds another, and starts calibrating where it finds no table.
+Their names end in a hash of variable names, of neither weights, shapes nor GPU: one folder per model and variant.
+Paddle only warns of an engine that it cannot read and builds another, and starts calibrating where it finds no table.
 """
 
 from __future__ import annotations

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench import gpu
 from segbench.engines import paddle
-from segbench.engines.base import Variant, framework_errors
-from segbench.errors import Failed
+from segbench.engines.base import YES, Support, Variant, first_no, framework_errors
+from segbench.errors import Failed, Unsupported
+from segbench.machine import Machine
 
 # "Out of memory error on GPU 0. Cannot allocate 1.2GB memory on GPU 0, … and available memory is only 300.5MB."
 NO_MEMORY = re.compile(r"annot allocate ([\d.]+\w+) memory on GPU.*?available memory is only ([\d.]+\w+)", re.S)
 # What Paddle 2.6.2 raises by the kind of its error: exhausted resources, CUDA's and cuDNN's, fatal ones.
-RAISED = (MemoryError, RuntimeError, OSError, SystemError)
+RAISED = (MemoryError, RuntimeError, OSError, SystemError, ValueError)
+OLDEST, TOO_NEW = (6, 1), (9, 0)  # compute capabilities: the wheel has code for 6.1 to 8.6, which 8.9 runs too
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ class PaddleGPU(paddle.Paddle):
     environment = "envs/gpu.yaml"
     venv = ".venv-gpu"
     packages: tuple[str, ...] = ("paddlepaddle-gpu", "nvidia-cudnn-cu11", "nvidia-cublas-cu11")
-    run_options = RunOptions
+    run_options: type = RunOptions
+
+    def supports(self, variant: Variant, machine: Machine) -> Support:
+        """Not on a GPU that this Paddle has no code for."""
+        return first_no(super().supports(variant, machine), _has_code())
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleGPUSession:
         """Load the model onto the GPU."""
@@ -73,6 +80,13 @@ class PaddleGPUSession(paddle.PaddleSession):
             framework.device.cuda.synchronize()
 
 
+def _has_code() -> Support:
+    found = gpu.compute_capability()
+    if found is None or OLDEST <= found < TOO_NEW:
+        return YES
+    return Support(False, f"Paddle 2.6.2 has no code for compute capability {found[0]}.{found[1]} (it has 6.1 to 8.6)")
+
+
 @contextmanager
 def gpu_errors(doing: str) -> Iterator[None]:
     """Turn Paddle's exceptions into the row's reason; for GPU memory with what was wanted and what was free."""
@@ -80,6 +94,8 @@ def gpu_errors(doing: str) -> Iterator[None]:
         with framework_errors(doing, *RAISED):
             yield
     except Failed as error:
+        if "GPU count is: 0" in str(error.__cause__):
+            raise Unsupported("no GPU is visible: no NVIDIA driver, or CUDA_VISIBLE_DEVICES hides it") from error
         if numbers := NO_MEMORY.search(str(error.__cause__)):
             wanted, free = numbers.groups()
             raise Failed(f"out of GPU memory while {doing} (needs {wanted} more, has {free})") from error

@@ -77,20 +77,20 @@ def captured() -> Iterator[Captured]:
     Another process does both: a thread of this one would wait for the interpreter's lock, which Paddle holds while it
     writes, and after a crash the last words must still come out.
     """
-    kept, result = tempfile.NamedTemporaryFile(suffix=".log"), Captured()
-    sys.stderr.flush()
-    before = os.dup(2)
-    command = ["sh", "-c", f"tee '{kept.name}' | grep --line-buffered -Ev '{NOT_SHOWN}' >&2 || true"]
-    tee = subprocess.Popen(command, stdin=subprocess.PIPE)
-    assert tee.stdin is not None
-    os.dup2(tee.stdin.fileno(), 2)
-    try:
-        yield result
-    finally:
+    result = Captured()
+    with tempfile.NamedTemporaryFile(suffix=".log") as kept:
         sys.stderr.flush()
-        os.dup2(before, 2)
-        os.close(before)
-        tee.stdin.close()
-        tee.wait()
-        result.text = Path(kept.name).read_text(errors="replace")
-        kept.close()
+        before = os.dup(2)
+        command = ["sh", "-c", f"tee '{kept.name}' | grep --line-buffered -Ev '{NOT_SHOWN}' >&2 || true"]
+        tee = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert tee.stdin is not None
+        os.dup2(tee.stdin.fileno(), 2)
+        try:
+            yield result
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+            tee.stdin.close()
+            tee.wait()
+            result.text = Path(kept.name).read_text(errors="replace")

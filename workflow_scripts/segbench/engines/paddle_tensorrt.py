@@ -19,7 +19,7 @@ from segbench.engines import paddle_cache, paddle_gpu, paddle_log
 from segbench.engines.base import ExportedModel, Variant, stage_files
 from segbench.engines.paddle import paddle_files
 from segbench.errors import InputError, Unsupported
-from segbench.files import read_json, write_json
+from segbench.files import read_json, sha256_of, write_json
 from segbench.machine import nvidia_driver
 from segbench.supervise import report
 
@@ -81,7 +81,7 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Let TensorRT build, run one image of zeros to see which operators are outside, hand on the engine's files."""
-        os.environ["GLOG_vmodule"] = paddle_log.VERBOSE
+        os.environ.update(GLOG_vmodule=paddle_log.VERBOSE)
         files = [*paddle_files(model), *shape_file(model, options)]
         tables = sorted((table / "tables").glob(paddle_cache.TABLE)) if table else []
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
@@ -137,12 +137,13 @@ def tensorrt_config(folder: Path, variant: Variant, options: Any, run_options: A
 
     import paddle.inference
 
-    precisions = paddle.inference.PrecisionType
+    kinds = paddle.inference.PrecisionType
+    precision = {"fp32": kinds.Float32, "fp16": kinds.Half, "int8": kinds.Int8}[variant.precision]
     config.enable_tensorrt_engine(
         workspace_size=options.workspace_mb * MEBIBYTE,
         max_batch_size=1,
         min_subgraph_size=options.min_subgraph_size,
-        precision_mode={"fp32": precisions.Float32, "fp16": precisions.Half, "int8": precisions.Int8}[variant.precision],
+        precision_mode=precision,
         use_static=serialize,
         use_calib_mode=variant.precision == "int8",
     )
@@ -154,12 +155,12 @@ def tensorrt_config(folder: Path, variant: Variant, options: Any, run_options: A
 
 
 def shape_file(model: ExportedModel, options: Any) -> list[Path]:
-    """The model's file of shapes, where the options want it. Raises InputError where it was not collected."""
+    """The model's file of shapes, where the options want it. Raises InputError where it is missing or damaged."""
     if options.shapes != "dynamic":
         return []
-    path = model.file(SHAPES)
-    if path is None:
-        raise InputError(f"{model.folder / SHAPES}: no such file; it is made by workflow_scripts/collect_shapes.py")
+    path = model.folder / SHAPES
+    if not path.exists() or sha256_of(path) != read_json(model.folder / "shapes.json").get("sha256"):
+        raise InputError(f"{path}: damaged or missing; delete it and run again (rule shape_ranges makes it)")
     return [path]
 
 
