@@ -8,17 +8,13 @@ from __future__ import annotations
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from pathlib import Path
 
+import paddle
+import paddle.inference
 import pytest
-
-paddle = pytest.importorskip("paddle", reason="this interpreter has no Paddle: make env-gpu, then make test-gpu-env")
-if not paddle.is_compiled_with_cuda():
-    pytest.skip("Paddle here is the CPU's: run make test-gpu-env", allow_module_level=True)
-
-import paddle.inference  # noqa: E402
-from segbench.engines import paddle_gpu, paddle_tensorrt  # noqa: E402
-from segbench.engines.base import Variant, load  # noqa: E402
-from segbench.errors import Unsupported  # noqa: E402
-from segbench.machine import this_machine  # noqa: E402
+from segbench.engines import paddle_gpu, paddle_tensorrt
+from segbench.engines.base import Variant, load
+from segbench.errors import Unsupported
+from segbench.machine import this_machine
 
 
 def summary(config) -> dict[str, str]:
@@ -85,5 +81,5 @@ def exported(folder: Path) -> Path:
     layer = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 3), paddle.nn.Sigmoid())
     layer.eval()
     spec = [paddle.static.InputSpec([1, 3, 16, 16], "float32", "x")]
-    paddle.jit.save(paddle.jit.to_static(layer, input_spec=spec), str(folder / "model"))
+    paddle.jit.save(paddle.jit.to_static(layer, input_spec=spec, full_graph=True), str(folder / "model"))
     return folder

@@ -21,12 +21,12 @@ TABLE, ENGINE = "trt_calib_*", "trt_serialized_*"
 LATE_S = 60.0  # a table is written when the predictor is destroyed, which may come after the last reference is gone
 
 
-def take_tables(cache: Path, count: int, late_s: float = LATE_S) -> list[Path]:
+def take_tables(cache: Path, count: int) -> list[Path]:
     """The calibration tables of `count` subgraphs, once all are there and whole.
 
-    Raises Failed where they do not come within `late_s` seconds, and for what they hold.
+    Raises Failed where they do not come within LATE_S seconds, and for what they hold.
     """
-    until = time.monotonic() + late_s
+    until = time.monotonic() + LATE_S
     before: dict[Path, int] = {}
     while True:
         found = {path: path.stat().st_size for path in sorted(cache.glob(TABLE))}
@@ -35,7 +35,7 @@ def take_tables(cache: Path, count: int, late_s: float = LATE_S) -> list[Path]:
         if time.monotonic() > until:
             break
         before = found
-        time.sleep(min(0.2, late_s / 5))
+        time.sleep(0.1)
     if len(found) < count:
         others = sorted(path.name for path in cache.glob("*") if path not in found)
         there = f"; {CACHE} has {', '.join(others)}" if others else ""
