@@ -48,9 +48,11 @@ def export(models: Path, architecture: str) -> Path:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_shapes_are_collected(models, architecture):
-    """On the CPU here: every tensor is named, with one shape, the input's and the class map's among them."""
-    out = models / f"{architecture}.pbtxt"
-    collect_shapes.collect(ExportedModel.open(export(models, architecture)), out, gpu=False)
+    """By Paddle, on the CPU: every tensor is named, with one shape, the input's and the class map's among them; and it
+    is, byte by byte, what the exported graph tells without being run."""
+    out, model = models / f"{architecture}.pbtxt", ExportedModel.open(export(models, architecture))
+    collect_shapes.collect(model, out, gpu=False)
+    assert collect_shapes.read_shapes((model.folder / "model.pdmodel").read_bytes()) == out.read_text()
     blocks = re.findall(r"shape_range_info \{(.*?)\}", out.read_text(), re.S)
     shapes = []
     for block in blocks:
@@ -101,3 +103,7 @@ def test_without_a_driver_calibration_is_unsupported(models, tmp_path):
     record = read_json(tmp_path / "status.json")
     assert (record["status"], record["reason"]) == ("unsupported", "no NVIDIA driver")
     assert list((tmp_path / "tables").iterdir()) == []
+
+
+def test_timed_run_starts_in_this_interpreter():
+    assert "usage:" in run("infer.py", "--help")

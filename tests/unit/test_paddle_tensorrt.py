@@ -1,5 +1,5 @@
-"""Calibration, build and timed run of Paddle-TensorRT against a simulated Paddle: every way its `_opt_cache` can go wrong
-ends in the right files or a clear reason.
+"""Calibration, build and timed run of Paddle-TensorRT against a simulated Paddle: every way its `_opt_cache` can go
+wrong ends in the right files or a clear reason.
 
 The simulation stands where the driver would be called, and writes and logs what Paddle 2.6.2 does
 (tensorrt_subgraph_pass.cc). Nothing here says that TensorRT itself works.
@@ -181,14 +181,14 @@ def test_late_tables_are_waited_for(paddle_simulated, model, tmp_path):
 def test_tables_that_never_come(paddle_simulated, model, tmp_path, monkeypatch):
     """Nor do they without an image: Paddle has seen nothing."""
     monkeypatch.setattr(paddle_cache, "LATE_S", 0.1)
-    with pytest.raises(Failed, match="Paddle left 0 calibration tables for 2 TensorRT subgraphs$"):
+    with pytest.raises(Failed, match=r"Paddle left 0 calibration tables for 2 TensorRT subgraphs$"):
         calibrate(model, tmp_path / "calibration", images=0)
 
 
 def test_tables_of_another_name(paddle_simulated, model, tmp_path, monkeypatch):
     monkeypatch.setattr(paddle_cache, "LATE_S", 0.1)
     paddle_simulated.table_prefix = "calibration_"
-    with pytest.raises(Failed, match="0 calibration tables for 2 .*_opt_cache has calibration_1234567, calibration_"):
+    with pytest.raises(Failed, match=r"0 calibration tables for 2 .*_opt_cache has calibration_1234567, calibration_"):
         calibrate(model, tmp_path / "calibration")
 
 
@@ -212,7 +212,7 @@ def test_table_of_other_subgraphs_is_told_by_the_build(paddle_simulated, model, 
     """Paddle would start calibrating, without a word, and serialize nothing."""
     table = calibrate(model, tmp_path / "calibration")
     paddle_simulated.key = "999"
-    with pytest.raises(Failed, match="0 serialized engines for 2 subgraphs; the calibration tables are of other"):
+    with pytest.raises(Failed, match=r"0 serialized engines for 2 subgraphs; the calibration tables are of other"):
         build(model, tmp_path / "engine", INT8, table)
 
 

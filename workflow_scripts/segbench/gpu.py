@@ -64,7 +64,8 @@ def read(nvml: Any = None) -> GPUState | None:
 
 
 def facts(nvml: Any = None) -> dict[str, Any] | None:
-    """Name, compute capability, memory, clock and power limits of the GPU, and its state now, for the environment record; None: no GPU."""
+    """Name, compute capability, memory, limits of clock and power, and state now, for the environment record; None: no
+    GPU."""
     opened = _open(nvml)
     if opened is None:
         return None

@@ -204,7 +204,7 @@ class Parameters:
         return self.shapes_of(w) if self.engine_of(w).needs_shapes else []
 
     def shapes_of(self, w: Any) -> str | list[str]:
-        """How the collection of the model's shapes ended. None for an ONNX model: the engine says why it is not built."""
+        """How the collection of the model's shapes ended; none for an ONNX model, whose engine says why."""
         return [] if self.model_of(w)["kind"] == "onnx" else f"results/models/{w.model}/shapes.json"
 
     def python_of(self, engine: str) -> Callable[[Any], str]:
