@@ -47,7 +47,7 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
 	touch $@
 
-env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-gpu: 2.7 GB of downloads, 7 GB; needs no GPU itself
+env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-gpu: 3 GB of downloads, 7 GB of disk; needs no GPU itself
 
 .venv-gpu/.complete: requirements/gpu.txt envs/gpu.post-deploy.sh
 	$(PYTHON) -m venv .venv-gpu
