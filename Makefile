@@ -55,7 +55,7 @@ env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-g
 	PATH="$(CURDIR)/.venv-gpu/bin:$$PATH" bash envs/gpu.post-deploy.sh
 	touch $@
 
-test-gpu-env: env ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
+test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
 	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
 	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
 

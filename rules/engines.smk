@@ -43,6 +43,8 @@ rule engine:
     priority: 50
     conda:
         parameters.environment_of_engine
+    resources:
+        gpu=parameters.gpus_to_build,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,

@@ -54,10 +54,9 @@ class Parameters:
 
     def _interpreter_of(self, engine: str) -> str | None:
         """What config names, else the engine's own environment where `make` has made it; None: Snakemake's own."""
-        own = f"{base.load(engine).venv}/bin/python"
-        found = own if os.path.exists(own) and base.load(engine).venv else None
         configured: str | None = self.config["interpreters"].get(engine)
-        return configured or found
+        own = f"{base.load(engine).venv}/bin/python"
+        return configured or (own if base.load(engine).venv and os.path.exists(own) else None)
 
     def environment_of_engine(self, w: Any) -> str:
         """The pinned environment of the variant's engine family, for `--sdm conda`."""
@@ -198,6 +197,10 @@ class Parameters:
         """How the conversion to ONNX ended, where the engine builds from the twin."""
         from_twin = any(path.endswith(".onnx") for path in self.model_files(w)) and self.model_of(w)["kind"] != "onnx"
         return f"results/models/{w.model}/onnx.json" if from_twin else []
+
+    def gpus_to_build(self, w: Any) -> int:
+        """One build at a time on a GPU: kernels are chosen by their times."""
+        return int(self.engine_of(w).device == "gpu")
 
     def engine_shapes(self, w: Any) -> str | list[str]:
         """`shapes_of`, where the engine builds from them."""
