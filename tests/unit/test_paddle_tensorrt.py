@@ -7,6 +7,7 @@ The simulation stands where the driver would be called, and writes and logs what
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -278,7 +279,7 @@ def test_out_of_gpu_memory_says_how_much():
 
 
 COUNTED = """
-import os, sys
+import json, os, sys
 os.environ["GLOG_vmodule"] = {verbose!r}
 import zlib, paddle.inference, numpy
 from segbench.engines import paddle_log
@@ -289,7 +290,7 @@ with paddle_log.captured() as seen:
     predictor = paddle.inference.create_predictor(config)
     predictor.get_input_handle("x0").copy_from_cpu(numpy.zeros((1, 3, 8, 8), numpy.float32))
     predictor.run()
-print(dict(paddle_log.read_log(seen.text).executed), flush=True)
+print(json.dumps(paddle_log.read_log(seen.text).executed), flush=True)
 print("after", file=sys.stderr, flush=True)
 os._exit(0)
 """
@@ -304,7 +305,7 @@ def test_operators_are_counted_from_the_real_log(tmp_path):
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": "workflow_scripts"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    counted = eval(done.stdout)
+    counted = json.loads(done.stdout)
     assert counted["conv2d"] == 1 and not counted.keys() & {"feed", "fetch"}
     assert "run Op(" not in done.stderr and "after" in done.stderr
 

@@ -25,9 +25,10 @@ def fingerprint(engine: str, interpreter: str | None = None) -> str:
     facts = {
         "packages": {name: package_version(name, paths) for name in kind.packages},
         "driver": machine.nvidia_driver if kind.device == "gpu" else None,
-        "gpu": (gpu.facts() or {}).get("name") if kind.device == "gpu" else None,
         "cpu_flags": sorted(machine.cpu_flags) if kind.device == "cpu" else None,
     }
+    if kind.device == "gpu":  # a serialized engine is this GPU's
+        facts["gpu"] = (gpu.facts() or {}).get("name")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

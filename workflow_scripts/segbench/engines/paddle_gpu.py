@@ -102,10 +102,15 @@ def gpu_errors(doing: str) -> Iterator[None]:
         raise
 
 
-def gpu_config(engine: Path, options: Any) -> Any:
-    """`paddle.inference.Config` of a GPU predictor. TF32 is switched by the environment, before CUDA is loaded."""
+def set_environment(options: Any) -> None:
+    """Switches that are environment variables, read when Paddle is imported and when CUDA's libraries are loaded."""
     os.environ["NVIDIA_TF32_OVERRIDE"] = "1" if options.tf32 else "0"
     os.environ["FLAGS_cudnn_exhaustive_search"] = str(int(options.cudnn_exhaustive_search))  # noqa: SIM112
+
+
+def gpu_config(engine: Path, options: Any) -> Any:
+    """`paddle.inference.Config` of a GPU predictor."""
+    set_environment(options)
 
     import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 

@@ -113,6 +113,7 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> paddle_gpu.PaddleGPUSession:
         """Load the serialized engine from a private copy, and prove that it was loaded. Never builds."""
+        paddle_gpu.set_environment(options)  # before identity() imports Paddle
         built = read_json(engine / BUILT)
         paddle_cache.check_identity(built["identity"], identity(), engine)
         build_options = SubgraphOptions(**built["options"])
@@ -166,6 +167,8 @@ def shape_file(model: ExportedModel, options: Any) -> list[Path]:
 
 def identity() -> dict[str, Any]:
     """What a serialized engine belongs to: GPU, its compute capability, driver, TensorRT and Paddle."""
+    import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
     import paddle
     import paddle.inference
 
