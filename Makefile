@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint env-loadgen env-peers bench-clock bench-speed accept-demo-models
+.PHONY: help benchmark quick test test-slow env retry clean lint env-gpu test-gpu-env env-loadgen env-peers bench-clock bench-speed accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
@@ -46,6 +46,18 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
 	touch $@
+
+env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-gpu: 3 GB of downloads, 7 GB of disk; needs no GPU itself
+
+.venv-gpu/.complete: requirements/gpu.txt envs/gpu.post-deploy.sh
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/gpu.txt
+	PATH="$(CURDIR)/.venv-gpu/bin:$$PATH" bash envs/gpu.post-deploy.sh
+	touch $@
+
+test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
+	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
+	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
 
 env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt

@@ -131,7 +131,8 @@ def engine_lines(interpreters: dict[str, Any]) -> Iterator[tuple[str, str, str, 
     """Engine, precisions with the same answer, the answer, and what mends it; asked in each engine's interpreter."""
     named: dict[str, list[str]] = {}
     for name in base.names():
-        named.setdefault(str(interpreters.get(name, sys.executable)), []).append(name)
+        python = interpreters.get(name) or base.own_interpreter(name) or sys.executable
+        named.setdefault(str(python), []).append(name)
     answers: dict[str, Any] = {}
     for python, names in named.items():
         answers |= ask(python, names)

@@ -47,6 +47,9 @@ def test_conda_environments_pin_the_same_versions():
         for line in packages:
             package, version = line.split("==")
             assert wanted[package] == version, f"envs/{name}.yaml: {line}"
+    gpu = pins(ROOT / "requirements" / "gpu.txt")
+    for line in yaml.safe_load((ROOT / "envs" / "gpu.yaml").read_text())["dependencies"][-1]["pip"]:
+        assert line in {f"{name}=={version}" for name, version in gpu.items()}, f"envs/gpu.yaml: {line}"
     assert f"paddleseg=={wanted['paddleseg']}" in (ROOT / "envs" / "cpu.post-deploy.sh").read_text()
 
 

@@ -24,6 +24,8 @@ SOFTWARE = (
     "tensorrt",
     "tensorrt-rtx-cu13-libs",
     "cuda-bindings",
+    "nvidia-cuda-runtime-cu11",
+    "nvidia-cudnn-cu11",
     "nncf",
     "numpy",
     "opencv-python-headless",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -122,6 +123,8 @@ class Engine(ABC):
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions
+    venv: str = ""  # folder of a virtual environment of its own, used where it is there; "": Snakemake's
+    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` leaves
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Yes, or the reason why not, one that a person can act on. Imports no framework."""
@@ -131,6 +134,10 @@ class Engine(ABC):
     def can_build(self, variant: Variant, machine: Machine) -> Support:
         """As `supports`, for the build alone: some engines are built without the device that runs them."""
         return self.supports(variant, machine)
+
+    def calibration_fault(self, options: Any, calibration: Any) -> str:
+        """Why a build with `options` cannot use what a calibrator with options `calibration` leaves; empty: it can."""
+        return ""
 
     @abstractmethod
     def build(
@@ -144,6 +151,13 @@ class Engine(ABC):
     @abstractmethod
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
         """Open a built engine; never builds."""
+
+
+def own_interpreter(engine: str) -> str | None:
+    """The Python of the environment that `make` has made for an engine; None: there is none."""
+    venv = load(engine).venv
+    python = f"{venv}/bin/python"
+    return python if venv and os.path.exists(python) else None
 
 
 def load(name: str) -> Engine:
