@@ -39,7 +39,7 @@ wildcard_constraints:
     split="train|val",
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",
-    shard=r"\d+",
+    shard=r"0|\d+of\d+",
 
 
 onstart:

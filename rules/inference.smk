@@ -34,7 +34,7 @@ rule infer:
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
         " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
-        " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round}"
+        " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round} --shard {wildcards.shard}"
         " --latencies {output.latencies:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import score
 import sklearn.metrics
+from segbench import scored
 from segbench.errors import InputError
 from segbench.predictions import PredictionsWriter
 
@@ -35,6 +36,7 @@ class Run:
             "agreement_bound": 0.9995,
             "jobs": 2,
             "ignored_pixels": "excluded",
+            "shard": "0",
         }
         self.write("model", {"class_map": None, "has_trained_weights": True})
         self.write("run", OK)
@@ -133,7 +135,7 @@ def test_agreement_names_the_worst_images(run):
 
 
 def test_warning_never_reads_like_the_bound():
-    assert [score._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
+    assert [scored._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
         "0.8123",
         "0.99947",
         "0.99949999",

@@ -14,6 +14,7 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
+from segbench import shards
 from segbench.calibration import base as calibration
 from segbench.config.schema import suffix_of
 from segbench.engines import base
@@ -22,9 +23,9 @@ from segbench.machine import package_version, this_machine
 from segbench.sources import SCRIPTS, modules_of
 
 GENERATED = "results/generated/{dataset}"
-RUN = "results/runs/{dataset}/{model}/{variant}/{round}/0"
+RUN = "results/runs/{dataset}/{model}/{variant}/{round}/{shard}"
 TEMPLATES = SCRIPTS / "segbench" / "report" / "templates"
-SHOWN = ("dataset", "models", "variants", "rounds", "timing", "calibration", "reference", "agreement_bounds")
+SHOWN = ("dataset", "models", "variants", "rounds", "shards", "timing", "calibration", "reference", "agreement_bounds")
 ENGINE = "results/engines/{dataset}/{model}/{variant}"
 OTHER = "results/engines/{dataset}/{model}/{other}"
 
@@ -277,7 +278,8 @@ class Parameters:
         return str(self.config["reference"] or natural).format(dataset=w.dataset, model=w.model)
 
     def reference_files(self, w: Any) -> dict[str, str]:
-        """Predictions and status of the reference: round 1 of a chosen variant, an untimed run, or a stored file.
+        """Predictions and status of the reference: round 1 of a chosen variant (of a shard the same shard), an untimed
+        run, or a stored file.
 
         A stored file that is missing is no input: the script tells, where Snakemake would keep the old scores.
         """
@@ -285,7 +287,8 @@ class Parameters:
         if name.endswith(".zip"):
             return {"reference": name} if os.path.exists(name) else {}
         here = f"{w.dataset}/{w.model}/{name}"
-        folder = f"results/runs/{here}/1/0" if name in self.config["variants"] else f"results/references/{here}"
+        run = f"results/runs/{here}/1/{getattr(w, 'shard', shards.WHOLE)}"
+        folder = run if name in self.config["variants"] else f"results/references/{here}"
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
 
     def reference_arguments(self, w: Any, input: Any) -> list[str]:
@@ -363,11 +366,23 @@ class Parameters:
     # The chosen rows
 
     def rows(self, pattern: str) -> list[str]:
-        """`pattern` for every chosen model and variant, and every round where it has one."""
+        """`pattern` for every chosen model and variant, and every round and its shards where it has them."""
         rounds = range(1, self.config["rounds"] + 1) if "{round}" in pattern else [0]
-        chosen = product(self.config["models"], self.config["variants"], rounds)
-        dataset = self.config["dataset"]
-        return [pattern.format(dataset=dataset, model=m, variant=v, round=number) for m, v, number in chosen]
+        chosen = product([self.config["dataset"]], self.config["models"], self.config["variants"], rounds)
+        return [
+            pattern.format(dataset=dataset, model=model, variant=variant, round=number, shard=shard)
+            for dataset, model, variant, number in chosen
+            for shard in (shards.of_round(self.config["shards"], number) if "{shard}" in pattern else [""])
+        ]
+
+    def first_round(self, file: str) -> list[str]:
+        """`file` of every shard of a row's round 1; a pattern."""
+        folder = "results/runs/{dataset}/{model}/{variant}/1"
+        return [f"{folder}/{shard}/{file}" for shard in shards.names(self.config["shards"])]
+
+    def shard_scores(self) -> list[str]:
+        """The score of every shard of a row; a pattern."""
+        return [f"results/scores/{{dataset}}/{{model}}/{{variant}}/{n}.json" for n in shards.names(self.config["shards"])]
 
     def pictures(self) -> list[str]:
         """Pictures of every chosen model's first variant."""
@@ -379,7 +394,7 @@ class Parameters:
 
         A function of wildcards that it does not need: in a plain string Snakemake would look for wildcards.
         """
-        chosen = {key: self.config[key] for key in ("dataset", "rounds")}
+        chosen = {key: self.config[key] for key in ("dataset", "rounds", "shards")}
         chosen["models"] = {
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }

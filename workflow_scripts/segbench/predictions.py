@@ -11,6 +11,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -131,3 +132,8 @@ class Predictions:
 def digest_of(data: Any) -> str:
     """128-bit BLAKE2b of a buffer's bytes, in hexadecimal."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def class_map_of(shards: Sequence[Predictions], image_id: str) -> npt.NDArray[np.uint8]:
+    """The H×W class map of an image from the shard that has it; without one the last tells that it has none."""
+    return next((one for one in shards if image_id in one), shards[-1])[image_id]

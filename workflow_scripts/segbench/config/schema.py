@@ -282,6 +282,9 @@ class Config(Section):
     model_root: str = Field(".", description="Folder that relative `weights.path` start from.")
     variants: list[Name] = Field(description="Names of `variant_catalogue`.", min_length=1)
     rounds: Positive = Field(6, description="Timed processes per variant.")
+    shards: Positive = Field(
+        1, description="Jobs that round 1, which runs every image, and its scores are split into, for each variant."
+    )
     reference: str | None = Field(
         None,
         description="What class maps are compared with: a variant, or a file of stored predictions (a pattern that ends"
