@@ -23,6 +23,17 @@ include: "rules/comparison.smk"
 include: "rules/training.smk"
 
 
+# Where jobs go to other machines, these stay: downloads, for the network, and what takes seconds.
+localrules:
+    fetch_checkpoint,
+    check_inputs,
+    table,
+    report,
+    picture,
+    comparison,
+    gate,
+
+
 rule all:
     """The tables and the report of the configuration, and every file behind them: one that was deleted is made again."""
     default_target: True

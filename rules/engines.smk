@@ -18,6 +18,8 @@ rule engine:
     priority: 50
     conda:
         parameters.environment_of_engine
+    resources:
+        mem_mb=parameters.memory_mb,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,

@@ -23,7 +23,10 @@ rule infer:
         parameters.environment_of_engine
     threads: workflow.cores
     resources:
-        gpu=1,  # the timing slot, with or without a GPU
+        gpu=parameters.gpus,  # on one machine the timing slot, with or without a GPU
+        slurm_extra=parameters.alone,
+        mem_mb=parameters.memory_mb,
+        runtime=parameters.run_minutes,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,
@@ -59,7 +62,10 @@ rule reference:
         parameters.environment_of_engine
     threads: workflow.cores
     resources:
-        gpu=1,
+        gpu=parameters.gpus,
+        slurm_extra=parameters.alone,
+        mem_mb=parameters.memory_mb,
+        runtime=parameters.run_minutes,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,

@@ -14,7 +14,7 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
-from segbench import shards
+from segbench import resources, shards
 from segbench.calibration import base as calibration
 from segbench.config.schema import suffix_of
 from segbench.engines import base
@@ -33,8 +33,9 @@ OTHER = "results/engines/{dataset}/{model}/{other}"
 class Parameters:
     """Look-ups in `config`, what `read_config` returned. `w` is a job's wildcards."""
 
-    def __init__(self, config: dict[str, Any], overlays: Sequence[str] = ()) -> None:
+    def __init__(self, config: dict[str, Any], overlays: Sequence[str] = (), cluster: bool = False) -> None:
         self.config = config
+        self.cluster = cluster  # jobs are submitted to other machines
         self.overlays = overlays  # files given by --configfile, for the report's words only
 
     # Code
@@ -362,6 +363,31 @@ class Parameters:
         section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
         bounds = self.config["agreement_bounds"]
         return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})
+
+    # What a job asks for
+
+    def gpus(self, w: Any) -> int:
+        """GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take too."""
+        return 1 if not self.cluster or self.engine_of(w).device == "gpu" else 0
+
+    def alone(self, w: Any) -> str:
+        """Options for Slurm that give a timed job a node to itself, where `exclusive_nodes` says so."""
+        wanted = self.config["exclusive_nodes"]
+        return "--exclusive" if self.cluster and wanted in ("all", self.engine_of(w).device) else ""
+
+    def memory_mb(self, w: Any, attempt: int) -> int:
+        """MiB of a job that runs or builds the model."""
+        size = self.model_of(w)["input"]
+        return resources.memory_mb(size["height"], size["width"], attempt)
+
+    def run_minutes(self, w: Any, input: Any, attempt: int) -> int:
+        """Minutes of a job that runs the images of a round, or of a shard of round 1."""
+        size, images = self.model_of(w)["input"], resources.image_count(input.index)
+        if w.get("round", "1") == "1":
+            images = -(-images // (self.config["shards"] if "shard" in w.keys() else 1))
+        else:
+            images = min(images, self.config["timing"]["images_per_round"])
+        return resources.runtime_minutes(size["height"], size["width"], images, self.engine_of(w).device, attempt)
 
     # The chosen rows
 

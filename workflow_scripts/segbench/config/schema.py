@@ -310,6 +310,9 @@ class Config(Section):
     interpreters: dict[str, str] = Field(
         {}, description="Python interpreter by engine, where it is not Snakemake's own."
     )
+    exclusive_nodes: Literal["cpu", "gpu", "all", "none"] = Field(
+        "cpu", description="On a Slurm cluster: timed jobs of which engines get a node to themselves."
+    )
     fingerprint: str | None = Field(
         None, description="Stands for driver and package versions on a cluster; null: read from this machine."
     )
