@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint env-loadgen bench-clock accept-demo-models
+.PHONY: help benchmark quick test test-slow test-slurm env env-cluster retry clean lint env-loadgen bench-clock accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
@@ -18,7 +18,13 @@ test: env-dev    ## all tests that need no root
 	$(BIN)/python -m pytest
 
 test-slow: env-dev ## the full-size architectures on all engines: minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not slurm"
+
+test-slurm: env-dev ## through a real Slurm that is set up on this machine; as root, writes /etc/slurm: 6 minutes
+	$(BIN)/python -m pytest -m "slurm and not slow"
+
+env-cluster: env ## the plugin for profiles/cluster-generic
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/cluster.txt
 
 lint: env-dev    ## what `make test` checks of style and types, alone
 	$(BIN)/python -m pytest tests/unit/test_style.py

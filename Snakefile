@@ -30,6 +30,7 @@ localrules:
     table,
     report,
     picture,
+    merged,
     comparison,
     gate,
 

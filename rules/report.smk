@@ -89,3 +89,22 @@ rule picture:
     shell:
         "python {input.script} --index {input.index:q} --dataset {input.summary:q} --model {input.model:q}"
         " --predictions {input.predictions:q} --statuses {input.statuses:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule merged:
+    """The tables of several machines in one report, by hardware."""
+    input:
+        **code("merge_tables.py"),
+        tables=parameters.tables(),
+    output:
+        markdown="results/merged.md",
+        csv="results/merged.csv",
+    log:
+        "results/logs/merged.log",
+    conda:
+        "../envs/base.yaml"
+    params:
+        tables=config["tables"],
+    shell:
+        "python {input.script} --tables {params.tables:q} --markdown {output.markdown:q} --csv {output.csv:q}"
+        " 2>&1 | tee {log:q}"

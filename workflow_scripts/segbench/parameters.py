@@ -364,6 +364,10 @@ class Parameters:
         bounds = self.config["agreement_bounds"]
         return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})
 
+    def tables(self) -> list[str]:
+        """The tables to merge that are there; the script tells which are missing."""
+        return [path for path in self.config["tables"] if os.path.exists(path)]
+
     # What a job asks for
 
     def gpus(self, w: Any) -> int:

@@ -24,6 +24,7 @@ COLUMNS = (
     "round_medians_s", "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled",
     "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers", "calibrator",
     "calibration_s", "calibration_rss_bytes", "calibration_drop", "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
+    "hardware",
 )  # fmt: skip
 
 CALIBRATION = ("fp32_layers", "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop")
@@ -88,6 +89,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         row |= {key: score[key] for key in ("miou", "pixel_agreement", "iou_per_class")} | _times(rounds, runs)
         row["repeatable"] = not changed if len(rounds) > 1 else None
         row["hardware_id"] = ";".join(sorted(_hardware_ids(folders)))
+        row["hardware"] = "; ".join(sorted({_machine(read_json(folder / "environment.json")) for folder in folders}))
     return row
 
 
@@ -124,6 +126,14 @@ def _latencies(path: Path) -> list[tuple[float, float]]:
 
 def _hardware_ids(folders: list[Path]) -> set[str]:
     return {read_json(folder / "environment.json")["hardware_id"] for folder in folders}
+
+
+def _machine(record: dict[str, Any]) -> str:
+    """CPU, cores and GPU in words."""
+    machine, graphics = record.get("machine") or {}, record.get("gpu") or {}
+    cores = machine.get("physical_cores")
+    facts = (machine.get("cpu_model"), cores and f"{cores} core{'s' if cores > 1 else ''}", graphics.get("name"))
+    return ", ".join(str(fact) for fact in facts if fact)
 
 
 def _hardware(folders: list[Path]) -> list[str]:

@@ -303,6 +303,7 @@ class Config(Section):
     baseline: str | None = Field(
         None, description="A table.csv of an earlier run, for `results/comparison.md` and `snakemake gate`; null: none."
     )
+    tables: list[str] = Field([], description="The table.csv of several machines, for `results/merged.md`.")
     comparison: Comparison = Field(default_factory=Comparison, description="Verdicts and the gate.")
     calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
