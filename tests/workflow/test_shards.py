@@ -2,56 +2,30 @@
 
 import shutil
 
-import pytest
-from made import make_folder_dataset
 from segbench.files import read_json
 
-
-@pytest.fixture(scope="module")
-def split(tmp_path_factory, finished):
-    """The finished run's copy with ten images, whole."""
-    from conftest import Workflow
-
-    folder = tmp_path_factory.mktemp("split") / "work flow"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    shutil.rmtree(folder / "street scenes")
-    make_folder_dataset(folder / "street scenes", count=10)
-    shutil.rmtree(folder / "results/data")
-    flow = Workflow(folder, {**finished.config, "variants": ["onnxruntime-fp32"]})
-    flow.snakemake()
-    return flow
+WHOLE = {"infer": 1, "score_shard": 1, "merge_scores": 1, "picture": 1, "table": 1, "report": 1}
 
 
 def facts(flow) -> dict:
-    score = read_json(flow.folder / "results/scores/made/nearest/onnxruntime-fp32.json")
     row = flow.rows()[0]
     told = ("status", "miou", "pixel_agreement", "n", "rounds", "warnings", "repeatable")
+    score = read_json(flow.folder / "results/scores/made/nearest/onnxruntime-fp32.json")
     return {"score": score, **{name: row[name] for name in told}}
 
 
-def test_any_number_of_shards_gives_the_same_figures(split):
-    whole = facts(split)
-    assert whole["score"]["image_count"] == 10
-    for count in (4, 7):
-        split.config["shards"] = count
-        planned = split.plan()
-        assert planned["infer"] == planned["score_shard"] == count, "round 1 is split, round 2 stays as it is"
-        split.snakemake()
-        assert facts(split) == whole
-        names = [path.name for path in (split.folder / "results/runs/made/nearest/onnxruntime-fp32/1").iterdir()]
-        assert len([name for name in names if name.endswith(f"of{count}")]) == count
-    split.config["shards"] = 1
-    assert "infer" not in split.plan(), "the whole's files were not touched"
-
-
-def test_a_shard_that_dies_costs_only_itself(split):
-    split.config["shards"] = 4
-    split.snakemake()
-    shutil.rmtree(split.folder / "results/runs/made/nearest/onnxruntime-fp32/1/2of4")
-    assert split.plan() == {"infer": 1, "score_shard": 1, "merge_scores": 1, "picture": 1, "table": 1, "report": 1}
-
-
-def test_more_shards_than_images_is_told(split):
-    split.config["shards"] = 11
-    printed = split.snakemake(fails=True)
-    assert "error: shards: results/data/made/val/index.csv has fewer images than shards" in printed
+def test_round_1_is_split_into_shards_and_adds_up_to_the_whole(done):
+    done.config["variants"] = ["onnxruntime-fp32"]
+    whole = facts(done)
+    done.config["shards"] = 3
+    planned = done.plan()
+    assert planned["infer"] == planned["score_shard"] == 3, "round 2 stays as it is"
+    done.snakemake()
+    assert facts(done) == whole
+    folder = done.folder / "results/runs/made/nearest/onnxruntime-fp32"
+    assert sorted(path.name for path in (folder / "1").iterdir()) == ["0", "0of3", "1of3", "2of3"]
+    assert sorted(path.name for path in (folder / "2").iterdir()) == ["0"]
+    shutil.rmtree(folder / "1/2of3")
+    assert done.plan() == WHOLE, "a shard that dies costs only itself"
+    done.config["shards"] = 1
+    assert "infer" not in done.plan(), "the whole's files were not touched"

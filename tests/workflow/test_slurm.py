@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 
 import pytest
 import yaml
-from skips import skip
+from skips import missing, need_command
 from slurm.cluster import Run, Slurm, interrupt, most_gpus_at_once, overlaps
 
 pytestmark = pytest.mark.slurm
@@ -20,8 +19,10 @@ VARIANTS = ["onnxruntime-fp32", "paddle_gpu-fp32"]  # one on the CPU, one that a
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    if os.geteuid() != 0 or not (shutil.which("slurmctld") and shutil.which("munged")):
-        skip("needs root, slurm-wlm and munge")
+    if os.geteuid() != 0:
+        missing("root")
+    need_command("slurmctld")
+    need_command("munged")
     started = Slurm.up(tmp_path_factory.mktemp("slurm"))
     yield started
     started.down()
