@@ -1,7 +1,7 @@
 """What a data set of many images costs before and after inference: planning, and scoring.
 
 Planning is a dry run of the default models and variants on a synthetic index; nothing else of the data set exists.
-Scoring is the workflow's own job on tiny class maps with a reference. Wall and CPU seconds and peak memory of each process.
+Scoring is the workflow's own job on tiny class maps with a reference. Wall and CPU seconds and peak memory of each.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def write_data(folder: Path, count: int) -> Path:
     data = folder / "results" / "data" / DATASET / "val"
     data.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
-    label, maps = (random.integers(0, len(CLASSES), shape, np.uint8) for shape in ((HEIGHT, WIDTH), (16, HEIGHT, WIDTH)))
+    label, maps = (
+        random.integers(0, len(CLASSES), shape, np.uint8) for shape in ((HEIGHT, WIDTH), (16, HEIGHT, WIDTH))
+    )
     cv2.imwrite(str(folder / "label.png"), label)
     names = [f"city_{number:07d}_leftImg8bit" for number in range(count)]
     with open(data / "index.csv", "w", newline="", encoding="utf-8") as stream:
@@ -88,7 +90,12 @@ def planning(folder: Path, shards: int) -> dict[str, Any]:
 
 def scoring(folder: Path, data: Path) -> dict[str, Any]:
     """The job of one variant."""
-    files = {"predictions": "predictions.zip", "run-status": "run.json", "model": "model.json", "out": "score.json"}
+    files: dict[str, Any] = {
+        "predictions": "predictions.zip",
+        "run-status": "run.json",
+        "model": "model.json",
+        "out": "score.json",
+    }
     files |= {"reference": "reference.zip", "dataset": data / "dataset.json", "index": data / "index.csv"}
     options = [f"--{key}={folder / file}" for key, file in files.items()]
     more = ["--reference-name=paddle-fp32", "--agreement-bound=0.9", "--jobs=2"]
@@ -98,7 +105,9 @@ def scoring(folder: Path, data: Path) -> dict[str, Any]:
 def main() -> None:
     """Parse the command line and measure."""
     parsing = parser(__doc__, shards=(10, "shards of the last planning"))
-    parsing.add_argument("--counts", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6], help="numbers of images")
+    parsing.add_argument(
+        "--counts", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6], help="numbers of images"
+    )
     a = parsing.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as name:

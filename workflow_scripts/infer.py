@@ -29,7 +29,9 @@ COLUMNS = ("image", "compute_s", "end_to_end_s")
 def infer(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: open the engine, warm up, time the round's images, write latencies and predictions."""
     opened, timing = open_engine(request), request["timing"]
-    rows = choose_images(read_index(request["index"], request.get("shard", WHOLE)), request["round"], timing, request["images"])
+    rows = choose_images(
+        read_index(request["index"], request.get("shard", WHOLE)), request["round"], timing, request["images"]
+    )
     work = Round(opened, rows, request)
     facts = {"environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores}}
     if timing is None:

@@ -44,7 +44,10 @@ def to_markdown(found: dict[str, list[Row]]) -> str:
             parts += [f"## {rows[0].get('hardware') or 'Hardware'} ({hardware})", _measured(rows)]
     if NOWHERE in found:
         header = ["table", "dataset", "model", "variant", "status", "reason"]
-        parts += ["## Rows that could not run", table(header, [[row[name] for name in header] for row in found[NOWHERE]])]
+        parts += [
+            "## Rows that could not run",
+            table(header, [[row[name] for name in header] for row in found[NOWHERE]]),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -70,11 +73,11 @@ def to_csv(tables: list[Path]) -> str:
     for path in tables:
         with open(path, newline="", encoding="utf-8") as stream:
             rows += [{"table": str(path), **row} for row in csv.DictReader(stream)]
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    merged = io.StringIO()
+    writer = csv.DictWriter(merged, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return stream.getvalue()
+    return merged.getvalue()
 
 
 @command

@@ -23,7 +23,8 @@ WIDTH = 512  # pixels of each picture; wider ones are made smaller
 def draw(
     rows: list[dict[str, str]], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> Picture:
-    """One line per row of the index, its class map in one of `predictions`: BGR uint8. Without labels the second and fourth picture are left out."""
+    """One line per row of the index, BGR uint8; its class map is in one of `predictions`. Without labels the second and
+    fourth picture are left out."""
     return np.vstack([_framed(_line(row, predictions, model, dataset)) for row in rows])
 
 
@@ -56,7 +57,9 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images that were run")
     parser.add_argument("--dataset", type=Path, required=True, help="its dataset.json")
     parser.add_argument("--model", type=Path, required=True, help="model.json")
-    parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="predictions.zip of round 1's shards")
+    parser.add_argument(
+        "--predictions", type=Path, nargs="+", required=True, help="predictions.zip of round 1's shards"
+    )
     parser.add_argument("--statuses", type=Path, nargs="+", required=True, help="their status.json")
     parser.add_argument("--count", type=int, default=4, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="which images")
@@ -65,7 +68,9 @@ def main() -> None:
     picture = np.full((1, 1, 3), 255, np.uint8)
     if all(read_json(path)["status"] == "ok" for path in a.statuses):
         rows = choose(a.index, a.count, a.seed)
-        picture = draw(rows, [Predictions.open(path) for path in a.predictions], read_json(a.model), read_json(a.dataset))
+        picture = draw(
+            rows, [Predictions.open(path) for path in a.predictions], read_json(a.model), read_json(a.dataset)
+        )
     with atomic(a.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 

@@ -168,7 +168,9 @@ def _rows(index: Path, predictions: Path, shard: str) -> Iterable[Row]:
             count += 1
             yield row
     if count < len(written):
-        raise InputError(f"{predictions}: has {len(written) - count} class map(s) that {index} does not name; run again")
+        raise InputError(
+            f"{predictions}: has {len(written) - count} class map(s) that {index} does not name; run again"
+        )
 
 
 def _why_no_miou(model: dict[str, Any], dataset: dict[str, Any]) -> str:

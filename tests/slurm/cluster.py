@@ -61,7 +61,12 @@ class Run:
         command = [sys.executable, "-m", "snakemake", "--configfile", "overlay.yaml"]
         subprocess.run([*command, "--unlock"], cwd=self.folder, check=True, capture_output=True)
         cores = len(os.sched_getaffinity(0))
-        command += ["--workflow-profile", "profiles/slurm", "--set-threads", *(f"{rule}={cores}" for rule in RULES.split())]
+        command += [
+            "--workflow-profile",
+            "profiles/slurm",
+            "--set-threads",
+            *(f"{rule}={cores}" for rule in RULES.split()),
+        ]
         command += ["--default-resources", "mem_mb=1000", "runtime=20", "slurm_partition=test"]
         command += ["--slurm-no-account", "--slurm-status-command", "squeue"]
         command += ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5", *self.arguments]

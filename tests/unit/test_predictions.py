@@ -134,9 +134,7 @@ def test_damage_of_one_map_names_its_image(written):
     part, frames = part_of(written)
     _, _, start, size = part["a"]
     rewrite(written, frames=frames[:start] + b"no frame".ljust(size) + frames[start + size :])
-    assert (
-        refusal(written) == f"{written}: class map of a is damaged (not what was written); delete it and run again"
-    )
+    assert refusal(written) == f"{written}: class map of a is damaged (not what was written); delete it and run again"
     assert (Predictions.open(written)["c"] == MAPS["c"]).all()
     for frame, reason in [(zstandard.compress(b"123"), "(3 bytes instead of 6×8)"), (b"no frame", "(")]:
         entry = [part["a"][0], digest_of(frame), len(frames), len(frame)]

@@ -388,7 +388,7 @@ class Parameters:
         """Minutes of a job that runs the images of a round, or of a shard of round 1."""
         size, images = self.model_of(w)["input"], resources.image_count(input.index)
         if w.get("round", "1") == "1":
-            images = -(-images // (self.config["shards"] if "shard" in w.keys() else 1))
+            images = -(-images // (self.config["shards"] if w.get("shard") else 1))
         else:
             images = min(images, self.config["timing"]["images_per_round"])
         return resources.runtime_minutes(size["height"], size["width"], images, self.engine_of(w).device, attempt)
@@ -412,7 +412,9 @@ class Parameters:
 
     def shard_scores(self) -> list[str]:
         """The score of every shard of a row; a pattern."""
-        return [f"results/scores/{{dataset}}/{{model}}/{{variant}}/{n}.json" for n in shards.names(self.config["shards"])]
+        return [
+            f"results/scores/{{dataset}}/{{model}}/{{variant}}/{n}.json" for n in shards.names(self.config["shards"])
+        ]
 
     def pictures(self) -> list[str]:
         """Pictures of every chosen model's first variant."""

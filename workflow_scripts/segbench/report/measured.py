@@ -21,7 +21,9 @@ def environments(results: Path, rows: list[Row], rounds: int, shard_count: int =
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         here = f"{row['dataset']}/{row['model']}/{row['variant']}"
-        for folder in (folder for n in range(1, rounds + 1) for folder in shards.folders(results, here, n, shard_count)):
+        for folder in (
+            folder for n in range(1, rounds + 1) for folder in shards.folders(results, here, n, shard_count)
+        ):
             record = read_json(folder / "environment.json")
             if not record.get("machine"):
                 continue
