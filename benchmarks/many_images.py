@@ -68,7 +68,7 @@ def write_data(folder: Path, count: int) -> Path:
 
 
 def measured(command: list[str], folder: Path) -> dict[str, Any]:
-    """Wall and CPU seconds and peak resident memory of a command. Raises CalledProcessError with what it printed."""
+    """Wall and CPU seconds and peak resident memory of a command. Raises RuntimeError with what it printed."""
     with open(folder / "printed", "w+", encoding="utf-8") as printed:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=subprocess.STDOUT)
@@ -77,7 +77,7 @@ def measured(command: list[str], folder: Path) -> dict[str, Any]:
         wall_s = time.perf_counter() - start
         if process.returncode:
             printed.seek(0)
-            raise subprocess.CalledProcessError(process.returncode, command, printed.read()[-2000:])
+            raise RuntimeError(f"{command} failed:\n{printed.read()[-2000:]}")
     cpu_s = usage.ru_utime + usage.ru_stime
     return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_rss_bytes": usage.ru_maxrss * 1024}
 
