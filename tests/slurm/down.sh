@@ -4,8 +4,9 @@ set -uo pipefail
 dir=$1
 for file in "$dir/slurmd.pid" "$dir/slurmctld.pid" "$dir/munge/pid"; do
     [ -s "$file" ] || continue
-    kill "$(cat "$file")"
-    for _ in $(seq 50); do kill -0 "$(cat "$file")" 2> /dev/null || break; sleep 0.1; done
+    pid=$(cat "$file")
+    kill "$pid"
+    for _ in $(seq 50); do kill -0 "$pid" 2> /dev/null || break; sleep 0.1; done
 done
 if grep -q '^ClusterName=segbench-test$' /etc/slurm/slurm.conf 2> /dev/null; then
     rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
