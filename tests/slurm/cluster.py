@@ -28,17 +28,30 @@ class Slurm:
     @classmethod
     def up(cls, folder: Path) -> Slurm:
         """Start it. Raises CalledProcessError when it does not come up."""
-        subprocess.run([HERE / "up.sh", folder], check=True)
-        return cls(folder)
+        slurm = cls(folder)
+        try:
+            subprocess.run([HERE / "up.sh", folder], check=True)
+        except subprocess.CalledProcessError:
+            slurm.down()
+            raise
+        return slurm
 
     def down(self) -> None:
         """Stop it."""
         subprocess.run([HERE / "down.sh", self.folder], check=True)
 
     def records(self) -> list[dict[str, str]]:
-        """Every ended job as Slurm's job completion plugin wrote it."""
+        """Every job that ran and ended, as Slurm's job completion plugin wrote it."""
         lines = (self.folder / "log" / "jobs.txt").read_text().splitlines()
-        return [dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", line)) for line in lines]
+        found = [dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", line)) for line in lines]
+        return [record for record in found if record["StartTime"] != "Unknown"]
+
+    @staticmethod
+    def gpus() -> dict[str, int]:
+        """GPUs that jobs asked for, by job id; the records do not have them without a database behind Slurm."""
+        jobs = _out("scontrol", "show", "jobs", "--oneliner").splitlines()
+        found = [(re.search(r"JobId=(\d+)", job), re.search(r"TresPer\w+=\S*gpu:(\d+)", job)) for job in jobs]
+        return {job[1]: int(gpus[1]) for job, gpus in found if job and gpus}
 
     @staticmethod
     def running() -> list[str]:
@@ -124,26 +137,25 @@ def interrupt(run: Run, kind: str, chooser: random.Random) -> str:
     return f"{kind}: no job ran"
 
 
-def overlaps(records: list[dict[str, str]], rules: dict[str, str]) -> list[tuple[str, str]]:
-    """Pairs of jobs that ran at the same time although one of them was a timed job without a GPU of its own; and pairs
-    of timed jobs with a GPU while more GPUs were in use than there are. Slurm's records have whole seconds."""
+def overlaps(records: list[dict[str, str]], rules: dict[str, str], gpus: dict[str, int]) -> list[tuple[str, str]]:
+    """Pairs of jobs that ran at the same time although one of them was a timed job without a GPU of its own. Slurm's
+    records have whole seconds."""
     found = []
-    spans = [(*map(_seconds, (r["StartTime"], r["EndTime"])), r) for r in records if r["StartTime"] != "Unknown"]
+    spans = [(_seconds(r["StartTime"]), _seconds(r["EndTime"]), r["JobId"]) for r in records]
     for number, (start, end, one) in enumerate(spans):
         for other_start, other_end, other in spans[number + 1 :]:
             together = max(start, other_start) < min(end, other_end)
-            alone = [r for r in (one, other) if rules.get(r["JobId"]) in TIMED and "gres/gpu" not in r["Tres"]]
-            if together and alone:
-                found.append((one["JobId"], other["JobId"]))
+            if together and any(rules[job] in TIMED and job not in gpus for job in (one, other)):
+                found.append((one, other))
     return found
 
 
-def most_gpus_at_once(records: list[dict[str, str]]) -> int:
+def most_gpus_at_once(records: list[dict[str, str]], gpus: dict[str, int]) -> int:
     """The largest number of GPUs that jobs had at any second."""
     events = []
     for record in records:
-        if gpus := re.search(r"gres/gpu=(\d+)", record["Tres"]):
-            events += [(_seconds(record["EndTime"]), -int(gpus[1])), (_seconds(record["StartTime"]), int(gpus[1]))]
+        count = gpus.get(record["JobId"], 0)
+        events += [(_seconds(record["EndTime"]), -count), (_seconds(record["StartTime"]), count)]
     most = now = 0
     for _, change in sorted(events):  # at the same second ends come first
         now += change

@@ -41,7 +41,6 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-AccountingStorageTRES=gres/gpu
 JobCompType=jobcomp/filetxt
 JobCompLoc=$dir/log/jobs.txt
 SwitchType=switch/none
@@ -51,7 +50,7 @@ SchedulerParameters=batch_sched_delay=0,bf_interval=1
 MailProg=/bin/true
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-MinJobAge=300
+MinJobAge=3600
 ReturnToService=2
 KillWait=5
 OverTimeLimit=0
@@ -69,6 +68,7 @@ done > /etc/slurm/gres.conf
 slurmctld -c
 slurmd -c
 for _ in $(seq 100); do
+    if [ ! -e "$dir/slurmctld.pid" ]; then break; fi # it gave up
     if [ "$(sinfo -h -o %T 2> /dev/null || true)" = idle ]; then exit 0; fi
     sleep 0.2
 done

@@ -46,11 +46,13 @@ def check(slurm, run, workflow, finished) -> None:
     assert (gpu["status"], cpu["status"]) == ("unsupported", "ok")
     mine = [record for record in slurm.records() if record["JobId"] in run.rules]
     assert {run.rules[record["JobId"]] for record in mine} >= {"infer", "engine"}
-    assert overlaps(mine, run.rules) == []
-    assert 1 <= most_gpus_at_once(mine) <= 2
+    gpus = slurm.gpus()
+    assert overlaps(mine, run.rules, gpus) == []
+    assert 1 <= most_gpus_at_once(mine, gpus) <= 2
     assert not list((workflow.folder / "results").rglob("*.tmp"))
 
 
+@pytest.mark.timeout(1200)
 def test_a_run_in_shards_that_is_interrupted_ends_like_a_local_one(slurm, workflow, finished):
     run, chooser = submitted(workflow, shards=2), random.Random(0)
     run.start()
