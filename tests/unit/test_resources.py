@@ -38,6 +38,7 @@ def test_on_a_cluster_gpu_engines_ask_for_a_gpu_and_nodes_go_to_whom_config_says
     asked = Parameters({**CONFIG, "exclusive_nodes": exclusive}, cluster=True)
     assert [asked.gpus(w) for w in (CPU, GPU)] == [0, 1]
     assert [asked.alone(w) for w in (CPU, GPU)] == expected
+    assert asked.gpus(Wildcards(variant="cpu", other="gpu", model="big")) == 1
 
 
 def test_time_grows_with_the_images_of_the_job_and_doubles_with_the_attempt(tmp_path):

@@ -372,12 +372,17 @@ class Parameters:
 
     def gpus(self, w: Any) -> int:
         """GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take too."""
-        return 1 if not self.cluster or self.engine_of(w).device == "gpu" else 0
+        return 1 if not self.cluster or "gpu" in self._devices(w) else 0
 
     def alone(self, w: Any) -> str:
         """Options for Slurm that give a timed job a node to itself, where `exclusive_nodes` says so."""
         wanted = self.config["exclusive_nodes"]
-        return "--exclusive" if self.cluster and wanted in ("all", self.engine_of(w).device) else ""
+        return "--exclusive" if self.cluster and wanted in ("all", *self._devices(w)) else ""
+
+    def _devices(self, w: Any) -> set[str]:
+        """Where the job's variant runs; of a pair, both."""
+        names = filter(None, (w.variant, w.get("other")))
+        return {base.load(self.config["variant_catalogue"][name]["engine"]).device for name in names}
 
     def memory_mb(self, w: Any, attempt: int) -> int:
         """MiB of a job that runs or builds the model."""

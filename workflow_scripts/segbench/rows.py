@@ -63,7 +63,10 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
     folders = [folder for round_ in rounds for folder in round_]
     runs = [read_json(folder / "status.json") for folder in folders]
     row: dict[str, Any] = dict.fromkeys((*COLUMNS, "iou_per_class"))
-    worst = next((run for run in runs if run["status"] != "ok"), runs[0])
+    worst, shard = next(
+        ((run, folder.name) for run, folder in zip(runs, folders, strict=True) if run["status"] != "ok"),
+        (runs[0], shards.WHOLE),
+    )
     changed = _changed(rounds)
     row |= {
         "dataset": selection["dataset"],
@@ -75,7 +78,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "accelerated": engine.accelerated,
         "precision": entry["precision"],
         "status": worst["status"],
-        "reason": worst["reason"],
+        "reason": worst["reason"] if shard == shards.WHOLE else f"shard {shard}: {worst['reason']}",
         "reference": score["reference"],
         "build_s": built.get("build_s"),
         "engine_bytes": built.get("engine_bytes"),
