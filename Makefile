@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow test-slurm env env-cluster retry clean lint env-loadgen bench-clock accept-demo-models
+.PHONY: help benchmark quick test test-slow test-slurm env env-cluster retry clean lint env-loadgen env-peers bench-clock
+.PHONY: bench-speed accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
@@ -56,6 +57,13 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt
 
+PEERS := .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check
+env-peers: env   ## the packages that results/peers.md measures beside, in .venv-peers (1.6 GB and more)
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS) --constraint requirements/base.txt -r requirements/peers.txt
+	$(PEERS) --no-deps --constraint requirements/dev-no-deps.txt cityscapesscripts
+	$(PEERS) --no-deps -r requirements/no-deps.txt
+
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
 bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 20 minutes; results/benchmarks/
 	$(BIN)/snakemake $(BUILT) results/data/demo/val/index.csv
@@ -65,6 +73,13 @@ bench-clock: env ## the clock's own figures, on a machine with nothing else to d
 	$(BIN)/python benchmarks/interval_coverage.py
 	$(BIN)/python benchmarks/same_twice.py
 	-$(BIN)/python benchmarks/against_loadgen.py # wants make env-loadgen
+
+MEASURED := $(addprefix results/,runs/demo_large/gcnet_demo_large/openvino-fp32/1/0/predictions.zip \
+	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)
+bench-speed: env ## what runs outside the model, on a machine with nothing else to do: 5 minutes; results/benchmarks/
+	$(BIN)/snakemake $(MEASURED)
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/planning.py
 
 clean:           ## remove results; environments stay
 	rm -rf results/* .snakemake

@@ -21,6 +21,7 @@ include: "rules/scoring.smk"
 include: "rules/report.smk"
 include: "rules/comparison.smk"
 include: "rules/training.smk"
+include: "rules/peers.smk"
 
 
 # Where jobs go to other machines, these stay: downloads, for the network, and what takes seconds.

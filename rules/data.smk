@@ -45,6 +45,28 @@ rule dataset_index:
         " 2>&1 | tee {log:q}"
 
 
+rule decode_images:
+    """Decode every image once for all models and variants; an empty index where `decoded_images` is off."""
+    input:
+        **code("decode_images.py"),
+        index="results/data/{dataset}/{split}/index.csv",
+        images=ancient(parameters.drawn_images),
+    output:
+        index="results/data/{dataset}/{split}/decoded.json",
+        pixels="results/data/{dataset}/{split}/decoded.bin",
+    log:
+        "results/logs/data/{dataset}/{split}-decoded.log",
+    priority: 100
+    conda:
+        "../envs/base.yaml"
+    threads: workflow.cores
+    params:
+        keep=lambda wildcards: "yes" if config["decoded_images"] else "no",
+    shell:
+        "python {input.script} --index {input.index:q} --keep {params.keep} --decoded {output.index:q} --jobs {threads}"
+        " 2>&1 | tee {log:q}"
+
+
 rule check_inputs:
     """See that images and classes of the data set fit the model, before it is built for hours."""
     input:

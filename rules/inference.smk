@@ -10,6 +10,8 @@ rule infer:
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
         images=ancient(parameters.drawn_images),
+        decoded=ancient("results/data/{dataset}/val/decoded.json"),  # the same pixels with and without: no rerun
+        pixels=ancient("results/data/{dataset}/val/decoded.bin"),
     output:
         latencies="results/runs/{dataset}/{model}/{variant}/{round}/{shard}/latencies.csv",
         predictions="results/runs/{dataset}/{model}/{variant}/{round}/{shard}/predictions.zip",
@@ -36,7 +38,8 @@ rule infer:
         fingerprint=parameters.fingerprint_of,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
-        " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
+        " --model {input.model:q} --index {input.index:q} --decoded {input.decoded:q}"
+        " --variant {params.variant:q} --options {params.options:q}"
         " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round} --shard {wildcards.shard}"
         " --latencies {output.latencies:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"
@@ -51,6 +54,8 @@ rule reference:
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
         images=ancient(parameters.drawn_images),
+        decoded=ancient("results/data/{dataset}/val/decoded.json"),  # the same pixels with and without: no rerun
+        pixels=ancient("results/data/{dataset}/val/decoded.bin"),
     output:
         latencies=temp("results/references/{dataset}/{model}/{variant}/untimed.csv"),
         predictions="results/references/{dataset}/{model}/{variant}/predictions.zip",
@@ -76,7 +81,7 @@ rule reference:
     shell:
         "{params.python} {input.script} --untimed --images {params.images} --engine {input.engine:q}"
         " --engine-status {input.status:q} --model {input.model:q} --index {input.index:q}"
-        " --variant {params.variant:q} --options {params.options:q}"
+        " --decoded {input.decoded:q} --variant {params.variant:q} --options {params.options:q}"
         " --threads {params.threads}"
         " --latencies {output.latencies:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"

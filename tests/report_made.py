@@ -36,6 +36,7 @@ class Made:
         labelled: bool = True,
         rounds: int = 3,
         failed: bool = False,
+        images: int = IMAGES,
     ) -> None:
         self.results, self.random = folder / "results", np.random.default_rng(0)
         self.models = models or {"first": "PSPNet (narrow)", "second": "GCNet (narrow)"}
@@ -44,7 +45,7 @@ class Made:
         self.selection = {"dataset": "made", "rounds": rounds, "shards": 1, "models": self.models, "variants": entries}
         configuration = {"dataset": "made", "rounds": rounds, "models": list(self.models)}
         self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml"}
-        self.ids = [f"image {number}" for number in range(IMAGES)]
+        self.ids = [f"image {number}" for number in range(images)]
         self._data(folder)
         for number, model in enumerate(self.models):
             self._model(model)
@@ -91,7 +92,7 @@ class Made:
     def _round(self, folder: Path, status: dict[str, Any], time: float | None, changed: bool) -> None:
         flags = {"steady": True, "contended": False, "throttled": False, "peak_rss_bytes": 300_000_000}
         write_json(folder / "status.json", status | (flags if time else {}))
-        times = time * self.random.uniform(0.95, 1.05, IMAGES) if time else []
+        times = time * self.random.uniform(0.95, 1.05, len(self.ids)) if time else []
         lines = [f"{name},{t:.9f},{t * 1.1:.9f}" for name, t in zip(self.ids, times, strict=False)]
         write_text(folder / "latencies.csv", "\n".join(["image,compute_s,end_to_end_s", *lines]) + "\n")
         machine = {"cpu_model": "A CPU", "cpu_flags": ["avx2"], "physical_cores": 2, "logical_cores": 2}

@@ -74,19 +74,21 @@ class Round:
             atomic(request["latencies"]) as latencies,
             open(latencies, "w", newline="") as stream,
             PredictionsWriter(request["predictions"], *size, keep_maps=request["round"] == 1) as predictions,
+            self._opened.feed(self._rows, predictions) as feed,
             clock.quiet(),
         ):
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(COLUMNS)
-            watch = self._opened.watch()
-            for done, row in enumerate(self._rows, 1):
-                timed = clock.time_once(self._opened.session, self._opened.image(row))
+            watch = self._opened.watch(feed.helpers)
+            for done, (row, image) in enumerate(feed.images(), 1):
+                timed = clock.time_once(self._opened.session, image)
                 times.append(timed.compute_s)
                 table.writerow((row["image_id"], f"{timed.compute_s:.9f}", f"{timed.end_to_end_s:.9f}"))
-                predictions.add(row["image_id"], timed.class_map)
+                feed.save(row["image_id"], timed.class_map)
                 report(doing, done, len(self._rows))
                 if stop.reached(times):
                     break
+            feed.finish()
             return watch.stop()
 
 
@@ -125,6 +127,7 @@ def main() -> None:
     parser.add_argument("--engine-status", type=Path, required=True, help="its status.json")
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
+    parser.add_argument("--decoded", type=Path, help="decoded.json of these images (none: decode them when used)")
     parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's run options")
     parser.add_argument("--timing", type=json.loads, default=None, help="JSON: seed, images_per_round, warm_up")
@@ -139,7 +142,7 @@ def main() -> None:
     request = {
         "engine": str(a.engine), "engine_status": str(a.engine_status), "model": str(a.model), "index": str(a.index),
         "variant": a.variant, "options": a.options, "timing": None if a.untimed else a.timing, "threads": a.threads,
-        "round": a.round, "shard": a.shard, "images": a.images,
+        "round": a.round, "shard": a.shard, "images": a.images, "decoded": a.decoded and str(a.decoded),
     }  # fmt: skip
     outputs = {name: getattr(a, name) for name in ("latencies", "predictions", "environment", "status")}
     run_round(request, configured_limits(), outputs)

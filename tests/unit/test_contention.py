@@ -1,9 +1,10 @@
 """What is noticed beside a timed stretch, on the CPU and, through a stand-in for NVML, on a GPU."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
-from segbench import gpu
+from segbench import contention, gpu
 from segbench.contention import Disturbance, Watch
 from segbench.environment import config_hash, environment_record
 from segbench.machine import this_machine
@@ -134,3 +135,16 @@ def test_config_hash_is_of_the_settings_alone():
     request = {"variant": {"name": "a"}, "options": {}, "timing": {"seed": 0}, "threads": 2, "round": 1}
     assert config_hash(request) == config_hash({**request, "round": 2})
     assert config_hash(request) != config_hash({**request, "threads": 1})
+
+
+def test_helpers_of_a_timed_process_are_not_others(monkeypatch):
+    busy, used = iter([100.0, 110.0] * 2), {7: iter([1.0, 11.0])}
+    monkeypatch.setattr(contention, "_system_times", lambda: (next(busy), 0.0))
+    monkeypatch.setattr(contention, "_cpu_s_of", lambda process: next(used[process]))
+    assert Watch(1, helpers=[7]).stop().other_share == 0
+    assert Watch(1).stop().other_share > 0
+
+
+def test_cpu_time_of_another_process_is_read():
+    assert contention._cpu_s_of(os.getpid()) > 0
+    assert contention._cpu_s_of(2**30) == 0

@@ -1,12 +1,16 @@
 """What jobs ask for: a slot on one machine; a GPU, a node, memory and time on a cluster."""
 
 import os
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from segbench import resources
 from segbench.parameters import Parameters
 
+ROOT = Path(__file__).parents[2]
 CONFIG = {
     "exclusive_nodes": "cpu",
     "shards": 4,
@@ -69,3 +73,13 @@ def test_an_index_is_counted_anew_when_it_changed_and_told_when_missing(tmp_path
         index.write_text("header\n" + "row\n" * count)
         os.utime(index, ns=(count, count))
         assert resources.image_count(str(index)) == count
+
+
+@pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
+def test_profiles_give_cores_to_every_rule_that_takes_all_of_a_machine(profile):
+    """Without, its jobs would ask for as many as Snakemake has beside it, which a node may not have."""
+    given = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())["set-threads"]
+    rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")).split("\nrule ")
+    wanted = {rule.split(":")[0] for rule in rules if "threads: workflow.cores" in rule}
+    assert {"infer", "score"} < wanted <= set(given)
+    assert re.search(r"use rule score as score_shard", "\n".join(rules)) and "score_shard" in given

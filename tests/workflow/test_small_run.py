@@ -129,7 +129,8 @@ def test_changed_weights_file_is_read_again(done):
 
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
-    assert set(done.plan()) == {"dataset_index", "check_inputs", "infer", "picture", "report", "score", "table"}
+    planned = {"dataset_index", "decode_images", "check_inputs", "infer", "picture", "report", "score", "table"}
+    assert set(done.plan()) == planned
 
 
 def test_edited_engine_file_reruns_its_variants_only(done):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,23 +57,30 @@ class Disturbance:
 class Watch:
     """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing.
 
-    `read_gpu` reads the GPU's (for an engine on the CPU: nothing).
+    `read_gpu` reads the GPU's (for an engine on the CPU: nothing). `helpers`: processes that work for this one; they
+    are not others.
     """
 
-    def __init__(self, threads: int, read_gpu: Callable[[], gpu.GPUState | None] = lambda: None) -> None:
-        self._threads, self._read_gpu = threads, read_gpu
+    def __init__(
+        self,
+        threads: int,
+        read_gpu: Callable[[], gpu.GPUState | None] = lambda: None,
+        helpers: Sequence[int] = (),
+    ) -> None:
+        self._threads, self._read_gpu, self._helpers = threads, read_gpu, helpers
         self._gpu_before = read_gpu()
-        self._before = _Counters()
+        self._before = _Counters(helpers)
 
     def stop(self) -> Disturbance:
         """What happened since the watch was made."""
-        before, after = self._before, _Counters()
+        before, after = self._before, _Counters(self._helpers)
         wall = max(after.wall_s - before.wall_s, 1e-9)
         own = after.own_cpu_s - before.own_cpu_s
         whole = wall * after.cores
         other = steal = throttles = None
         if after.busy_s is not None and before.busy_s is not None:
-            other = max(after.busy_s - before.busy_s - own, 0.0) / whole
+            ours = own + after.helpers_cpu_s - before.helpers_cpu_s
+            other = max(after.busy_s - before.busy_s - ours, 0.0) / whole
         if after.steal_s is not None and before.steal_s is not None:
             steal = (after.steal_s - before.steal_s) / whole
         if after.throttles is not None and before.throttles is not None:
@@ -108,15 +115,25 @@ class Watch:
 class _Counters:
     """One reading of all counters."""
 
-    def __init__(self) -> None:
+    def __init__(self, helpers: Sequence[int]) -> None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.wall_s = time.perf_counter()
         self.own_cpu_s = usage.ru_utime + usage.ru_stime
         self.switches = usage.ru_nivcsw
+        self.helpers_cpu_s = sum(map(_cpu_s_of, helpers))
         self.cores = os.cpu_count() or 1
         self.busy_s, self.steal_s = _system_times()
         self.throttles = _throttle_count()
         self.mhz = _mean_mhz()
+
+
+def _cpu_s_of(process: int) -> float:
+    """Seconds of CPU that another process has used; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 def _system_times() -> tuple[float | None, float | None]:

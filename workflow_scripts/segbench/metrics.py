@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +32,29 @@ def pair_counts(label: ClassMap, prediction: ClassMap) -> Matrix:
     return counts.reshape(256, 256)
 
 
+class _Scratch(threading.local):
+    """Memory that each thread keeps between calls: fresh memory costs more page faults than counting takes (3.6 against
+    1.1 ms)."""
+
+    def __init__(self) -> None:
+        self._flags = np.empty((2, 0), np.bool_)
+
+    def flags(self, size: int) -> npt.NDArray[np.bool_]:
+        """Two rows of `size` flags, not initialised."""
+        if self._flags.shape[1] < size:
+            self._flags = np.empty((2, size), np.bool_)
+        return self._flags[:, :size]
+
+
+_scratch = _Scratch()
+
+
 def _count(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
     """Add to `counts`. Class maps are made of runs of equal pixels: where these are long, their lengths are added."""
-    change = rows[1:] != rows[:-1]
-    change |= columns[1:] != columns[:-1]
+    change, other = _scratch.flags(rows.size - 1)
+    np.not_equal(rows[1:], rows[:-1], out=change)
+    np.not_equal(columns[1:], columns[:-1], out=other)
+    change |= other
     if np.count_nonzero(change) * PIXELS_PER_RUN > rows.size:
         _count_pixels(rows, columns, counts)
         return

@@ -6,19 +6,24 @@ Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share it, so 
 from __future__ import annotations
 
 import csv
+import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segbench import clock, gpu
+from segbench.ahead import MOST_HELPERS, Ahead, InTurn
 from segbench.contention import Disturbance, Watch
+from segbench.decoded import ImageReader
 from segbench.engines.base import Float32Image, Session, Variant, load
 from segbench.errors import InputError, Unsupported
 from segbench.files import check_manifest, read_json
-from segbench.images import Normalizer, read_image
+from segbench.images import Normalizer
 from segbench.machine import Machine, this_machine
 from segbench.options import parse_options
+from segbench.predictions import PredictionsWriter
 from segbench.shards import WHOLE, share
 from segbench.supervise import report
 
@@ -30,7 +35,9 @@ class Opened:
     """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's cores."""
 
     session: Session
+    read: ImageReader
     normalize: Normalizer
+    preprocessing: dict[str, Any]
     device: str
     machine: Machine
     threads: int
@@ -38,18 +45,27 @@ class Opened:
 
     def image(self, row: dict[str, str]) -> Float32Image:
         """The network's input (1×3×H×W) from an image of the index."""
-        return self.normalize(read_image(row["image"]))
+        return self.normalize(self.read(row), row["image"])
 
-    def watch(self) -> Watch:
+    def feed(self, rows: Rows, predictions: PredictionsWriter) -> InTurn | Ahead:
+        """What brings the images of `rows` and takes the class maps: beside the clock only where a GPU is timed."""
+        size = self.normalize.height, self.normalize.width
+        helpers = min(MOST_HELPERS, len(os.sched_getaffinity(0)) - 1)
+        if self.device == "gpu" and helpers > 0:
+            return Ahead(rows, predictions, self.read, self.preprocessing, size, helpers)
+        return InTurn(rows, predictions, self.image)
+
+    def watch(self, helpers: Sequence[int] = ()) -> Watch:
         """Watch what else the machine does from now on; the GPU too where the engine is on it."""
-        return Watch(self.threads, gpu.read) if self.device == "gpu" else Watch(self.threads)
+        return Watch(self.threads, gpu.read, helpers) if self.device == "gpu" else Watch(self.threads)
 
 
 def open_engine(request: dict[str, Any]) -> Opened:
     """Settle threads, check the engine's files and open it.
 
     `request`: `variant` (name, engine, precision), `options` of its run, `engine` (folder) and `engine_status` (its
-    status.json), `model` (model.json), `threads` (0: all physical cores), `timing` (the section; None: not timed).
+    status.json), `model` (model.json), `threads` (0: all physical cores), `timing` (the section; None: not timed),
+    `decoded` (decoded.json; absent: images are decoded when used).
     Raises Unsupported where the variant cannot run here, InputError for damaged files.
     """
     variant, timing = Variant(**request["variant"]), request["timing"]
@@ -65,7 +81,8 @@ def open_engine(request: dict[str, Any]) -> Opened:
     session = engine.open(Path(request["engine"]), variant, options, threads)
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
-    return Opened(session, normalize, engine.device, machine, threads, cores)
+    reader = ImageReader(request.get("decoded"))
+    return Opened(session, reader, normalize, model["preprocessing"], engine.device, machine, threads, cores)
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:

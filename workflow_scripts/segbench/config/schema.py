@@ -278,6 +278,11 @@ class Config(Section):
 
     dataset: Name = Field(description="A name of `dataset_catalogue`.")
     dataset_root: str | None = Field(None, description="Folder of the chosen data set, instead of its entry's `root`.")
+    decoded_images: bool = Field(
+        True,
+        description="Keep the images of val decoded under results/data/ (3 bytes a pixel; Cityscapes: 3 GB), so that"
+        " timed jobs decode nothing between images; a switch reruns no timed job.",
+    )
     models: list[Name] = Field(description="Names of `model_catalogue`.", min_length=1)
     model_root: str = Field(".", description="Folder that relative `weights.path` start from.")
     variants: list[Name] = Field(description="Names of `variant_catalogue`.", min_length=1)

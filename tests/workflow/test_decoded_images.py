@@ -1,0 +1,24 @@
+"""Images kept decoded change no class map and rerun no timed job."""
+
+from segbench.predictions import Predictions
+
+DECODED = "results/data/made/val/decoded.bin"
+RUN = "results/runs/made/nearest/openvino-fp32/1/0/predictions.zip"
+
+
+def test_switch_reruns_no_timed_job_and_changes_no_class_map(done):
+    kept = done.folder / DECODED
+    assert kept.stat().st_size == 4 * 32 * 64 * 3
+    before = Predictions.open(done.folder / RUN)
+    done.config["decoded_images"] = False
+    assert done.plan() == {"decode_images": 1}
+    done.snakemake("--force", RUN)
+    assert kept.stat().st_size == 0
+    after = Predictions.open(done.folder / RUN)
+    assert [after.digest(i) for i in after.ids] == [before.digest(i) for i in before.ids]
+
+
+def test_deleted_pixels_rerun_nothing_until_they_are_needed(done):
+    (done.folder / DECODED).unlink()
+    assert done.plan() == {}
+    assert done.plan("--force", RUN) == {"decode_images": 1, "infer": 1}

@@ -1,0 +1,27 @@
+"""Decode the images of a split once, for all models and variants; with `--keep no` leave an empty index."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+from segbench.decoded import decode
+from segbench.errors import command
+
+
+@command
+def main() -> None:
+    """Parse the command line and decode."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="index.csv of the split")
+    parser.add_argument("--keep", choices=("yes", "no"), default="yes", help="no: the images are decoded when used")
+    parser.add_argument("--decoded", type=Path, required=True, help="decoded.json to write, and decoded.bin beside it")
+    parser.add_argument("--jobs", type=int, default=1, help="threads")
+    a = parser.parse_args()
+    with open(a.index, newline="", encoding="utf-8") as stream:
+        decode(list(csv.DictReader(stream)) if a.keep == "yes" else [], a.decoded, a.jobs)
+
+
+if __name__ == "__main__":
+    main()
