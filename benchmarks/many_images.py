@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = copy_workflow(Path(name))
         for count in a.counts:
-            data = write_data(folder, count)
+            with get_context("spawn").Pool(
+                1
+            ) as pool:  # not here: a process counts what its parent held as its own peak
+                data = pool.apply(write_data, (folder, count))
             figures = {"planning": planning(folder, 1), "scoring": scoring(folder, data)}
             found += [{"images": count, "shards": 1, "what": what, **figure} for what, figure in figures.items()]
         found.append({"images": a.counts[-1], "shards": a.shards, "what": "planning", **planning(folder, a.shards)})
