@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Start a real one-node Slurm on this machine, as root, without systemd or cgroups: up.sh STATE_DIR (stop it: down.sh).
+# A requeued job starts when its credential has expired: cred_expire.
 # Its two GPUs are stand-ins that no program can use: Slurm hands them out and keeps the books, which is what is tested.
 # The configuration has to lie in /etc/slurm: Snakemake's job step strips SLURM_CONF from the environment.
 set -euo pipefail
@@ -27,7 +28,7 @@ ClusterName=segbench-test
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge/socket
+AuthInfo=socket=$dir/munge/socket,cred_expire=20
 CredType=cred/munge
 SlurmctldPort=16817
 SlurmdPort=16818
