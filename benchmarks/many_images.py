@@ -114,9 +114,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = copy_workflow(Path(name))
         for count in a.counts:
-            with get_context("spawn").Pool(
-                1
-            ) as pool:  # not here: a process counts what its parent held as its own peak
+            # Not here: a process counts as its own peak what its parent held when it started.
+            with get_context("spawn").Pool(1) as pool:
                 data = pool.apply(write_data, (folder, count))
             figures = {"planning": planning(folder, 1), "scoring": scoring(folder, data)}
             found += [{"images": count, "shards": 1, "what": what, **figure} for what, figure in figures.items()]
