@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow env retry clean lint env-gpu test-gpu-env env-loadgen env-peers bench-clock bench-speed accept-demo-models
+.PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
+.PHONY: retry clean lint bench-clock bench-speed accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
@@ -18,7 +19,13 @@ test: env-dev env-rtx ## all tests that need no root
 	$(BIN)/python -m pytest
 
 test-slow: env-dev env-rtx ## the full-size architectures on all engines: minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not slurm"
+
+test-slurm: env-dev ## through a real Slurm that is set up on this machine; as root, writes /etc/slurm: 6 minutes
+	$(BIN)/python -m pytest -m "slurm and not slow"
+
+env-cluster: env ## the plugin for profiles/cluster-generic
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/cluster.txt
 
 lint: env-dev    ## what `make test` checks of style and types, alone
 	$(BIN)/python -m pytest tests/unit/test_style.py

@@ -28,6 +28,17 @@ if "doctor" not in sys.argv:  # what helps to mend a broken configuration does n
     include: "rules/training.smk"
     include: "rules/peers.smk"
 
+    # Where jobs go to other machines, these stay: downloads, for the network, and what takes seconds.
+    localrules:
+        fetch_checkpoint,
+        check_inputs,
+        table,
+        report,
+        picture,
+        merged,
+        comparison,
+        gate,
+
     rule all:
         """The tables and the report of the configuration, and every file behind them: one that was deleted is made again."""
         default_target: True

@@ -104,7 +104,7 @@ def changed_images(scripts: Path, request: dict[str, Any], pair: list[dict[str, 
             raise InputError(f"round {number}: {outcome.status}: {outcome.reason}")
         found.append(Predictions.open(files["predictions"]))
     first, second = found
-    return sum(first.digest(name) != second.digest(name) for name in second.ids), len(second.ids)
+    return sum(first.digest(name) != second.digest(name) for name in second.ids), len(second)
 
 
 @command

@@ -48,6 +48,8 @@ rule calibration_table:
     conda:
         "../envs/cpu.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=parameters.memory_mb,
     params:
         calibrator=parameters.calibrator_json,
         settings=parameters.table_settings,
@@ -79,6 +81,8 @@ rule fp32_layers:
     conda:
         "../envs/cpu.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=parameters.memory_mb,
     params:
         settings=parameters.section("calibration"),
         fingerprint=parameters.calibrator_fingerprint,
@@ -108,6 +112,8 @@ rule quantized_model:
     conda:
         "../envs/cpu.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=parameters.memory_mb,
     params:
         calibrator=parameters.calibrator_json,
         settings=parameters.section("calibration"),

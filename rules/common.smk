@@ -31,7 +31,9 @@ except InputError as error:
 # Not a parameter: a raised limit reruns nothing.
 os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]))
 
-parameters = Parameters(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays])
+# Either this process submits jobs, or it is one that was submitted.
+cluster = not workflow.local_exec or workflow.remote_exec
+parameters = Parameters(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays], cluster)
 code = parameters.code
 
 
@@ -43,7 +45,7 @@ wildcard_constraints:
     split="train|val",
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",
-    shard=r"\d+",
+    shard=r"0|\d+of\d+",
 
 
 onstart:

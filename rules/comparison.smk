@@ -22,7 +22,9 @@ rule paired:
         parameters.environment_of_engine
     threads: workflow.cores
     resources:
-        gpu=1,
+        gpu=parameters.gpus,
+        slurm_extra=parameters.alone,
+        mem_mb=parameters.memory_mb,
     params:
         pair=parameters.pair_json,
         timing=parameters.pair_timing,
@@ -50,7 +52,9 @@ rule loadgen:
         parameters.environment_of_engine
     threads: workflow.cores
     resources:
-        gpu=1,
+        gpu=parameters.gpus,
+        slurm_extra=parameters.alone,
+        mem_mb=parameters.memory_mb,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,

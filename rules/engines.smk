@@ -45,6 +45,7 @@ rule engine:
         parameters.environment_of_engine
     resources:
         gpu=parameters.gpus_to_build,
+        mem_mb=parameters.memory_mb,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,

@@ -25,7 +25,10 @@ rule infer:
         parameters.environment_of_engine
     threads: workflow.cores
     resources:
-        gpu=1,  # the timing slot, with or without a GPU
+        gpu=parameters.gpus,  # on one machine the timing slot, with or without a GPU
+        slurm_extra=parameters.alone,
+        mem_mb=parameters.memory_mb,
+        runtime=parameters.run_minutes,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,
@@ -37,7 +40,7 @@ rule infer:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
         " --model {input.model:q} --index {input.index:q} --decoded {input.decoded:q}"
         " --variant {params.variant:q} --options {params.options:q}"
-        " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round}"
+        " --timing {params.timing:q} --threads {params.threads} --round {wildcards.round} --shard {wildcards.shard}"
         " --latencies {output.latencies:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
@@ -64,7 +67,10 @@ rule reference:
         parameters.environment_of_engine
     threads: workflow.cores
     resources:
-        gpu=1,
+        gpu=parameters.gpus,
+        slurm_extra=parameters.alone,
+        mem_mb=parameters.memory_mb,
+        runtime=parameters.run_minutes,
     params:
         python=parameters.interpreter,
         variant=parameters.variant_json,

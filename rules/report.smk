@@ -73,8 +73,8 @@ rule picture:
         index="results/data/{dataset}/val/index.csv",
         summary="results/data/{dataset}/val/dataset.json",
         model="results/models/{model}/model.json",
-        predictions="results/runs/{dataset}/{model}/{variant}/1/0/predictions.zip",
-        status="results/runs/{dataset}/{model}/{variant}/1/0/status.json",
+        predictions=parameters.first_round("predictions.zip"),
+        statuses=parameters.first_round("status.json"),
     output:
         report(
             "results/pictures/{dataset}/{model}/{variant}.png",
@@ -88,4 +88,23 @@ rule picture:
         "../envs/base.yaml"
     shell:
         "python {input.script} --index {input.index:q} --dataset {input.summary:q} --model {input.model:q}"
-        " --predictions {input.predictions:q} --status {input.status:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --predictions {input.predictions:q} --statuses {input.statuses:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule merged:
+    """The tables of several machines in one report, by hardware."""
+    input:
+        **code("merge_tables.py"),
+        tables=parameters.tables(),
+    output:
+        markdown="results/merged.md",
+        csv="results/merged.csv",
+    log:
+        "results/logs/merged.log",
+    conda:
+        "../envs/base.yaml"
+    params:
+        tables=config["tables"],
+    shell:
+        "python {input.script} --tables {params.tables:q} --markdown {output.markdown:q} --csv {output.csv:q}"
+        " 2>&1 | tee {log:q}"

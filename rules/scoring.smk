@@ -23,8 +23,49 @@ rule score:
         reference_name=parameters.reference_name,
         ignored_pixels=parameters.ignored_pixels,
         bound=parameters.agreement_bound,
+        shard=lambda wildcards: wildcards.get("shard", "0"),
     shell:
         "python {input.script} --predictions {input.predictions:q} --run-status {input.status:q}"
-        " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q}"
+        " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --shard {params.shard}"
         " {params.reference:q} --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
         " --agreement-bound {params.bound} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
+
+
+if config["shards"] > 1:
+
+    ruleorder: merge_scores > score
+
+    use rule score as score_shard with:
+        input:
+            unpack(parameters.reference_files),
+            **code("score.py"),
+            predictions="results/runs/{dataset}/{model}/{variant}/1/{shard}/predictions.zip",
+            status="results/runs/{dataset}/{model}/{variant}/1/{shard}/status.json",
+            model="results/models/{model}/model.json",
+            index="results/data/{dataset}/val/index.csv",
+            summary="results/data/{dataset}/val/dataset.json",
+        output:
+            "results/scores/{dataset}/{model}/{variant}/{shard}.json",
+        log:
+            "results/logs/score/{dataset}/{model}/{variant}-{shard}.log",
+
+    rule merge_scores:
+        """Add up the scores of all shards, exactly."""
+        input:
+            **code("merge_scores.py"),
+            shards=parameters.shard_scores(),
+            summary="results/data/{dataset}/val/dataset.json",
+        output:
+            "results/scores/{dataset}/{model}/{variant}.json",
+        log:
+            "results/logs/score/{dataset}/{model}/{variant}.log",
+        conda:
+            "../envs/base.yaml"
+        params:
+            reference_name=parameters.reference_name,
+            ignored_pixels=parameters.ignored_pixels,
+            bound=parameters.agreement_bound,
+        shell:
+            "python {input.script} --shards {input.shards:q} --dataset {input.summary:q}"
+            " --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
+            " --agreement-bound {params.bound} --out {output:q} 2>&1 | tee {log:q}"

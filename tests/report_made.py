@@ -42,7 +42,7 @@ class Made:
         self.models = models or {"first": "PSPNet (narrow)", "second": "GCNet (narrow)"}
         self.classes, self.labelled, self.rounds, self.failed = classes or CLASSES, labelled, rounds, failed
         entries = {name: {"engine": ENTRIES[name][0], "precision": ENTRIES[name][1]} for name in variants}
-        self.selection = {"dataset": "made", "rounds": rounds, "models": self.models, "variants": entries}
+        self.selection = {"dataset": "made", "rounds": rounds, "shards": 1, "models": self.models, "variants": entries}
         configuration = {"dataset": "made", "rounds": rounds, "models": list(self.models)}
         self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml"}
         self.ids = [f"image {number}" for number in range(images)]

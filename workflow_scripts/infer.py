@@ -19,6 +19,7 @@ from segbench.errors import command
 from segbench.files import atomic, read_json, write_json
 from segbench.machine import this_machine
 from segbench.predictions import PredictionsWriter
+from segbench.shards import WHOLE
 from segbench.supervise import Limits, configured_limits, report, stage, supervise
 from segbench.timing import Opened, Rows, choose_images, disturbed, open_engine, read_index
 
@@ -28,7 +29,9 @@ COLUMNS = ("image", "compute_s", "end_to_end_s")
 def infer(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: open the engine, warm up, time the round's images, write latencies and predictions."""
     opened, timing = open_engine(request), request["timing"]
-    rows = choose_images(read_index(request["index"]), request["round"], timing, request["images"])
+    rows = choose_images(
+        read_index(request["index"], request.get("shard", WHOLE)), request["round"], timing, request["images"]
+    )
     work = Round(opened, rows, request)
     facts = {"environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores}}
     if timing is None:
@@ -94,6 +97,7 @@ def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path])
     built = read_json(request["engine_status"])
     name = f"{Path(request['model']).parent.name} {request['variant']['name']}"
     name += " as reference" if request["timing"] is None else f" round {request['round']}"
+    name += "" if request["shard"] == WHOLE else f" shard {request['shard']}"
     with atomic(outputs["latencies"]) as latencies, atomic(outputs["predictions"]) as predictions:
         files = {"latencies": str(latencies), "predictions": str(predictions)}
         if built["status"] == "ok":
@@ -131,13 +135,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="with --untimed: the first N images only (0: all)")
     parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
     parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
+    parser.add_argument("--shard", default=WHOLE, help="which images, e.g. 2of7 (default: all)")
     for name in ("latencies", "predictions", "environment", "status"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} file to write")
     a = parser.parse_args()
     request = {
         "engine": str(a.engine), "engine_status": str(a.engine_status), "model": str(a.model), "index": str(a.index),
         "variant": a.variant, "options": a.options, "timing": None if a.untimed else a.timing, "threads": a.threads,
-        "round": a.round, "images": a.images, "decoded": a.decoded and str(a.decoded),
+        "round": a.round, "shard": a.shard, "images": a.images, "decoded": a.decoded and str(a.decoded),
     }  # fmt: skip
     outputs = {name: getattr(a, name) for name in ("latencies", "predictions", "environment", "status")}
     run_round(request, configured_limits(), outputs)

@@ -13,7 +13,7 @@ from segbench.errors import command
 from segbench.files import atomic, read_json
 from segbench.images import read_image, read_label
 from segbench.pictures import Picture, choose, marked, train_ids
-from segbench.predictions import Predictions
+from segbench.predictions import Predictions, class_map_of
 
 Facts = dict[str, Any]
 GAP = 4  # white pixels between pictures
@@ -21,18 +21,19 @@ WIDTH = 512  # pixels of each picture; wider ones are made smaller
 
 
 def draw(
-    rows: list[dict[str, str]], predictions: Predictions, model: dict[str, Any], dataset: dict[str, Any]
+    rows: list[dict[str, str]], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> Picture:
-    """One line per row of the index: BGR uint8. Without labels the second and fourth picture are left out."""
+    """One line per row of the index, BGR uint8; its class map is in one of `predictions`. Without labels the second and
+    fourth picture are left out."""
     return np.vstack([_framed(_line(row, predictions, model, dataset)) for row in rows])
 
 
 def _line(
-    row: dict[str, str], predictions: Predictions, model: dict[str, Any], dataset: dict[str, Any]
+    row: dict[str, str], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> list[Picture]:
     image = read_image(row["image"])
     colours = palette(dataset["classes"])[:, ::-1]
-    predicted = train_ids(predictions[row["image_id"]], model, dataset, *image.shape[:2])
+    predicted = train_ids(class_map_of(predictions, row["image_id"]), model, dataset, *image.shape[:2])
     if not row["label"]:
         return [image, colours[predicted]]
     label = read_label(row["label"], dataset["id_map"])
@@ -56,16 +57,20 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images that were run")
     parser.add_argument("--dataset", type=Path, required=True, help="its dataset.json")
     parser.add_argument("--model", type=Path, required=True, help="model.json")
-    parser.add_argument("--predictions", type=Path, required=True, help="predictions.zip of round 1")
-    parser.add_argument("--status", type=Path, required=True, help="status.json of the run")
+    parser.add_argument(
+        "--predictions", type=Path, nargs="+", required=True, help="predictions.zip of round 1's shards"
+    )
+    parser.add_argument("--statuses", type=Path, nargs="+", required=True, help="their status.json")
     parser.add_argument("--count", type=int, default=4, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="which images")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     a = parser.parse_args()
     picture = np.full((1, 1, 3), 255, np.uint8)
-    if read_json(a.status)["status"] == "ok":
+    if all(read_json(path)["status"] == "ok" for path in a.statuses):
         rows = choose(a.index, a.count, a.seed)
-        picture = draw(rows, Predictions.open(a.predictions), read_json(a.model), read_json(a.dataset))
+        picture = draw(
+            rows, [Predictions.open(path) for path in a.predictions], read_json(a.model), read_json(a.dataset)
+        )
     with atomic(a.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 

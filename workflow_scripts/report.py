@@ -26,20 +26,20 @@ from segbench.rows import read_rows
 def read(results: Path, selection: dict[str, Any]) -> tuple[list[Row], list[Plot]]:
     """The rows with the report's facts, and their plots."""
     rows = with_facts(read_rows(results, selection))
-    return rows, plots(rows, rounds_of(results, rows, selection["rounds"]))
+    return rows, plots(rows, rounds_of(results, rows, selection["rounds"], selection["shards"]))
 
 
 def gather(asked: argparse.Namespace, rows: list[Row], drawn: list[Plot]) -> Content:
     """Everything that the page shows, read below `asked.results`."""
     results, selection = asked.results, asked.selection
-    lines, left_out = samples(results, rows)
+    lines, left_out = samples(results, rows, shard_count=selection["shards"])
     return Content(
         rows=rows,
         plots=drawn,
         lines=lines,
         lines_left_out=left_out,
         compared=compare(rows, read_published(asked.published)),
-        environments=measured.environments(results, rows, selection["rounds"]),
+        environments=measured.environments(results, rows, selection["rounds"], selection["shards"]),
         models=measured.models(results, rows),
         classes=read_json(results / "data" / selection["dataset"] / "val" / "dataset.json")["classes"],
         settings=asked.settings,
@@ -53,7 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results folder")
     parser.add_argument(
-        "--selection", type=json.loads, required=True, help="JSON: dataset, rounds, titles of models, variants by name"
+        "--selection",
+        type=json.loads,
+        required=True,
+        help="JSON: dataset, rounds, shards, titles of models, variants by name",
     )
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="JSON: configuration to be shown, command to reproduce"

@@ -20,11 +20,12 @@ import numpy as np
 from segbench.errors import InputError, command
 from segbench.files import read_json, write_json
 from segbench.images import read_label, resize_class_map
-from segbench.metrics import ClassMap, Matrix, fold, guessing, pair_counts, scores
+from segbench.metrics import ClassMap, Matrix, fold, pair_counts
 from segbench.predictions import Predictions
+from segbench.scored import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
+from segbench.shards import WHOLE, share
 
 BATCH = 256  # rows handed to the threads at a time
-WORST = 5  # images with the lowest agreement that are named
 Row = dict[str, str]
 
 
@@ -113,49 +114,19 @@ def score(scorer: Scorer, rows: Iterable[Row], jobs: int) -> None:
                     print(f"scoring: {scorer.images} images", file=sys.stderr, flush=True)
 
 
-def summarise(
-    scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None, a: argparse.Namespace
-) -> dict[str, Any]:
-    """What score.json says of the figures."""
-    matrix = found = None
+def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None) -> Sums:
+    """What the scorer counted, ids and outputs mapped to trainIds."""
+    matrix = None
     if scorer.with_labels:
-        classes, ignore = dataset["classes"], dataset["ignore_index"]
-        matrix = fold(scorer.counts, len(classes), ignore, dataset["id_map"], class_map)
-        found = scores(matrix, a.ignored_pixels)
-    agreement = scorer.agreeing_pixels / scorer.compared_pixels if scorer.compared_pixels else None
-    warnings = []
-    if agreement is not None and agreement < a.agreement_bound:
-        below = _below(agreement, a.agreement_bound)
-        warnings.append(f"agrees with {a.reference_name} on only {below} of pixels (bound {a.agreement_bound:g})")
-    bottom = None if matrix is None else guessing(matrix)
-    if found and found.miou is not None and bottom is not None and found.miou <= bottom:
-        warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
-    return {
-        "miou": found and found.miou,
-        "iou_per_class": found and dict(zip(dataset["classes"], found.iou, strict=True)),
-        "pixel_accuracy": found and found.pixel_accuracy,
-        "mean_class_accuracy": found and found.mean_class_accuracy,
-        "confusion_matrix": None if matrix is None else matrix.tolist(),
-        "pixel_agreement": agreement,
-        "agreement_reason": "" if agreement is not None or scorer.reference is None else "no image in common",
-        "agreement_image_count": scorer.compared_images,
-        "worst_images": [[image_id, 1 - share] for share, image_id in sorted(scorer.worst, reverse=True)],
-        "image_count": scorer.images,
-        "warnings": warnings,
-    }
-
-
-def _below(agreement: float, bound: float) -> str:
-    """With as many decimals, from four, as it takes not to read like the bound."""
-    return next((text for n in range(4, 17) if float(text := f"{agreement:.{n}f}") < bound), repr(agreement))
-
-
-SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), its class_map and the order of classes"
-NOTHING: dict[str, Any] = {
-    "miou": None, "iou_per_class": None, "pixel_accuracy": None, "mean_class_accuracy": None, "confusion_matrix": None,
-    "pixel_agreement": None, "agreement_reason": "", "agreement_image_count": 0, "worst_images": [], "image_count": 0,
-    "warnings": [],
-}  # fmt: skip
+        matrix = fold(scorer.counts, len(dataset["classes"]), dataset["ignore_index"], dataset["id_map"], class_map)
+    return Sums(
+        matrix=matrix,
+        images=scorer.images,
+        compared_images=scorer.compared_images,
+        agreeing_pixels=scorer.agreeing_pixels,
+        compared_pixels=scorer.compared_pixels,
+        worst=[[image_id, 1 - apart] for apart, image_id in sorted(scorer.worst, reverse=True)],
+    )
 
 
 def score_run(a: argparse.Namespace) -> dict[str, Any]:
@@ -163,14 +134,17 @@ def score_run(a: argparse.Namespace) -> dict[str, Any]:
     run, model, dataset = read_json(a.run_status), read_json(a.model), read_json(a.dataset)
     miou_reason = _why_no_miou(model, dataset)
     record = {"status": run["status"], "reason": run["reason"], "reference": a.reference_name, **NOTHING}
-    record["miou_reason"] = miou_reason
+    record |= {"miou_reason": miou_reason, "agreement_reason": ""}
     if run["status"] != "ok":
         return record
     reference, gap = _usable_reference(a)
     scorer = Scorer(a.predictions, reference, not miou_reason)
-    score(scorer, _rows(a.index, a.predictions), a.jobs)
-    record |= summarise(scorer, dataset, model["class_map"], a)
-    return record | {"agreement_reason": gap or record["agreement_reason"]}
+    score(scorer, _rows(a.index, a.predictions, a.shard), a.jobs)
+    judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
+    record |= figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
+    if reference is not None and record["pixel_agreement"] is None:
+        gap = NO_COMMON_IMAGE
+    return record | {"agreement_reason": gap}
 
 
 def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
@@ -184,18 +158,18 @@ def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
     return a.reference, ""
 
 
-def _rows(index: Path, predictions: Path) -> Iterable[Row]:
-    """The index's rows. Raises InputError when the predictions are not of exactly these images."""
-    written = set(Predictions.open(predictions).ids)
+def _rows(index: Path, predictions: Path, shard: str) -> Iterable[Row]:
+    """A shard's rows of the index. Raises InputError when the predictions are not of exactly these images."""
+    written, count = Predictions.open(predictions), 0
     with open(index, newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
+        for row in share(csv.DictReader(stream), shard):
             if row["image_id"] not in written:
                 raise InputError(f"{predictions}: has no class map of {row['image_id']} of {index}; run again")
-            written.remove(row["image_id"])
+            count += 1
             yield row
-    if written:
+    if count < len(written):
         raise InputError(
-            f"{predictions}: has {len(written)} class map(s), of {min(written)}, that {index} does not name"
+            f"{predictions}: has {len(written) - count} class map(s) that {index} does not name; run again"
         )
 
 
@@ -214,6 +188,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model.json")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the validation split")
+    parser.add_argument("--shard", default=WHOLE, help="which images of the index were run, e.g. 2of7 (default: all)")
     parser.add_argument("--reference", type=Path, help="predictions.zip of the reference (none: no agreement)")
     parser.add_argument("--reference-status", default="", help="its status.json (none: a stored reference)")
     parser.add_argument("--reference-name", required=True, help="what the table calls it")

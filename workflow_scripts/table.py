@@ -57,7 +57,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results folder")
     parser.add_argument(
-        "--selection", type=json.loads, required=True, help="JSON: dataset, rounds, titles of models, variants by name"
+        "--selection",
+        type=json.loads,
+        required=True,
+        help="JSON: dataset, rounds, shards, titles of models, variants by name",
     )
     parser.add_argument("--published", type=Path, required=True, help="CSV of the published page's rows")
     parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")

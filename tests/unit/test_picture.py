@@ -23,7 +23,7 @@ def one_image(tmp_path, class_map=None, labelled=True):
         writer.add("image", predicted)
     row = {"image_id": "image", "image": str(tmp_path / "image.png")}
     row["label"] = str(tmp_path / "label.png") if labelled else ""
-    picture = draw([row], Predictions.open(tmp_path / "p.zip"), {"class_map": class_map}, DATASET)
+    picture = draw([row], [Predictions.open(tmp_path / "p.zip")], {"class_map": class_map}, DATASET)
     step = WIDTH + GAP
     return [picture[:HEIGHT, x : x + WIDTH, ::-1] for x in range(0, picture.shape[1], step)]
 

@@ -22,20 +22,20 @@ def written(tmp_path) -> Path:
     return tmp_path / "predictions.zip"
 
 
-def rewrite(path: Path, **entries: bytes | None) -> None:
-    """Replace entries (`a` for a.zst, `index`) of the archive; None leaves one out."""
-    names = {"index": "index.json", **{name: f"{name}.zst" for name in MAPS}}
+def rewrite(path: Path, **members: bytes | None) -> None:
+    """Replace members (`frames`, `part`, `index`) of an archive of one part; None leaves one out."""
+    names = {"part": "0.json", "frames": "0.zst", "keys": "keys", "index": "index.json"}
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(file) for name, file in names.items()}
     with zipfile.ZipFile(path, "w") as archive:
-        for name, data in {**content, **entries}.items():
+        for name, data in {**content, **members}.items():
             if data is not None:
                 archive.writestr(names[name], data)
 
 
-def index_of(path: Path) -> dict:
+def part_of(path: Path) -> tuple[dict, bytes]:
     with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read("index.json"))
+        return json.loads(archive.read("0.json")), archive.read("0.zst")
 
 
 def refusal(path: Path, image_id: str = "a") -> str:
@@ -46,7 +46,8 @@ def refusal(path: Path, image_id: str = "a") -> str:
 
 def test_maps_come_back(written):
     predictions = Predictions.open(written)
-    assert (predictions.height, predictions.width, predictions.ids) == (6, 8, ["a", "b", "c"])
+    assert (predictions.height, predictions.width, list(predictions.ids)) == (6, 8, ["a", "b", "c"])
+    assert len(predictions) == 3
     for name in reversed(MAPS):
         assert predictions[name].dtype == np.uint8
         assert (predictions[name] == MAPS[name]).all()
@@ -54,9 +55,24 @@ def test_maps_come_back(written):
     assert "z" not in predictions
 
 
-def test_every_entry_is_a_zstd_frame_of_the_raw_map(written):
-    with zipfile.ZipFile(written) as archive:
-        assert zstandard.decompress(archive.read("b.zst")) == MAPS["b"].tobytes()
+def test_the_frames_of_a_part_are_one_zstd_stream_of_the_raw_maps(written):
+    with zstandard.ZstdDecompressor().stream_reader(part_of(written)[1], read_across_frames=True) as stream:
+        assert stream.read() == b"".join(class_map.tobytes() for class_map in MAPS.values())
+
+
+def test_many_parts_are_read_in_any_order_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("segbench.predictions.PART", 4)
+    maps = {f"image {n}": np.full((6, 8), n, np.uint8) for n in range(10)}
+    with PredictionsWriter(tmp_path / "p.zip", 6, 8) as writer:
+        for name, class_map in maps.items():
+            writer.add(name, class_map)
+    predictions = Predictions.open(tmp_path / "p.zip")
+    assert list(predictions.ids) == list(maps)
+    names = list(maps)
+    random.Random(0).shuffle(names)
+    assert all((predictions[name] == maps[name]).all() for name in names)
+    assert "image 10" not in predictions
+    assert len(predictions._entries) <= 4
 
 
 def test_equal_maps_have_equal_digests(tmp_path, written):
@@ -73,7 +89,7 @@ def test_equal_maps_have_equal_digests(tmp_path, written):
 def test_empty_file_is_valid(tmp_path):
     with PredictionsWriter(tmp_path / "none.zip", 0, 0):
         pass
-    assert Predictions.open(tmp_path / "none.zip").ids == []
+    assert list(Predictions.open(tmp_path / "none.zip").ids) == []
 
 
 def test_file_appears_only_when_it_is_complete(tmp_path):
@@ -115,31 +131,27 @@ def test_truncated_archive_is_refused(written):
 
 
 def test_damage_of_one_map_names_its_image(written):
-    other = zstandard.compress(MAPS["b"].tobytes())
-    short = zstandard.compress(b"123")
-    index = index_of(written)
-    for data, reason in [
-        (b"no frame", "not what was written"),
-        (other, "not what was written"),
-        (None, "There is no item named 'a.zst' in the archive"),
-    ]:
-        rewrite(written, a=data, index=json.dumps(index).encode())
-        shown = f'"{reason}"' if data is None else reason
-        assert refusal(written) == f"{written}: class map of a is damaged ({shown}); delete it and run again"
-        assert (Predictions.open(written)["c"] == MAPS["c"]).all()
-        rewrite_whole(written)
-    index["frames"]["a"] = digest_of(short)
-    rewrite(written, a=short, index=json.dumps(index).encode())
-    assert refusal(written) == f"{written}: class map of a is damaged (3 bytes instead of 6×8); delete it and run again"
-    index["frames"]["a"] = digest_of(b"no frame")
-    rewrite(written, a=b"no frame", index=json.dumps(index).encode())
-    assert refusal(written).startswith(f"{written}: class map of a is damaged (")
+    part, frames = part_of(written)
+    _, _, start, size = part["a"]
+    rewrite(written, frames=frames[:start] + b"no frame".ljust(size) + frames[start + size :])
+    assert refusal(written) == f"{written}: class map of a is damaged (not what was written); delete it and run again"
+    assert (Predictions.open(written)["c"] == MAPS["c"]).all()
+    for frame, reason in [(zstandard.compress(b"123"), "(3 bytes instead of 6×8)"), (b"no frame", "(")]:
+        entry = [part["a"][0], digest_of(frame), len(frames), len(frame)]
+        rewrite(written, frames=frames + frame, part=json.dumps({**part, "a": entry}).encode())
+        assert refusal(written).startswith(f"{written}: class map of a is damaged {reason}")
 
 
-def rewrite_whole(path: Path) -> None:
-    with PredictionsWriter(path, 6, 8) as writer:
-        for name, class_map in MAPS.items():
-            writer.add(name, class_map)
+@pytest.mark.parametrize("member", ["part", "frames", "keys", "index"])
+def test_missing_member_is_damage(written, member):
+    rewrite(written, **{member: None})
+    assert refusal(written).startswith(f'{written}: damaged ("There is no item named ')
+
+
+@pytest.mark.parametrize("part", [b"[]", b"3", b"not JSON", b'{"a": 3}', b"{}"])
+def test_damaged_part_is_refused(written, part):
+    rewrite(written, part=part)
+    assert refusal(written).startswith(f"{written}: damaged (")
 
 
 @pytest.mark.parametrize("index", [b"[]", b"{}", b"not JSON", b'{"digests": 3}', b"\xff", None])

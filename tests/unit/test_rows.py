@@ -9,6 +9,7 @@ from segbench.rows import read_rows
 SELECTION = {
     "dataset": "made",
     "rounds": 2,
+    "shards": 1,
     "models": {"small": "Small"},
     "variants": {name: {"engine": "onnxruntime", "precision": "fp32"} for name in ("a", "b")},
 }

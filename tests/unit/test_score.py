@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import score
 import sklearn.metrics
+from segbench import scored
 from segbench.errors import InputError
 from segbench.predictions import PredictionsWriter
 
@@ -35,6 +36,7 @@ class Run:
             "agreement_bound": 0.9995,
             "jobs": 2,
             "ignored_pixels": "excluded",
+            "shard": "0",
         }
         self.write("model", {"class_map": None, "has_trained_weights": True})
         self.write("run", OK)
@@ -133,7 +135,7 @@ def test_agreement_names_the_worst_images(run):
 
 
 def test_warning_never_reads_like_the_bound():
-    assert [score._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
+    assert [scored._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
         "0.8123",
         "0.99947",
         "0.99949999",
@@ -228,7 +230,7 @@ def test_predictions_of_other_images_are_refused(run):
     with pytest.raises(InputError, match=r"predictions\.zip: has no class map of image2 of .*index\.csv; run again$"):
         run.score()
     run.predict("predictions", np.concatenate([run.maps, run.maps]), [*run.ids, "more", "yet", "still"])
-    with pytest.raises(InputError, match=r"has 3 class map\(s\), of more, that .*index\.csv does not name$"):
+    with pytest.raises(InputError, match=r"has 3 class map\(s\) that .*index\.csv does not name; run again$"):
         run.score()
 
 
@@ -237,7 +239,7 @@ def test_damaged_class_map_is_told(run):
     data = bytearray(path.read_bytes())
     data[60] ^= 0xFF
     path.write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"predictions\.zip: class map of image0 is damaged"):
+    with pytest.raises(InputError, match=r"predictions\.zip: damaged \(Bad CRC-32"):
         run.score()
 
 

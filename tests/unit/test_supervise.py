@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from segbench.errors import InputError
-from segbench.supervise import Limits, supervise
+from segbench.supervise import Limits, supervise, usable_memory_mb
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
@@ -128,3 +128,11 @@ def _wait_for(condition, seconds=20):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_slurm_jobs_memory_is_the_limit(monkeypatch):
+    machine = usable_memory_mb()
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "2048")
+    assert usable_memory_mb() == min(machine, 2048 - 512)
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # the node's
+    assert usable_memory_mb() == machine

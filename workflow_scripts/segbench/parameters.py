@@ -14,6 +14,7 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
+from segbench import resources, shards
 from segbench.calibration import base as calibration
 from segbench.config.schema import suffix_of
 from segbench.engines import base
@@ -22,9 +23,9 @@ from segbench.machine import package_version, this_machine
 from segbench.sources import SCRIPTS, modules_of
 
 GENERATED = "results/generated/{dataset}"
-RUN = "results/runs/{dataset}/{model}/{variant}/{round}/0"
+RUN = "results/runs/{dataset}/{model}/{variant}/{round}/{shard}"
 TEMPLATES = SCRIPTS / "segbench" / "report" / "templates"
-SHOWN = ("dataset", "models", "variants", "rounds", "timing", "calibration", "reference", "agreement_bounds")
+SHOWN = ("dataset", "models", "variants", "rounds", "shards", "timing", "calibration", "reference", "agreement_bounds")
 ENGINE = "results/engines/{dataset}/{model}/{variant}"
 OTHER = "results/engines/{dataset}/{model}/{other}"
 
@@ -32,8 +33,9 @@ OTHER = "results/engines/{dataset}/{model}/{other}"
 class Parameters:
     """Look-ups in `config`, what `read_config` returned. `w` is a job's wildcards."""
 
-    def __init__(self, config: dict[str, Any], overlays: Sequence[str] = ()) -> None:
+    def __init__(self, config: dict[str, Any], overlays: Sequence[str] = (), cluster: bool = False) -> None:
         self.config = config
+        self.cluster = cluster  # jobs are submitted to other machines
         self.overlays = overlays  # files given by --configfile, for the report's words only
 
     # Code
@@ -309,7 +311,8 @@ class Parameters:
         return str(self.config["reference"] or natural).format(dataset=w.dataset, model=w.model)
 
     def reference_files(self, w: Any) -> dict[str, str]:
-        """Predictions and status of the reference: round 1 of a chosen variant, an untimed run, or a stored file.
+        """Predictions and status of the reference: round 1 of a chosen variant (of a shard the same shard), an untimed
+        run, or a stored file.
 
         A stored file that is missing is no input: the script tells, where Snakemake would keep the old scores.
         """
@@ -317,7 +320,8 @@ class Parameters:
         if name.endswith(".zip"):
             return {"reference": name} if os.path.exists(name) else {}
         here = f"{w.dataset}/{w.model}/{name}"
-        folder = f"results/runs/{here}/1/0" if name in self.config["variants"] else f"results/references/{here}"
+        run = f"results/runs/{here}/1/{getattr(w, 'shard', shards.WHOLE)}"
+        folder = run if name in self.config["variants"] else f"results/references/{here}"
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
 
     def reference_arguments(self, w: Any, input: Any) -> list[str]:
@@ -392,14 +396,62 @@ class Parameters:
         bounds = self.config["agreement_bounds"]
         return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})
 
+    def tables(self) -> list[str]:
+        """The tables to merge that are there; the script tells which are missing."""
+        return [path for path in self.config["tables"] if os.path.exists(path)]
+
+    # What a job asks for
+
+    def gpus(self, w: Any) -> int:
+        """GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take too."""
+        return 1 if not self.cluster or "gpu" in self._devices(w) else 0
+
+    def alone(self, w: Any) -> str:
+        """Options for Slurm that give a timed job a node to itself, where `exclusive_nodes` says so."""
+        wanted = self.config["exclusive_nodes"]
+        return "--exclusive" if self.cluster and wanted in ("all", *self._devices(w)) else ""
+
+    def _devices(self, w: Any) -> set[str]:
+        """Where the job's variant runs; of a pair, both."""
+        names = filter(None, (w.variant, w.get("other")))
+        return {base.load(self.config["variant_catalogue"][name]["engine"]).device for name in names}
+
+    def memory_mb(self, w: Any, attempt: int) -> int:
+        """MiB of a job that runs or builds the model."""
+        size = self.model_of(w)["input"]
+        return resources.memory_mb(size["height"], size["width"], attempt)
+
+    def run_minutes(self, w: Any, input: Any, attempt: int) -> int:
+        """Minutes of a job that runs the images of a round, or of a shard of round 1."""
+        size, images = self.model_of(w)["input"], resources.image_count(input.index)
+        if w.get("round", "1") == "1":
+            images = -(-images // (self.config["shards"] if w.get("shard") else 1))
+        else:
+            images = min(images, self.config["timing"]["images_per_round"])
+        return resources.runtime_minutes(size["height"], size["width"], images, self.engine_of(w).device, attempt)
+
     # The chosen rows
 
     def rows(self, pattern: str) -> list[str]:
-        """`pattern` for every chosen model and variant, and every round where it has one."""
+        """`pattern` for every chosen model and variant, and every round and its shards where it has them."""
         rounds = range(1, self.config["rounds"] + 1) if "{round}" in pattern else [0]
-        chosen = product(self.config["models"], self.config["variants"], rounds)
-        dataset = self.config["dataset"]
-        return [pattern.format(dataset=dataset, model=m, variant=v, round=number) for m, v, number in chosen]
+        chosen = product([self.config["dataset"]], self.config["models"], self.config["variants"], rounds)
+        return [
+            pattern.format(dataset=dataset, model=model, variant=variant, round=number, shard=shard)
+            for dataset, model, variant, number in chosen
+            for shard in (shards.of_round(self.config["shards"], number) if "{shard}" in pattern else [""])
+        ]
+
+    def first_round(self, file: str) -> list[str]:
+        """`file` of every shard of a row's round 1; a pattern."""
+        folder = "results/runs/{dataset}/{model}/{variant}/1"
+        return [f"{folder}/{shard}/{file}" for shard in shards.names(self.config["shards"])]
+
+    def shard_scores(self) -> list[str]:
+        """The score of every shard of a row; a pattern."""
+        return [
+            f"results/scores/{{dataset}}/{{model}}/{{variant}}/{n}.json" for n in shards.names(self.config["shards"])
+        ]
 
     def pictures(self) -> list[str]:
         """Pictures of every chosen model's first variant."""
@@ -411,7 +463,7 @@ class Parameters:
 
         A function of wildcards that it does not need: in a plain string Snakemake would look for wildcards.
         """
-        chosen = {key: self.config[key] for key in ("dataset", "rounds")}
+        chosen = {key: self.config[key] for key in ("dataset", "rounds", "shards")}
         chosen["models"] = {
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }

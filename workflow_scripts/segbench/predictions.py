@@ -1,7 +1,9 @@
 """Class maps of a run in one file: a zip archive with one zstd frame per image, read back lazily.
 
-`index.json` in it has height, width, dtype and the digest of each class map, by which rounds are compared, and of each
-frame, by which damage is found when it is read (20 µs; a digest of the whole map would take longer than scoring it).
+Images come in parts of a few hundred: their frames one behind the other, and an index with the place of each frame and
+two digests: of each class map, by which rounds are compared, and of each frame, by which damage is found when it is
+read (20 µs; a digest of the whole map would take longer than scoring it). Readers and writers hold one part at a time,
+and a 64-bit key of every other image: a run may have millions.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -22,7 +25,9 @@ import zstandard
 from segbench.errors import InputError
 from segbench.files import atomic
 
-INDEX = "index.json"
+INDEX = "index.json"  # height, width, dtype, whether maps are kept, number of parts
+KEYS = "keys"  # `key_of` of every image in the order written, little-endian uint64
+PART = 256  # images
 DAMAGE = (
     *(KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError),
     *(struct.error, zlib.error, zipfile.BadZipFile, zstandard.ZstdError),
@@ -43,6 +48,15 @@ def pack(class_map: npt.NDArray[np.uint8], keep: bool) -> Packed:
     return Packed(digest_of(data), frame)
 
 
+class Entry(NamedTuple):
+    """An image in its part's index: digests of its class map and of its frame, and where the frame lies."""
+
+    digest: str
+    frame_digest: str | None = None
+    start: int = 0
+    size: int = 0
+
+
 class PredictionsWriter:
     """Writes class maps as they come; the file appears when the `with` block ends without an exception.
 
@@ -52,8 +66,10 @@ class PredictionsWriter:
     def __init__(self, path: str | Path, height: int, width: int, keep_maps: bool = True) -> None:
         self._target = atomic(path)
         self._shape, self.keep_maps = (height, width), keep_maps
-        self._digests: dict[str, str] = {}
-        self._frames: dict[str, str] = {}
+        self._keys: dict[int, None] = {}
+        self._parts = 0
+        self._entries: dict[str, Entry] = {}  # of the part that is not written yet
+        self._frames = bytearray()
 
     def __enter__(self) -> PredictionsWriter:
         self._archive = zipfile.ZipFile(self._target.__enter__(), "w", zipfile.ZIP_STORED)
@@ -73,20 +89,35 @@ class PredictionsWriter:
 
     def add_packed(self, image_id: str, packed: Packed) -> None:
         """Add what `pack` made of a map. Raises ValueError for an image added twice."""
-        if image_id in self._digests:
+        key = key_of(image_id)
+        if key in self._keys:
             raise ValueError(f"class map of {image_id} was added before")
-        self._digests[image_id] = packed.digest
-        if packed.frame is not None:
-            self._frames[image_id] = digest_of(packed.frame)
-            self._archive.writestr(f"{image_id}.zst", packed.frame)
+        self._keys[key] = None
+        if packed.frame is None:
+            self._entries[image_id] = Entry(packed.digest)
+        else:
+            place = len(self._frames), len(packed.frame)
+            self._entries[image_id] = Entry(packed.digest, digest_of(packed.frame), *place)
+            self._frames += packed.frame
+        if len(self._entries) == PART:
+            self._write_part()
+
+    def _write_part(self) -> None:
+        self._archive.writestr(f"{self._parts}.json", json.dumps(self._entries))
+        self._archive.writestr(f"{self._parts}.zst", bytes(self._frames))
+        self._parts += 1
+        self._entries, self._frames = {}, bytearray()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
+            if self._entries:
+                self._write_part()
             height, width = self._shape
-            index = {"height": height, "width": width, "dtype": "uint8", "maps": self.keep_maps}
-            self._archive.writestr(INDEX, json.dumps({**index, "digests": self._digests, "frames": self._frames}))
+            index = {"height": height, "width": width, "dtype": "uint8", "maps": self.keep_maps, "parts": self._parts}
+            self._archive.writestr(KEYS, np.fromiter(self._keys, "<u8", len(self._keys)).tobytes())
+            self._archive.writestr(INDEX, json.dumps(index))
         self._archive.close()
         self._target.__exit__(kind, error, trace)
 
@@ -94,13 +125,16 @@ class PredictionsWriter:
 class Predictions:
     """Reads what a `PredictionsWriter` wrote. Every kind of damage is an InputError that names file and image."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any]) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any], keys: bytes) -> None:
         self._path, self._archive = path, archive
-        self._digests: dict[str, str] = dict(index["digests"])
-        self._frames: dict[str, str] = dict(index["frames"])
         self.height, self.width, self.has_maps = int(index["height"]), int(index["width"]), bool(index["maps"])
         if index["dtype"] != "uint8":
             raise ValueError(f"dtype {index['dtype']!r}")
+        written = np.frombuffer(keys, "<u8")
+        self._order = np.argsort(written)
+        self._keys = written[self._order]
+        self._parts = range(int(index["parts"]))
+        self._part, self._entries, self._frames = -1, dict[str, Entry](), b""  # the part that was read last
 
     @classmethod
     def open(cls, path: str | Path) -> Predictions:
@@ -108,33 +142,36 @@ class Predictions:
         path = Path(path)
         try:
             archive = zipfile.ZipFile(path)
-            return cls(path, archive, json.loads(archive.read(INDEX)))
+            return cls(path, archive, json.loads(archive.read(INDEX)), archive.read(KEYS))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
         except DAMAGE as error:
-            raise InputError(f"{path}: damaged ({error}); delete it and run again") from None
+            raise _damaged(path, error) from None
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     @property
-    def ids(self) -> list[str]:
+    def ids(self) -> Iterator[str]:
         """Image ids, in the order they were written."""
-        return list(self._digests)
+        for part in self._parts:
+            yield from self._read(part)
 
     def digest(self, image_id: str) -> str:
         """Digest of an image's class map (hexadecimal)."""
-        return self._digests[image_id]
+        return self._entry(image_id).digest
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id in self._digests
+        return self._find(image_id) is not None
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
         """The H×W class map of an image."""
-        if image_id not in self._digests:
-            raise InputError(f"{self._path}: has no class map of {image_id}")
+        entry = self._entry(image_id)
         if not self.has_maps:
             raise InputError(f"{self._path}: has digests of class maps only; class maps are kept by the first round")
         try:
-            frame = self._archive.read(f"{image_id}.zst")
-            if digest_of(frame) != self._frames[image_id]:
+            frame = self._frames[entry.start : entry.start + entry.size]
+            if digest_of(frame) != entry.frame_digest:
                 raise ValueError("not what was written")
             size = zstandard.get_frame_parameters(frame).content_size
             if size != self.height * self.width:
@@ -145,6 +182,47 @@ class Predictions:
                 f"{self._path}: class map of {image_id} is damaged ({error}); delete it and run again"
             ) from None
         return np.frombuffer(data, np.uint8).reshape(self.height, self.width)
+
+    def _find(self, image_id: str) -> int | None:
+        """The part that has the image."""
+        key = np.uint64(key_of(image_id))
+        at = int(np.searchsorted(self._keys, key))
+        return int(self._order[at]) // PART if at < len(self._keys) and self._keys[at] == key else None
+
+    def _entry(self, image_id: str) -> Entry:
+        part = self._find(image_id)
+        if part is None:
+            raise InputError(f"{self._path}: has no class map of {image_id}")
+        entries = self._read(part)
+        if image_id not in entries:
+            raise _damaged(self._path, f"part {part} has no {image_id}")
+        return entries[image_id]
+
+    def _read(self, part: int) -> dict[str, Entry]:
+        """The index of a part; its frames are in memory then."""
+        if part != self._part:
+            try:
+                found = json.loads(self._archive.read(f"{part}.json"))
+                self._entries = {image_id: Entry(*entry) for image_id, entry in found.items()}
+                self._frames = self._archive.read(f"{part}.zst")
+                self._part = part
+            except (*DAMAGE, AttributeError) as error:
+                raise _damaged(self._path, error) from None
+        return self._entries
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    return InputError(f"{path}: damaged ({why}); delete it and run again")
+
+
+def class_map_of(shards: Sequence[Predictions], image_id: str) -> npt.NDArray[np.uint8]:
+    """The H×W class map of an image from the shard that has it; without one the last tells that it has none."""
+    return next((one for one in shards if image_id in one), shards[-1])[image_id]
+
+
+def key_of(image_id: str) -> int:
+    """64 bits of an image id: what is held of every image."""
+    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "little")
 
 
 def digest_of(data: Any) -> str:

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from segbench import shards
 from segbench.engines.base import load
 from segbench.files import read_json
 from segbench.predictions import Predictions
@@ -23,7 +24,7 @@ COLUMNS = (
     "round_medians_s", "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled",
     "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "trt_fallback", "fp32_layers",
     "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop", "peak_rss_bytes", "peak_gpu_bytes",
-    "hardware_id",
+    "hardware_id", "hardware",
 )  # fmt: skip
 
 CALIBRATION = ("fp32_layers", "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop")
@@ -58,11 +59,15 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
     engine = load(entry["engine"])
     built = read_json(results / "engines" / here / "status.json")
     score = read_json(results / "scores" / f"{here}.json")
-    folders = [results / "runs" / here / str(number) / "0" for number in range(1, selection["rounds"] + 1)]
+    rounds = [shards.folders(results, here, n, selection["shards"]) for n in range(1, selection["rounds"] + 1)]
+    folders = [folder for round_ in rounds for folder in round_]
     runs = [read_json(folder / "status.json") for folder in folders]
     row: dict[str, Any] = dict.fromkeys((*COLUMNS, "iou_per_class"))
-    worst = next((run for run in runs if run["status"] != "ok"), runs[0])
-    changed = _changed(folders)
+    worst, shard = next(
+        ((run, folder.name) for run, folder in zip(runs, folders, strict=True) if run["status"] != "ok"),
+        (runs[0], shards.WHOLE),
+    )
+    changed = _changed(rounds)
     row |= {
         "dataset": selection["dataset"],
         "model": model,
@@ -73,7 +78,7 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "accelerated": engine.accelerated,
         "precision": entry["precision"],
         "status": worst["status"],
-        "reason": worst["reason"],
+        "reason": worst["reason"] if shard == shards.WHOLE else f"shard {shard}: {worst['reason']}",
         "reference": score["reference"],
         "build_s": built.get("build_s"),
         "engine_bytes": built.get("engine_bytes"),
@@ -86,15 +91,16 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *changed]),
     }
     if row["status"] == "ok":
-        row |= {key: score[key] for key in ("miou", "pixel_agreement", "iou_per_class")} | _times(folders, runs)
-        row["repeatable"] = not changed if len(folders) > 1 else None
+        row |= {key: score[key] for key in ("miou", "pixel_agreement", "iou_per_class")} | _times(rounds, runs)
+        row["repeatable"] = not changed if len(rounds) > 1 else None
         row["hardware_id"] = ";".join(sorted(_hardware_ids(folders)))
+        row["hardware"] = "; ".join(sorted({_machine(read_json(folder / "environment.json")) for folder in folders}))
     return row
 
 
-def _times(folders: list[Path], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    rounds = [_latencies(folder / "latencies.csv") for folder in folders]
-    compute = [[row[0] for row in rows] for rows in rounds if rows]
+def _times(rounds: list[list[Path]], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    latencies = [[row for folder in round_ for row in _latencies(folder / "latencies.csv")] for round_ in rounds]
+    compute = [[row[0] for row in rows] for rows in latencies if rows]
     if not compute:
         return {}
     pooled = [time for times in compute for time in times]
@@ -107,7 +113,7 @@ def _times(folders: list[Path], runs: list[dict[str, Any]]) -> dict[str, Any]:
         "time_s_high": interval.high,
         "interval_method": interval.method,
         "round_medians_s": ";".join(map(repr, medians)),
-        "end_to_end_s": median_of_rounds([[row[1] for row in rows] for rows in rounds if rows]),
+        "end_to_end_s": median_of_rounds([[row[1] for row in rows] for rows in latencies if rows]),
         "p90_s": percentile(pooled, 0.90, P90_SAMPLES),
         "p99_s": percentile(pooled, 0.99, P99_SAMPLES),
         "n": len(pooled),
@@ -133,18 +139,26 @@ def _hardware_ids(folders: list[Path]) -> set[str]:
     return {read_json(folder / "environment.json")["hardware_id"] for folder in folders}
 
 
+def _machine(record: dict[str, Any]) -> str:
+    """CPU, cores and GPU in words."""
+    machine, graphics = record.get("machine") or {}, record.get("gpu") or {}
+    cores = machine.get("physical_cores")
+    facts = (machine.get("cpu_model"), cores and f"{cores} core{'s' if cores > 1 else ''}", graphics.get("name"))
+    return ", ".join(str(fact) for fact in facts if fact)
+
+
 def _hardware(folders: list[Path]) -> list[str]:
     found = sorted(_hardware_ids(folders))
     return [f"rounds ran on different hardware ({', '.join(found)})"] if len(found) > 1 else []
 
 
-def _changed(folders: list[Path]) -> list[str]:
+def _changed(rounds: list[list[Path]]) -> list[str]:
     """Rounds whose class map of an image is not the first round's: what was timed is not what was scored."""
-    first = Predictions.open(folders[0] / "predictions.zip")
+    first = [Predictions.open(folder / "predictions.zip") for folder in rounds[0]]
     told = []
-    for number, folder in enumerate(folders[1:], 2):
+    for number, (folder, *_) in enumerate(rounds[1:], 2):
         later = Predictions.open(folder / "predictions.zip")
-        differing = [i for i in later.ids if i in first and first.digest(i) != later.digest(i)]
+        differing = [i for i in later.ids if any(i in one and one.digest(i) != later.digest(i) for one in first)]
         if differing:
             told.append(f"round {number}: {len(differing)} class map(s) differ from round 1's, e.g. of {differing[0]}")
     return told

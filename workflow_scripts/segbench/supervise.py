@@ -269,13 +269,15 @@ def _read_rest(stream: Any) -> bytes:
 
 
 def usable_memory_mb() -> int:
-    """MiB that a stage may take: the machine's, or the control group's when that is smaller, less 512 MiB."""
+    """MiB that a stage may take: the machine's, or the control group's or Slurm job's when less, less 512 MiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit_file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             total = min(total, int(Path(limit_file).read_text()))
         except (OSError, ValueError):
             continue
+    asked_mb = os.environ.get("SLURM_MEM_PER_NODE", "")
+    total = min(total, int(asked_mb) * MEBIBYTE) if asked_mb.isdigit() and int(asked_mb) else total  # 0: all of it
     return max(total // MEBIBYTE - 512, 256)
 
 

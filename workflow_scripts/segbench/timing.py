@@ -18,12 +18,13 @@ from segbench.ahead import MOST_HELPERS, Ahead, InTurn
 from segbench.contention import Disturbance, Watch
 from segbench.decoded import ImageReader
 from segbench.engines.base import Float32Image, Session, Variant, load
-from segbench.errors import Unsupported
+from segbench.errors import InputError, Unsupported
 from segbench.files import check_manifest, read_json
 from segbench.images import Normalizer
 from segbench.machine import Machine, this_machine
 from segbench.options import parse_options
 from segbench.predictions import PredictionsWriter
+from segbench.shards import WHOLE, share
 from segbench.supervise import report
 
 Rows = list[dict[str, str]]  # of an index.csv
@@ -89,10 +90,13 @@ def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
     return what.throttled or what.contended(timing["contention_share"])
 
 
-def read_index(path: str | Path) -> Rows:
-    """Rows of an index.csv."""
+def read_index(path: str | Path, shard: str = WHOLE) -> Rows:
+    """A shard's rows of an index.csv. Raises InputError when there are none: more shards than images."""
     with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+        rows = list(share(csv.DictReader(stream), shard))
+    if not rows:
+        raise InputError(f"shards: {path} has fewer images than shards; lower `shards`")
+    return rows
 
 
 def choose_images(rows: Rows, round_number: int, timing: dict[str, Any] | None, first: int) -> Rows:

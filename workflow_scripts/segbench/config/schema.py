@@ -289,6 +289,9 @@ class Config(Section):
     model_root: str = Field(".", description="Folder that relative `weights.path` start from.")
     variants: list[Name] = Field(description="Names of `variant_catalogue`.", min_length=1)
     rounds: Positive = Field(6, description="Timed processes per variant.")
+    shards: Positive = Field(
+        1, description="Jobs that round 1, which runs every image, and its scores are split into, for each variant."
+    )
     reference: str | None = Field(
         None,
         description="What class maps are compared with: a variant, or a file of stored predictions (a pattern that ends"
@@ -307,12 +310,16 @@ class Config(Section):
     baseline: str | None = Field(
         None, description="A table.csv of an earlier run, for `results/comparison.md` and `snakemake gate`; null: none."
     )
+    tables: list[str] = Field([], description="The table.csv of several machines, for `results/merged.md`.")
     comparison: Comparison = Field(default_factory=Comparison, description="Verdicts and the gate.")
     calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
     interpreters: dict[str, str] = Field(
         {}, description="Python interpreter by engine, where it is not Snakemake's own."
+    )
+    exclusive_nodes: Literal["cpu", "gpu", "all", "none"] = Field(
+        "cpu", description="On a Slurm cluster: timed jobs of which engines get a node to themselves."
     )
     fingerprint: str | None = Field(
         None, description="Stands for driver and package versions on a cluster; null: read from this machine."

@@ -7,11 +7,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from segbench import shards
+
 Row = dict[str, Any]
 KEPT = 150  # latencies of a round that are drawn: beyond, evenly spaced order statistics stand for all
 
 
-def rounds_of(results: Path, rows: list[Row], rounds: int) -> list[dict[str, Any]]:
+def rounds_of(results: Path, rows: list[Row], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
     """One record per row and round that was timed; times in seconds.
 
     `times` are its sorted latencies, thinned; `late_to_early` is the median of the round's second half over that of its
@@ -20,8 +22,9 @@ def rounds_of(results: Path, rows: list[Row], rounds: int) -> list[dict[str, Any
     found = []
     for row in rows:
         for number in range(1, rounds + 1):
-            folder = results / "runs" / row["dataset"] / row["model"] / row["variant"] / str(number) / "0"
-            times = _read(folder / "latencies.csv") if row["status"] == "ok" else []
+            here = f"{row['dataset']}/{row['model']}/{row['variant']}"
+            folders = shards.folders(results, here, number, shard_count) if row["status"] == "ok" else []
+            times = [time for folder in folders for time in _read(folder / "latencies.csv")]
             if times:
                 found.append({"row": row["id"], "label": row["label"], "round": number, **summary(times)})
     return found

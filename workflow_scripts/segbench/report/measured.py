@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from segbench import shards
 from segbench.files import read_json
 
 Row = dict[str, Any]
@@ -15,13 +16,15 @@ Row = dict[str, Any]
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve")
 
 
-def environments(results: Path, rows: list[Row], rounds: int) -> list[dict[str, Any]]:
+def environments(results: Path, rows: list[Row], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
     """One record per kind of machine and software that rows ran on, with the labels of those rows."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        folder = results / "runs" / row["dataset"] / row["model"] / row["variant"]
-        for number in range(1, rounds + 1):
-            record = read_json(folder / str(number) / "0" / "environment.json")
+        here = f"{row['dataset']}/{row['model']}/{row['variant']}"
+        for folder in (
+            folder for n in range(1, rounds + 1) for folder in shards.folders(results, here, n, shard_count)
+        ):
+            record = read_json(folder / "environment.json")
             if not record.get("machine"):
                 continue
             facts = _facts(record)

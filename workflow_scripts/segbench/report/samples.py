@@ -14,11 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segbench import shards
 from segbench.colours import palette
 from segbench.files import read_json
 from segbench.images import read_image, read_label
 from segbench.pictures import Picture, choose, marked, train_ids
-from segbench.predictions import Predictions
+from segbench.predictions import Predictions, class_map_of
 from segbench.report.render import data_address
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ class Line:
     shown: list[Shown] = field(default_factory=list)
 
 
-def samples(results: Path, rows: list[Row], seed: int = SEED) -> tuple[list[Line], int]:
+def samples(results: Path, rows: list[Row], seed: int = SEED, shard_count: int = 1) -> tuple[list[Line], int]:
     """All lines that fit into MOST_BYTES, by model, and how many did not fit. Rows have the report's facts."""
     ran = [row for row in rows if row["status"] == "ok" and row["time_s"] is not None]
     if not ran:
@@ -63,7 +64,7 @@ def samples(results: Path, rows: list[Row], seed: int = SEED) -> tuple[list[Line
     chosen = [row["image_id"] for row in choose(folder / "index.csv", SEEDED, seed)]
     lines = [line for model in dict.fromkeys(r["model"] for r in ran) for line in _plan(results, ran, model, chosen)]
     many = sum(3 + len(line.variants) * (1 + line.worst) for line in lines) > MANY
-    artist, spent = Artist(results, dataset, NARROW if many else WIDE), 0
+    artist, spent = Artist(results, dataset, NARROW if many else WIDE, shard_count), 0
     for number, line in enumerate(lines):
         line.shown = list(artist.draw(line, images[line.image_id]))
         spent += sum(len(picture.address) for picture in line.shown)
@@ -98,10 +99,11 @@ class Artist:
     results: Path
     dataset: dict[str, Any]
     width: int
+    shards: int
 
     def __post_init__(self) -> None:
         self.colours = palette(self.dataset["classes"])[:, ::-1]
-        self.opened: dict[str, Predictions] = {}
+        self.opened: dict[str, list[Predictions]] = {}
 
     def draw(self, line: Line, entry: dict[str, str]) -> Iterator[Shown]:
         """The pictures of a line; `entry` is the image's row of the index."""
@@ -127,11 +129,12 @@ class Artist:
 
     def class_map(self, line: Line, variant: str, image: Picture) -> Picture:
         """What a variant of the line's model predicted for its image, as trainIds of the image's size."""
-        here = self.results / "runs" / self.dataset["dataset"] / line.model / variant / "1" / "0"
-        if str(here) not in self.opened:
-            self.opened[str(here)] = Predictions.open(here / "predictions.zip")
+        here = f"{self.dataset['dataset']}/{line.model}/{variant}"
+        if here not in self.opened:
+            folders = shards.folders(self.results, here, 1, self.shards)
+            self.opened[here] = [Predictions.open(folder / "predictions.zip") for folder in folders]
         model = read_json(self.results / "models" / line.model / "model.json")
-        return train_ids(self.opened[str(here)][line.image_id], model, self.dataset, *image.shape[:2])
+        return train_ids(class_map_of(self.opened[here], line.image_id), model, self.dataset, *image.shape[:2])
 
     def encode(self, picture: Picture, quality: int) -> str:
         """The BGR picture, made small, as a WebP data address."""

@@ -1,0 +1,31 @@
+"""A data set that is split over jobs gives the figures of the whole."""
+
+import shutil
+
+from segbench.files import read_json
+
+WHOLE = {"infer": 1, "score_shard": 1, "merge_scores": 1, "picture": 1, "table": 1, "report": 1}
+
+
+def facts(flow) -> dict:
+    row = flow.rows()[0]
+    told = ("status", "miou", "pixel_agreement", "n", "rounds", "warnings", "repeatable")
+    score = read_json(flow.folder / "results/scores/made/nearest/onnxruntime-fp32.json")
+    return {"score": score, **{name: row[name] for name in told}}
+
+
+def test_round_1_is_split_into_shards_and_adds_up_to_the_whole(done):
+    done.config["variants"] = ["onnxruntime-fp32"]
+    whole = facts(done)
+    done.config["shards"] = 3
+    planned = done.plan()
+    assert planned["infer"] == planned["score_shard"] == 3, "round 2 stays as it is"
+    done.snakemake()
+    assert facts(done) == whole
+    folder = done.folder / "results/runs/made/nearest/onnxruntime-fp32"
+    assert sorted(path.name for path in (folder / "1").iterdir()) == ["0", "0of3", "1of3", "2of3"]
+    assert sorted(path.name for path in (folder / "2").iterdir()) == ["0"]
+    shutil.rmtree(folder / "1/2of3")
+    assert done.plan() == WHOLE, "a shard that dies costs only itself"
+    done.config["shards"] = 1
+    assert "infer" not in done.plan(), "the whole's files were not touched"

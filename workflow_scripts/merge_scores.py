@@ -1,0 +1,46 @@
+"""Add up the scores of a variant's shards: what scoring all images at once would have given, exactly."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import command
+from segbench.files import read_json, write_json
+from segbench.scored import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
+
+SEVERITY = ("ok", "unsupported", "failed")
+
+
+def merge(shards: list[dict[str, Any]], classes: list[str], judgement: Judgement) -> dict[str, Any]:
+    """The score.json of the whole from those of its shards; where one is not ok, neither is the whole."""
+    worst = max(shards, key=lambda shard: SEVERITY.index(shard["status"]))
+    record = {**worst, **NOTHING, "agreement_reason": ""}
+    if worst["status"] != "ok":
+        return record
+    record |= figures(added(shards), classes, judgement)
+    # A shard may have no image that the reference ran: a gap only where none has.
+    gaps = {shard["agreement_reason"] for shard in shards} - {"", NO_COMMON_IMAGE}
+    if record["pixel_agreement"] is None:
+        gaps = gaps or {NO_COMMON_IMAGE}
+    return record | {"agreement_reason": min(gaps, default="")}
+
+
+@command
+def main() -> None:
+    """Parse the command line and merge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="score.json of every shard")
+    parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
+    parser.add_argument("--reference-name", required=True, help="what the table calls the reference")
+    parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
+    parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
+    parser.add_argument("--out", type=Path, required=True, help="score.json to write")
+    a = parser.parse_args()
+    judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
+    write_json(a.out, merge([read_json(path) for path in a.shards], read_json(a.dataset)["classes"], judgement))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Put the tables of several machines into one report: a section for each hardware, never one table of all."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from segbench.comparison import read_table
+from segbench.errors import InputError, command
+from segbench.files import write_text
+from segbench.markdown import miou, seconds, share, table
+
+Row = dict[str, Any]
+KEY = ("dataset", "model", "variant")
+NOWHERE = ""  # "hardware" of rows that could not run
+
+
+def merge(tables: list[Path]) -> dict[str, list[Row]]:
+    """Rows by hardware, in the order of the tables; each says which `table` it is from.
+
+    Raises InputError where two tables have a row of the same data set, model and variant measured on equal hardware.
+    """
+    found: dict[str, list[Row]] = {}
+    seen: dict[tuple[str, ...], Path] = {}
+    for path in tables:
+        for row in read_table(path):
+            hardware = row["hardware_id"] or NOWHERE
+            key = (hardware, *(row[name] for name in KEY))
+            if hardware and key in seen:
+                raise InputError(f"{path}: {' '.join(key[1:])} on {hardware} stands in {seen[key]} too; leave one out")
+            seen[key] = path
+            found.setdefault(hardware, []).append({**row, "table": str(path)})
+    return found
+
+
+def to_markdown(found: dict[str, list[Row]]) -> str:
+    """A section for each hardware, and one for the rows that ran nowhere, with their reasons."""
+    parts = ["# SegBench: several machines", "Times compare within a section only."]
+    for hardware, rows in found.items():
+        if hardware != NOWHERE:
+            parts += [f"## {rows[0].get('hardware') or 'Hardware'} ({hardware})", _measured(rows)]
+    if NOWHERE in found:
+        header = ["table", "dataset", "model", "variant", "status", "reason"]
+        parts += [
+            "## Rows that could not run",
+            table(header, [[row[name] for name in header] for row in found[NOWHERE]]),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _measured(rows: list[Row]) -> str:
+    header = ["dataset", "model", "variant", "mIoU", "agreement", "time s", "warnings", "table"]
+    cells = [
+        [
+            *(row[name] for name in KEY),
+            miou(row["miou"]),
+            share(row["pixel_agreement"]),
+            seconds(row["time_s"]),
+            row.get("warnings", ""),
+            row["table"],
+        ]
+        for row in rows
+    ]
+    return table(header, cells)
+
+
+def to_csv(tables: list[Path]) -> str:
+    """The tables' rows as they are, one below the other, `table` before them; hardware_id tells them apart."""
+    rows = []
+    for path in tables:
+        with open(path, newline="", encoding="utf-8") as stream:
+            rows += [{"table": str(path), **row} for row in csv.DictReader(stream)]
+    merged = io.StringIO()
+    writer = csv.DictWriter(merged, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return merged.getvalue()
+
+
+@command
+def main() -> None:
+    """Parse the command line and merge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", type=Path, nargs="*", required=True, help="table.csv of every machine")
+    parser.add_argument("--markdown", type=Path, required=True, help="merged.md to write")
+    parser.add_argument("--csv", type=Path, required=True, help="merged.csv to write")
+    a = parser.parse_args()
+    if not a.tables:
+        raise InputError("tables: none given; name each machine's table.csv: --config tables='[a.csv,b.csv]'")
+    text = to_markdown(merge(a.tables))
+    write_text(a.csv, to_csv(a.tables))
+    write_text(a.markdown, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
