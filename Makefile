@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help benchmark quick test test-slow test-slurm env env-cluster retry clean lint env-loadgen env-peers bench-clock
-.PHONY: bench-speed accept-demo-models
+.PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
+.PHONY: retry clean lint bench-clock bench-speed accept-demo-models
 help:            ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
 benchmark: env   ## run the default: leaves results/report.html and results/table.md
 	$(BIN)/snakemake
@@ -15,10 +15,10 @@ benchmark: env   ## run the default: leaves results/report.html and results/tabl
 quick: env       ## the same with two models, three variants, few images
 	$(BIN)/snakemake --configfile config/quick.yaml
 
-test: env-dev    ## all tests that need no root
+test: env-dev env-rtx ## all tests that need no root
 	$(BIN)/python -m pytest
 
-test-slow: env-dev ## the full-size architectures on all engines: minutes
+test-slow: env-dev env-rtx ## the full-size architectures on all engines: minutes
 	$(BIN)/python -m pytest -m "slow and not slurm"
 
 test-slurm: env-dev ## through a real Slurm that is set up on this machine; as root, writes /etc/slurm: 6 minutes
@@ -54,6 +54,18 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
 	touch $@
 
+env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-gpu: 3 GB of downloads, 7 GB of disk; needs no GPU itself
+
+.venv-gpu/.complete: requirements/gpu.txt envs/gpu.post-deploy.sh
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/gpu.txt
+	PATH="$(CURDIR)/.venv-gpu/bin:$$PATH" bash envs/gpu.post-deploy.sh
+	touch $@
+
+test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
+	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
+	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
+
 env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt
 
@@ -63,6 +75,36 @@ env-peers: env   ## the packages that results/peers.md measures beside, in .venv
 	$(PEERS) --constraint requirements/base.txt -r requirements/peers.txt
 	$(PEERS) --no-deps --constraint requirements/dev-no-deps.txt cityscapesscripts
 	$(PEERS) --no-deps -r requirements/no-deps.txt
+
+# Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/tensorrt.md).
+NVIDIA_INDEX ?= https://pypi.nvidia.com
+PYTHON310 ?= python3.10
+.PHONY: env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
+env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
+$(VENV)/.complete-rtx: requirements/tensorrt_rtx.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/tensorrt_rtx.txt
+	touch $@
+
+env-tensorrt8:   ## standalone TensorRT 8.5.3.1 in .venv-tensorrt8 (3 GB; wants Python 3.10: PYTHON310=…)
+	$(PYTHON310) -m venv .venv-tensorrt8
+	.venv-tensorrt8/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/tensorrt8.txt
+
+test-tensorrt8:  ## tests of the real TensorRT 8.5.3.1 bindings, without a GPU (after make env-tensorrt8)
+	.venv-tensorrt8/bin/python -m pytest tests/tensorrt8
+
+env-tensorrt:    ## the current TensorRT in .venv-tensorrt, from NVIDIA's own package index
+	$(PYTHON) -m venv .venv-tensorrt
+	.venv-tensorrt/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/base.txt
+	.venv-tensorrt/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --extra-index-url $(NVIDIA_INDEX) -r requirements/tensorrt.txt
+
+env-onnxruntime-gpu: ## ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2 GB)
+	$(PYTHON) -m venv .venv-onnxruntime-gpu
+	.venv-onnxruntime-gpu/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/onnxruntime_gpu.txt
+
+env-onnxruntime-tensorrt: env-onnxruntime-gpu ## and what its TensorRT provider loads, from NVIDIA's own package index
+	.venv-onnxruntime-gpu/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --extra-index-url $(NVIDIA_INDEX) -r requirements/onnxruntime_tensorrt.txt
 
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
 bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 20 minutes; results/benchmarks/

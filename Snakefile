@@ -1,47 +1,50 @@
 """SegBench: which segmentation model, on which engine, at which precision, how fast and how accurate. See README.md."""
 
-
-report: "report/workflow.rst"
-
-
-configfile: "config/config.yaml"
-configfile: "config/models.yaml"
-configfile: "config/variants.yaml"
-configfile: "config/calibrators.yaml"
-configfile: "config/datasets.yaml"
+import sys
 
 
-include: "rules/common.smk"
-include: "rules/data.smk"
-include: "rules/models.smk"
-include: "rules/calibration.smk"
-include: "rules/engines.smk"
-include: "rules/inference.smk"
-include: "rules/scoring.smk"
-include: "rules/report.smk"
-include: "rules/comparison.smk"
-include: "rules/training.smk"
-include: "rules/peers.smk"
+include: "rules/doctor.smk"
 
 
-# Where jobs go to other machines, these stay: downloads, for the network, and what takes seconds.
-localrules:
-    fetch_checkpoint,
-    check_inputs,
-    table,
-    report,
-    picture,
-    merged,
-    comparison,
-    gate,
+if "doctor" not in sys.argv:  # what helps to mend a broken configuration does not read it
 
+    report: "report/workflow.rst"
 
-rule all:
-    """The tables and the report of the configuration, and every file behind them: one that was deleted is made again."""
-    default_target: True
-    input:
-        rules.table.output,
-        rules.report.output,
-        rules.table.input,
-        parameters.rows(f"{ENGINE}/engine"),
-        parameters.pictures(),
+    configfile: "config/config.yaml"
+    configfile: "config/models.yaml"
+    configfile: "config/variants.yaml"
+    configfile: "config/calibrators.yaml"
+    configfile: "config/datasets.yaml"
+
+    include: "rules/common.smk"
+    include: "rules/data.smk"
+    include: "rules/models.smk"
+    include: "rules/calibration.smk"
+    include: "rules/engines.smk"
+    include: "rules/inference.smk"
+    include: "rules/scoring.smk"
+    include: "rules/report.smk"
+    include: "rules/comparison.smk"
+    include: "rules/training.smk"
+    include: "rules/peers.smk"
+
+    # Where jobs go to other machines, these stay: downloads, for the network, and what takes seconds.
+    localrules:
+        fetch_checkpoint,
+        check_inputs,
+        table,
+        report,
+        picture,
+        merged,
+        comparison,
+        gate,
+
+    rule all:
+        """The tables and the report of the configuration, and every file behind them: one that was deleted is made again."""
+        default_target: True
+        input:
+            rules.table.output,
+            rules.report.output,
+            rules.table.input,
+            parameters.rows(f"{ENGINE}/engine"),
+            parameters.pictures(),

@@ -122,3 +122,38 @@ rule quantized_model:
         "python {input.script} --model {input.model:q} --index {input.index:q}"
         " --dataset {input.summary:q} --calibrator {params.calibrator:q} --settings {params.settings:q}"
         " --cache results/cache/calibration --result {output.folder:q} --status {output.status:q} 2>&1 | tee {log:q}"
+
+
+rule tensorrt_tables:
+    """Let TensorRT find its own INT8 ranges on the GPU, through Paddle; the engine is built from the model and these."""
+    input:
+        **code("calibrate.py", calibrator=True),
+        model="results/models/{model}/model.json",
+        files=parameters.files_to_calibrate,
+        shapes=parameters.shapes_of,
+        index="results/data/{dataset}/calibration/index.csv",
+        summary="results/data/{dataset}/calibration/dataset.json",
+        check=ancient("results/data/{dataset}/checks/{model}.json"),
+    output:
+        folder=directory("results/calibration/{dataset}/{model}/{calibrator}/tables"),
+        status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
+    log:
+        "results/logs/calibration/{dataset}/{model}/{calibrator}.log",
+    wildcard_constraints:
+        calibrator=parameters.calibrators(table=False, folder="tables"),
+    priority: 55
+    conda:
+        "../envs/gpu.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        python=parameters.python_of("paddle_tensorrt"),
+        calibrator=parameters.calibrator_json,
+        settings=parameters.table_settings,
+        fingerprint=parameters.calibrator_fingerprint,
+        shapes=lambda wildcards, input: [f"--shapes={input.shapes}"] if input.shapes else [],
+    shell:
+        "{params.python} {input.script} --model {input.model:q} {params.shapes:q} --index {input.index:q}"
+        " --dataset {input.summary:q} --calibrator {params.calibrator:q} --settings {params.settings:q}"
+        " --cache results/cache/calibration --result {output.folder:q} --status {output.status:q} 2>&1 | tee {log:q}"

@@ -1,10 +1,14 @@
 """The checked configuration, and `parameters`: what rules look up in it."""
 
+import gc
 import json
 import os
 import sys
 
 from snakemake.exceptions import WorkflowError
+
+# Planning makes many objects and hardly any garbage: looking for it less often takes a tenth off (4.7 to 4.3 s of CPU).
+gc.set_threshold(200_000, 50, 50)
 
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow_scripts"))
 # `python` in a rule is Snakemake's own interpreter, also where its environment was not activated.

@@ -23,7 +23,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: check that the variant can run here, then build into folder `request["out"]`."""
     variant = Variant(**request["variant"])
     engine, machine = load(variant.engine), this_machine()
-    support = engine.supports(variant, machine)
+    support = engine.can_build(variant, machine)
     if not support.ok:
         raise Unsupported(support.reason)
     model = ExportedModel.open(Path(request["model"]))
@@ -61,7 +61,8 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
     if record["model_digest"] != model.digest:
         raise InputError(f"{status}: is the calibration of another model (its files differ); delete {folder}")
     for name, digest in record["manifest"].items():
-        path = folder / name if (folder / name).exists() else folder / "quantized" / name
+        places = (folder / name, folder / "quantized" / name, folder / "tables" / name)
+        path = next((place for place in places if place.exists()), places[0])
         if not path.exists() or sha256_of(path) != digest:
             raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete {folder} and run again")
     return folder
@@ -71,9 +72,12 @@ def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: 
     """In the parent: build under supervision, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     twin = read_json(request["twin"]) if request["twin"] else {"status": "ok"}
+    shaped = read_json(request["shapes"]) if request["shapes"] else {"status": "ok"}
     calibrated = how_calibrated(request["calibration"])
     with atomic(engine) as folder:
-        if calibrated["status"] != "ok":
+        if shaped["status"] != "ok":
+            outcome = Outcome(shaped["status"], shaped["reason"])
+        elif calibrated["status"] != "ok":
             outcome = Outcome(calibrated["status"], calibrated["reason"])
         elif twin["status"] == "ok":
             outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
@@ -107,12 +111,13 @@ def main() -> None:
     parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's build options")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the engine builds from it")
+    parser.add_argument("--shapes", default="", help="shapes.json of the model, where the engine wants it")
     parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     a = parser.parse_args()
     request = {"model": str(a.model), "variant": a.variant, "options": a.options}
-    request |= {"calibration": a.calibration, "twin": a.twin}
+    request |= {"calibration": a.calibration, "twin": a.twin, "shapes": a.shapes}
     build_engine(request, configured_limits(), a.engine, a.status)
 
 

@@ -1,4 +1,5 @@
-"""Calibrate a model for INT8 with images of the training split: a calibration table, or a quantised model.
+"""Calibrate a model for INT8 with images of the training split: a calibration table, a quantised model, or TensorRT's
+tables.
 
 A stopped calibration table goes on at the image where it stopped.
 """
@@ -53,13 +54,16 @@ def run(request: dict[str, Any], twin: str, limits: Limits, result: Path, status
     """In the parent: calibrate under supervision, move the result (a table, or a folder) and its status into place."""
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
     converted = read_json(twin) if twin else {"status": "ok"}
+    shaped = read_json(request["shapes"]) if request["shapes"] else {"status": "ok"}
     is_table = load(request["calibrator"]["library"]).leaves_table
     with atomic(result.with_name(f"{result.name}.folder") if is_table else result) as folder:
         folder.mkdir()
-        if converted["status"] == "ok":
-            outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
-        else:
+        if converted["status"] != "ok":
             outcome = Outcome(converted["status"], f"no ONNX twin: {converted['reason']}")
+        elif shaped["status"] != "ok":
+            outcome = Outcome(shaped["status"], shaped["reason"])
+        else:
+            outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
         good = outcome.status == "ok"
         record = {
             "status": outcome.status,
@@ -89,18 +93,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the calibrator reads it")
+    parser.add_argument("--shapes", default="", help="shapes.json of the model, where the calibrator wants it")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--calibrator", type=json.loads, required=True, help="JSON: name, library, options")
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, seed, max_drop")
     parser.add_argument("--cache", type=Path, required=True, help="folder for unfinished work")
-    parser.add_argument("--result", type=Path, required=True, help="table.json, or the quantised model's folder")
+    parser.add_argument(
+        "--result", type=Path, required=True, help="table.json, or the folder of what the calibrator leaves"
+    )
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     a = parser.parse_args()
     if "images" not in a.settings:
         raise InputError("--settings: has no key images")
     request = {key: str(getattr(a, key)) for key in ("model", "index", "dataset", "cache")}
-    request |= {"calibrator": a.calibrator, "settings": a.settings}
+    request |= {"calibrator": a.calibrator, "settings": a.settings, "shapes": a.shapes}
     run(request, a.twin, configured_limits(), a.result, a.status)
 
 

@@ -10,6 +10,7 @@ from segbench.files import read_json
 
 PATTERNS = (
     "models/*/onnx.json",
+    "models/*/shapes.json",
     "calibration/*/*/*/status.json",
     "engines/*/*/*/status.json",
     "references/*/*/*/status.json",

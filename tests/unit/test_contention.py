@@ -50,7 +50,10 @@ class NVML:
         return "Made GPU"
 
     def nvmlDeviceGetMemoryInfo(self, device):
-        return SimpleNamespace(total=16 * 2**30)
+        return SimpleNamespace(total=16 * 2**30, used=3 * 2**30)
+
+    def nvmlDeviceGetPowerUsage(self, device):
+        return 250_000  # mW
 
     def nvmlDeviceGetEnforcedPowerLimit(self, device):
         raise self.NVMLError
@@ -69,6 +72,8 @@ def test_gpu_state_is_read():
         reasons=("power cap", "thermal (hardware)"),
         other_processes=2,
         held_back_s=pytest.approx(2.000000001),
+        power_w=250.0,
+        memory_used_bytes=3 * 2**30,
     )
 
 

@@ -47,7 +47,28 @@ def test_conda_environments_pin_the_same_versions():
         for line in packages:
             package, version = line.split("==")
             assert wanted[package] == version, f"envs/{name}.yaml: {line}"
+    gpu = pins(ROOT / "requirements" / "gpu.txt")
+    for line in yaml.safe_load((ROOT / "envs" / "gpu.yaml").read_text())["dependencies"][-1]["pip"]:
+        assert line in {f"{name}=={version}" for name, version in gpu.items()}, f"envs/gpu.yaml: {line}"
     assert f"paddleseg=={wanted['paddleseg']}" in (ROOT / "envs" / "cpu.post-deploy.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("tensorrt_rtx", ["base", "tensorrt_rtx"]),
+        ("tensorrt", ["base", "tensorrt"]),
+        ("onnxruntime_gpu", ["base", "onnxruntime_gpu", "onnxruntime_tensorrt"]),
+    ],
+)
+def test_conda_environments_of_gpu_engines_pin_the_same_versions(name, files):
+    wanted = {}
+    for file in files:
+        wanted |= pins(ROOT / "requirements" / f"{file}.txt")
+    packages = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"][-1]["pip"]
+    assert {line: f"{line.split('==')[0]}=={wanted[line.split('==')[0]]}" for line in packages} == {
+        line: line for line in packages
+    }
 
 
 def test_config_documents_are_current():

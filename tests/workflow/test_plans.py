@@ -23,6 +23,8 @@ def test_cityscapes_is_the_pages_32_rows(bare):
     planned = jobs(bare, "cityscapes", "--config", "dataset_root=/no/such/folder")
     assert planned["engine"] == planned["score"] == 32
     assert planned["fetch_checkpoint"] == planned["export_paddle"] == 8
+    assert planned["shape_ranges"] == planned["tensorrt_tables"] == 8 and planned["infer"] == 32 * 6
+    assert "calibration_table" not in planned and "quantized_model" not in planned and "onnx_twin" not in planned
     assert planned["table"] == 1
 
 

@@ -38,6 +38,8 @@ class Disturbance:
     gpu_reasons: tuple[str, ...] | None = None
     gpu_held_back_share: float | None = None
     gpu_other_processes: int | None = None
+    gpu_power_w: float | None = None
+    gpu_memory_used_bytes: int | None = None
 
     def contended(self, allowed_share: float) -> bool:
         """Whether others took more than `allowed_share` of the machine, or computed on the GPU."""
@@ -109,6 +111,8 @@ class Watch:
             "gpu_reasons": after.reasons,
             "gpu_held_back_share": held,
             "gpu_other_processes": after.other_processes,
+            "gpu_power_w": after.power_w,
+            "gpu_memory_used_bytes": after.memory_used_bytes,  # Paddle gives none back: its peak, and the driver's own
         }
 
 

@@ -8,13 +8,14 @@ import json
 import shutil
 from pathlib import Path
 
+from segbench import gpu
 from segbench.engines.base import load
 from segbench.machine import package_version, this_machine
 
 
 @functools.cache
 def fingerprint(engine: str, interpreter: str | None = None) -> str:
-    """Short digest of the installed versions of the engine's packages, the driver and the CPU's flags.
+    """Short digest of the installed versions of the engine's packages, the driver, the GPU's name and the CPU's flags.
 
     Nothing is imported: versions are read from the metadata below `interpreter`'s folder (None: this interpreter's).
     """
@@ -26,6 +27,8 @@ def fingerprint(engine: str, interpreter: str | None = None) -> str:
         "driver": machine.nvidia_driver if kind.device == "gpu" else None,
         "cpu_flags": sorted(machine.cpu_flags) if kind.device == "cpu" else None,
     }
+    if kind.device == "gpu":  # a serialized engine is this GPU's
+        facts["gpu"] = (gpu.facts() or {}).get("name")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

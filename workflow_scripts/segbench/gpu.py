@@ -26,8 +26,8 @@ SM, MEMORY = 1, 2  # nvmlClockType
 
 @dataclass(frozen=True)
 class GPUState:
-    """One reading: clocks in MHz, temperature in °C, why it is slowed down, other processes that compute on it, and the
-    seconds since the driver was loaded that power or heat held it back."""
+    """One reading: clocks in MHz, temperature in °C, why it is slowed down, other processes that compute on it, the
+    seconds since the driver was loaded that power or heat held it back, power in W and its memory in use."""
 
     sm_mhz: int | None
     memory_mhz: int | None
@@ -35,6 +35,8 @@ class GPUState:
     reasons: tuple[str, ...] | None
     other_processes: int | None
     held_back_s: float | None
+    power_w: float | None = None
+    memory_used_bytes: int | None = None
 
 
 def read(nvml: Any = None) -> GPUState | None:
@@ -47,6 +49,7 @@ def read(nvml: Any = None) -> GPUState | None:
     if bits is None:  # its name until driver 535
         bits = _ask(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", device)
     held = [_ask(nvml, "nvmlDeviceGetViolationStatus", device, policy) for policy in POLICIES]
+    power, memory = _ask(nvml, "nvmlDeviceGetPowerUsage", device), _ask(nvml, "nvmlDeviceGetMemoryInfo", device)
     known = [status.violationTime for status in held if status is not None]
     return GPUState(
         sm_mhz=_ask(nvml, "nvmlDeviceGetClockInfo", device, SM),
@@ -55,11 +58,14 @@ def read(nvml: Any = None) -> GPUState | None:
         reasons=None if bits is None else tuple(text for bit, text in REASONS.items() if bits & bit),
         other_processes=_others(_ask(nvml, "nvmlDeviceGetComputeRunningProcesses", device)),
         held_back_s=sum(known) * 1e-9 if known else None,
+        power_w=None if power is None else power / 1000,
+        memory_used_bytes=None if memory is None else memory.used,
     )
 
 
 def facts(nvml: Any = None) -> dict[str, Any] | None:
-    """Name, memory, clock and power limits of the GPU, and its state now, for the environment record; None: no GPU."""
+    """Name, compute capability, memory, limits of clock and power, and state now, for the environment record; None: no
+    GPU."""
     opened = _open(nvml)
     if opened is None:
         return None
@@ -70,11 +76,19 @@ def facts(nvml: Any = None) -> dict[str, Any] | None:
     state = read(nvml)
     return {
         "name": name.decode() if isinstance(name, bytes) else name,
+        "compute_capability": compute_capability(nvml),
         "memory_gib": None if memory is None else round(memory.total / 2**30),
         "max_sm_mhz": _ask(nvml, "nvmlDeviceGetMaxClockInfo", device, SM),
         "power_limit_w": None if power is None else power / 1000,
         "now": None if state is None else {**vars(state), "reasons": list(state.reasons or ())},
     }
+
+
+def compute_capability(nvml: Any = None) -> tuple[int, int] | None:
+    """Of the GPU, e.g. (8, 6); None: not known."""
+    opened = _open(nvml)
+    found = _ask(opened[0], "nvmlDeviceGetCudaComputeCapability", opened[1]) if opened else None
+    return None if found is None else (found[0], found[1])
 
 
 def _open(nvml: Any) -> tuple[Any, Any] | None:

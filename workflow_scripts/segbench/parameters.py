@@ -52,7 +52,12 @@ class Parameters:
 
     def interpreter(self, w: Any) -> str:
         """The Python that the variant's engine is installed in."""
-        return str(self.config["interpreters"].get(self.variant_of(w)["engine"], "python"))
+        return self._interpreter_of(self.variant_of(w)["engine"]) or "python"
+
+    def _interpreter_of(self, engine: str) -> str | None:
+        """What config names, else the engine's own environment where `make` has made it; None: Snakemake's own."""
+        configured: str | None = self.config["interpreters"].get(engine)
+        return configured or base.own_interpreter(engine)
 
     def environment_of_engine(self, w: Any) -> str:
         """The pinned environment of the variant's engine family, for `--sdm conda`."""
@@ -61,7 +66,7 @@ class Parameters:
     def fingerprint_of(self, w: Any) -> str:
         """Versions and hardware that a status depends on (see segbench/fingerprint.py)."""
         engine = self.variant_of(w)["engine"]
-        return self.config["fingerprint"] or fingerprint(engine, self.config["interpreters"].get(engine))
+        return self.config["fingerprint"] or fingerprint(engine, self._interpreter_of(engine))
 
     # Sections and entries
 
@@ -177,7 +182,9 @@ class Parameters:
         if calibrator is None:
             return self._files(w, self.engine_of(w).reads)
         library = calibration.load(self.config["calibrator_catalogue"][calibrator]["library"])
-        return self._files(w, ("onnx",)) if library.leaves_table else []
+        if library.leaves_table:
+            return self._files(w, ("onnx",))
+        return [] if library.folder == calibration.QUANTIZED else self._files(w, self.engine_of(w).reads)
 
     def _files(self, w: Any, reads: tuple[str, ...]) -> list[str]:
         """The first form of `reads` that the model has, as files."""
@@ -192,6 +199,26 @@ class Parameters:
         from_twin = any(path.endswith(".onnx") for path in self.model_files(w)) and self.model_of(w)["kind"] != "onnx"
         return f"results/models/{w.model}/onnx.json" if from_twin else []
 
+    def gpus_to_build(self, w: Any) -> int:
+        """One build at a time on a GPU: kernels are chosen by their times."""
+        return int(self.engine_of(w).device == "gpu")
+
+    def engine_shapes(self, w: Any) -> str | list[str]:
+        """`shapes_of`, where the engine builds from them."""
+        return self.shapes_of(w) if self.engine_of(w).needs_shapes else []
+
+    def shapes_of(self, w: Any) -> str | list[str]:
+        """How the collection of the model's shapes ended; none for an ONNX model, whose engine says why."""
+        return [] if self.model_of(w)["kind"] == "onnx" else f"results/models/{w.model}/shapes.json"
+
+    def python_of(self, engine: str) -> Callable[[Any], str]:
+        """The Python that `engine` is installed in, for a rule that is made for this engine."""
+        return lambda wildcards: self._interpreter_of(engine) or "python"
+
+    def fingerprint_for(self, engine: str) -> Callable[[Any], str]:
+        """As `fingerprint_of`, likewise."""
+        return lambda wildcards: self.config["fingerprint"] or fingerprint(engine, self._interpreter_of(engine))
+
     # Calibration
 
     def calibrator_of(self, w: Any) -> dict[str, Any]:
@@ -203,15 +230,20 @@ class Parameters:
         """The calibrator's entry with its name."""
         return json.dumps({"name": w.calibrator, **self.calibrator_of(w)})
 
-    def calibrators(self, table: bool) -> str:
-        """A wildcard pattern for the calibrators that leave a table, or for those that leave a model."""
-        entries = self.config["calibrator_catalogue"].items()
-        fitting = [name for name, entry in entries if calibration.load(entry["library"]).leaves_table == table]
+    def calibrators(self, table: bool, folder: str = calibration.QUANTIZED) -> str:
+        """A wildcard pattern for the calibrators that leave a table, or for those that leave `folder`."""
+        libraries = {n: calibration.load(e["library"]) for n, e in self.config["calibrator_catalogue"].items()}
+        fitting = [
+            name for name, it in libraries.items() if it.leaves_table == table and (table or it.folder == folder)
+        ]
         return "|".join(map(re.escape, fitting)) or "(?!)"
 
     def calibrator_fingerprint(self, w: Any) -> str:
-        """Versions of the library's packages, and whether this CPU wants 7-bit weights."""
-        packages = calibration.load(self.calibrator_of(w)["library"]).packages
+        """Versions of the library's packages, and whether this CPU wants 7-bit weights; or an engine's fingerprint."""
+        library = calibration.load(self.calibrator_of(w)["library"])
+        if library.engine:
+            return self.fingerprint_for(library.engine)(w)
+        packages = library.packages
         versions = {name: package_version(name) for name in packages}
         facts = {"versions": versions, "reduce_range": calibration.needs_reduced_range(this_machine())}
         return self.config["fingerprint"] or json.dumps(facts, sort_keys=True)
@@ -240,8 +272,8 @@ class Parameters:
         if name is None:
             return []
         folder = f"results/calibration/{w.dataset}/{w.model}/{name}"
-        library = self.config["calibrator_catalogue"][name]["library"]
-        results = ["table.json", "layers.json"] if calibration.load(library).leaves_table else ["quantized"]
+        library = calibration.load(self.config["calibrator_catalogue"][name]["library"])
+        results = ["table.json", "layers.json"] if library.leaves_table else [library.folder]
         return [f"{folder}/{file}" for file in ("status.json", *results)]
 
     def calibration_argument(self, w: Any) -> list[str]:

@@ -22,9 +22,9 @@ COLUMNS = (
     "dataset", "model", "title", "variant", "engine", "device", "accelerated", "precision", "status", "reason",
     "miou", "miou_delta", "pixel_agreement", "reference", "time_s", "time_s_low", "time_s_high", "interval_method",
     "round_medians_s", "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled",
-    "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "fp32_layers", "calibrator",
-    "calibration_s", "calibration_rss_bytes", "calibration_drop", "peak_rss_bytes", "peak_gpu_bytes", "hardware_id",
-    "hardware",
+    "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "trt_fallback", "fp32_layers",
+    "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop", "peak_rss_bytes", "peak_gpu_bytes",
+    "hardware_id", "hardware",
 )  # fmt: skip
 
 CALIBRATION = ("fp32_layers", "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop")
@@ -84,8 +84,10 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
         "engine_bytes": built.get("engine_bytes"),
         "trt_subgraphs": built.get("trt_subgraphs"),
         "trt_share": built.get("trt_share"),
+        "trt_fallback": "; ".join(f"{kind} {why}" for kind, why in built.get("trt_fallback", {}).items()) or None,
         **{key: built.get(key) for key in CALIBRATION},
         "peak_rss_bytes": max((run["peak_rss_bytes"] for run in runs if run.get("peak_rss_bytes")), default=None),
+        "peak_gpu_bytes": max(_gpu_bytes(runs), default=None),
         "warnings": "; ".join([*score["warnings"], *_agreement_gap(score), *_hardware(folders), *changed]),
     }
     if row["status"] == "ok":
@@ -120,6 +122,12 @@ def _times(rounds: list[list[Path]], runs: list[dict[str, Any]]) -> dict[str, An
         "contended": any(run.get("contended", False) for run in runs),
         "throttled": any(run.get("throttled", False) for run in runs),
     }
+
+
+def _gpu_bytes(runs: list[dict[str, Any]]) -> list[int]:
+    """GPU memory in use at the end of each timed stretch."""
+    seen = [stretch.get("gpu_memory_used_bytes") for run in runs for stretch in run.get("disturbances", ())]
+    return [count for count in seen if count]
 
 
 def _latencies(path: Path) -> list[tuple[float, float]]:

@@ -1,7 +1,7 @@
 """What a calibrator is: one file of this folder with a `CALIBRATOR` object, named after its library.
 
 A calibrator that leaves a table (ranges of activations, `table.py`) feeds every engine that builds from ONNX; one that
-leaves a quantised model feeds the engine which insists on its own quantiser.
+leaves a quantised model, or tables of its own, feeds the engine which insists on them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for th
     from segbench.calibration.images import CalibrationImages, HeldOut
 
 TABLE, LAYERS = "table.json", "layers.json"
+QUANTIZED = "quantized"
 # Without one of these, products of 8-bit numbers are summed in pairs to 16 bits, and may saturate there.
 DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
@@ -41,6 +42,8 @@ class Calibrator(ABC):
     packages: tuple[str, ...]
     reads: tuple[str, ...]  # forms of a model that it calibrates, best first
     leaves_table: bool = False
+    folder: str = QUANTIZED  # what it leaves otherwise: a model, or tables beside which the engine wants the model
+    engine: str = ""  # the engine in whose interpreter it works; "": Snakemake's
     options: type = NoOptions  # dataclass: what config may set, with defaults
 
     @abstractmethod

@@ -1,6 +1,8 @@
 """An ONNX model with QuantizeLinear/DequantizeLinear pairs (Q/DQ), made from a calibration table without any image.
 
-ONNX Runtime's own quantiser does it: per-channel signed 8-bit weights, unsigned 8-bit activations of any zero point.
+ONNX Runtime's own quantiser does it: per-channel signed 8-bit weights, unsigned 8-bit activations of any zero point;
+or, for TensorRT, signed ones whose zero point is 0, weights that stay float before their pair, and float biases
+(https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-quantized-types.html).
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, Unsupported
 from segbench.files import read_json
 from segbench.machine import this_machine
+
+SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False}
 
 # What is worth 8 bits; the others between them would only be converted there and back.
 OPERATORS = ("Conv", "MatMul", "Gemm", "Add", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "ConvTranspose")
@@ -55,8 +59,11 @@ def quantize(
     reduce_range: bool,
     fp32_layers: Sequence[str] = (),
     only: Collection[str] | None = None,
+    symmetric: bool = False,
 ) -> None:
     """Write the Q/DQ model to `out`; `fp32_layers` stay as they are, `only` quantises nothing but these nodes.
+
+    `symmetric`: the form that TensorRT takes.
 
     Raises InputError for a layer that the model does not have.
     """
@@ -79,18 +86,23 @@ def quantize(
             nodes_to_exclude=list(fp32_layers),
             per_channel=True,
             reduce_range=reduce_range,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            extra_options=SYMMETRIC if symmetric else None,
         )
 
 
-def build(model: ExportedModel, calibration: Path, out: Path) -> dict[str, Any]:
-    """Write the Q/DQ model of a calibration folder to `out`; returns facts for the engine's record."""
+def build(model: ExportedModel, calibration: Path, out: Path, symmetric: bool = False) -> dict[str, Any]:
+    """Write the Q/DQ model of a calibration folder to `out`; returns facts for the engine's record.
+
+    `symmetric`: the form that TensorRT takes, for a GPU, whose 8-bit sums do not saturate: weights keep 8 bits.
+    """
     table = read_table(calibration / "table.json", model.digest)
     kept = read_json(calibration / "layers.json")["fp32_layers"]
-    reduce_range = needs_reduced_range(this_machine())
+    reduce_range = not symmetric and needs_reduced_range(this_machine())
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        quantize(prepare(model, Path(folder)), table, out, reduce_range=reduce_range, fp32_layers=kept)
+        prepared = prepare(model, Path(folder))
+        quantize(prepared, table, out, reduce_range=reduce_range, fp32_layers=kept, symmetric=symmetric)
     return {"fp32_layers": len(kept), "reduce_range": reduce_range}
 
 

@@ -166,6 +166,8 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
         engine = base.load(variant.engine)
         if fault := _calibrator_fault(config, variant, engine):
             faults.append(f"{sources.of((*location, 'calibrator'))}: {_key(location)}.calibrator: {fault}")
+        elif fault := _calibration_fault(config, variant, engine):
+            faults.append(f"{sources.of((*location, 'build'))}: {_key(location)}.build: {fault}")
         for key, kind in (("build", engine.build_options), ("run", engine.run_options)):
             try:
                 parse_options(kind, getattr(variant, key), f"{sources.of((*location, key))}: {_key(location)}.{key}")
@@ -194,6 +196,20 @@ def _no_training_split(config: Config, sources: Sources) -> list[str]:
         return []
     where: Location = ("dataset_catalogue", config.dataset, "splits")
     return [f"{sources.of(where)}: {_key(where)}: has no train, which {calibrated} is calibrated with"]
+
+
+def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
+    """What keeps a variant from using its calibrator's result; empty when nothing does or options are no good."""
+    if variant.calibrator is None:
+        return ""
+    entry = config.calibrator_catalogue[variant.calibrator]
+    try:
+        built = parse_options(engine.build_options, variant.build, "")
+        calibrated = parse_options(calibration.load(entry.library).options, entry.options, "")
+    except InputError:
+        return ""
+    fault = engine.calibration_fault(built, calibrated)
+    return f"calibrator {variant.calibrator!r}: {fault}" if fault else ""
 
 
 def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:

@@ -221,7 +221,9 @@ class Variant(Section):
 class Calibrator(Section):
     """A way to calibrate."""
 
-    library: Literal["onnxruntime", "nncf", "paddle"] = Field(description="A file of segbench/calibration/.")
+    library: Literal["onnxruntime", "nncf", "paddle", "paddle_tensorrt"] = Field(
+        description="A file of segbench/calibration/."
+    )
     options: dict[str, Any] = Field({}, description="Of that library.")
 
 

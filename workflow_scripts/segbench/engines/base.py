@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -46,10 +47,11 @@ class Variant:
 
 
 class Support(NamedTuple):
-    """Whether a variant can run here, and why not."""
+    """Whether a variant can run here; why not, and the command that mends it where there is one."""
 
     ok: bool
     reason: str = ""
+    mend: str = ""
 
 
 YES = Support(True)
@@ -115,16 +117,27 @@ class Engine(ABC):
     accelerated: bool = True  # False for the framework's plain native path
     precisions: tuple[str, ...] = ("fp32",)
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
+    install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions
+    venv: str = ""  # folder of a virtual environment of its own, used where it is there; "": Snakemake's
+    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` leaves
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Yes, or the reason why not, one that a person can act on. Imports no framework."""
         driver = has_driver(machine) if self.device == "gpu" else YES
         return first_no(has_precision(self, variant), has_packages(self), driver)
+
+    def can_build(self, variant: Variant, machine: Machine) -> Support:
+        """As `supports`, for the build alone: some engines are built without the device that runs them."""
+        return self.supports(variant, machine)
+
+    def calibration_fault(self, options: Any, calibration: Any) -> str:
+        """Why a build with `options` cannot use what a calibrator with options `calibration` leaves; empty: it can."""
+        return ""
 
     @abstractmethod
     def build(
@@ -138,6 +151,13 @@ class Engine(ABC):
     @abstractmethod
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
         """Open a built engine; never builds."""
+
+
+def own_interpreter(engine: str) -> str | None:
+    """The Python of the environment that `make` has made for an engine; None: there is none."""
+    venv = load(engine).venv
+    python = f"{venv}/bin/python"
+    return python if venv and os.path.exists(python) else None
 
 
 def load(name: str) -> Engine:
@@ -156,7 +176,8 @@ def has_packages(engine: Engine) -> Support:
     """Whether its packages are installed; the reason names the first missing one and the file that pins it."""
     for package in engine.packages:
         if package_version(package) is None:
-            return Support(False, f"package {package} is not installed (pinned in {engine.environment})")
+            reason = f"package {package} is not installed (pinned in {engine.environment})"
+            return Support(False, reason, engine.install)
     return YES
 
 

@@ -47,10 +47,11 @@ class RunOptions:
 class OpenVINO(Engine):
     """The CPU plug-in only, named, so that AUTO cannot choose another device."""
 
-    precisions = ("fp32", "fp16", "bf16", "int8")
+    plugin = "CPU"
+    precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
     calibrators = ("nncf", "onnxruntime")
-    run_options = RunOptions
+    run_options: type = RunOptions
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Not in a precision that this CPU computes by way of another."""
@@ -83,20 +84,23 @@ class OpenVINO(Engine):
             facts |= _refuse_float(out / ENGINE_FILE)
         return facts
 
+    def settings(self, options: Any, threads: int) -> dict[str, Any]:
+        """Properties that only this plug-in has."""
+        return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": options.pinning}
+
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> OpenVINOSession:
-        """Compile the saved representation for the CPU: one stream, `threads` threads, arithmetic as named."""
+        """Compile the saved representation for the device: one stream, `threads` threads, arithmetic as named."""
         import openvino
 
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": HINTS[variant.precision],
-            "ENABLE_CPU_PINNING": options.pinning,
+            **self.settings(options, threads),
             **(options.properties or {}),
         }
         with framework_errors("compiling the engine", Exception):
-            compiled = openvino.Core().compile_model(str(engine / ENGINE_FILE), "CPU", settings)
+            compiled = openvino.Core().compile_model(str(engine / ENGINE_FILE), self.plugin, settings)
         taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if taken != HINTS[variant.precision]:
             raise Unsupported(f"OpenVINO computes in {taken} where {HINTS[variant.precision]} was asked")

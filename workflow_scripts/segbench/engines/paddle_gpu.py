@@ -1,23 +1,37 @@
-"""Paddle Inference on an NVIDIA GPU, native kernels: the published page's rows without TensorRT."""
+"""Paddle Inference on an NVIDIA GPU, native kernels: the published page's rows without TensorRT.
+
+The GPU is the first that CUDA_VISIBLE_DEVICES leaves visible; the readings through NVML are of the same one.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench import gpu
 from segbench.engines import paddle
-from segbench.engines.base import Variant, framework_errors
+from segbench.engines.base import YES, Support, Variant, first_no, framework_errors
+from segbench.errors import Failed, Unsupported
+from segbench.machine import Machine
+
+# "Out of memory error on GPU 0. Cannot allocate 1.2GB memory on GPU 0, … and available memory is only 300.5MB."
+NO_MEMORY = re.compile(r"annot allocate ([\d.]+\w+) memory on GPU.*?available memory is only ([\d.]+\w+)", re.S)
+# What Paddle 2.6.2 raises by the kind of its error: exhausted resources, CUDA's and cuDNN's, fatal ones.
+RAISED = (MemoryError, RuntimeError, OSError, SystemError, ValueError)
+OLDEST, TOO_NEW = (6, 1), (9, 0)  # compute capabilities: the wheel has code for 6.1 to 8.6, which 8.9 runs too
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """`memory_pool_mb`: MiB of GPU memory taken at start; `device_id`: which GPU; `tf32`: allow TF32 in FP32 rows;
-    `cudnn_exhaustive_search`: let cuDNN try all convolution algorithms; `memory_optim`, `ir_optim`: as on the CPU."""
+    """`memory_pool_mb`: MiB of GPU memory taken at start; `tf32`: allow TF32 in FP32 rows; `cudnn_exhaustive_search`:
+    let cuDNN try all convolution algorithms; `memory_optim`, `ir_optim`: as on the CPU."""
 
     memory_pool_mb: int = 100
-    device_id: int = 0
     tf32: bool = False
     cudnn_exhaustive_search: bool = False
     memory_optim: bool = True
@@ -30,38 +44,81 @@ class PaddleGPU(paddle.Paddle):
     device = "gpu"
     accelerated = False
     environment = "envs/gpu.yaml"
-    packages: tuple[str, ...] = ("paddlepaddle-gpu",)
-    run_options = RunOptions
+    install = "make env-gpu"
+    venv = ".venv-gpu"
+    packages: tuple[str, ...] = ("paddlepaddle-gpu", "nvidia-cudnn-cu11", "nvidia-cublas-cu11")
+    run_options: type = RunOptions
+
+    def supports(self, variant: Variant, machine: Machine) -> Support:
+        """Not on a GPU that this Paddle has no code for."""
+        return first_no(super().supports(variant, machine), _has_code())
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleGPUSession:
         """Load the model onto the GPU."""
-        return PaddleGPUSession(gpu_config(engine, options))
+        config = gpu_config(engine, options)
+        config.disable_glog_info()
+        config.switch_ir_optim(options.ir_optim)
+        return PaddleGPUSession(config)
 
 
 class PaddleGPUSession(paddle.PaddleSession):
     """As on the CPU, but for waiting until the GPU has finished."""
 
+    def __init__(self, config: Any) -> None:
+        with gpu_errors("opening the model"):
+            super().__init__(config)
+
+    def execute(self) -> None:
+        """Start the network on the GPU."""
+        with gpu_errors("running the network"):
+            self._predictor.run()
+
     def synchronize(self) -> None:
         """Wait for all work on the GPU."""
         import paddle as framework
 
-        with framework_errors("running the network", RuntimeError, OSError):
+        with gpu_errors("running the network"):
             framework.device.cuda.synchronize()
 
 
-def gpu_config(engine: Path, options: Any) -> Any:
-    """`paddle.inference.Config` of a GPU predictor. TF32 is switched by the environment, before CUDA is loaded."""
+def _has_code() -> Support:
+    found = gpu.compute_capability()
+    if found is None or OLDEST <= found < TOO_NEW:
+        return YES
+    return Support(False, f"Paddle 2.6.2 has no code for compute capability {found[0]}.{found[1]} (it has 6.1 to 8.6)")
+
+
+@contextmanager
+def gpu_errors(doing: str) -> Iterator[None]:
+    """Turn Paddle's exceptions into the row's reason; for GPU memory with what was wanted and what was free."""
+    try:
+        with framework_errors(doing, *RAISED):
+            yield
+    except Failed as error:
+        if "GPU count is: 0" in str(error.__cause__):
+            raise Unsupported("no GPU is visible: no NVIDIA driver, or CUDA_VISIBLE_DEVICES hides it") from error
+        if numbers := NO_MEMORY.search(str(error.__cause__)):
+            wanted, free = numbers.groups()
+            raise Failed(f"out of GPU memory while {doing} (needs {wanted} more, has {free})") from error
+        raise
+
+
+def set_environment(options: Any) -> None:
+    """Switches that are environment variables, read when Paddle is imported and when CUDA's libraries are loaded."""
     os.environ["NVIDIA_TF32_OVERRIDE"] = "1" if options.tf32 else "0"
     os.environ["FLAGS_cudnn_exhaustive_search"] = str(int(options.cudnn_exhaustive_search))  # noqa: SIM112
+
+
+def gpu_config(engine: Path, options: Any) -> Any:
+    """`paddle.inference.Config` of a GPU predictor."""
+    set_environment(options)
 
     import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 
     import paddle.inference
 
     config = paddle.inference.Config(str(engine / "model.pdmodel"), str(engine / "model.pdiparams"))
-    config.disable_glog_info()
-    config.enable_use_gpu(options.memory_pool_mb, options.device_id)
-    config.switch_ir_optim(options.ir_optim)
+    config.enable_use_gpu(options.memory_pool_mb, 0)
     if options.memory_optim:
         config.enable_memory_optim()
     return config

@@ -1,0 +1,85 @@
+"""Paddle's and TensorRT's real libraries, in the environment of `make env-gpu`; the driver is not needed.
+
+Run by `make test-gpu-env`, in that environment's interpreter.
+"""
+
+from __future__ import annotations
+
+import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+from pathlib import Path
+
+import paddle
+import paddle.inference
+import pytest
+from segbench.engines import paddle_gpu, paddle_tensorrt
+from segbench.engines.base import Variant, load
+from segbench.errors import Unsupported
+from segbench.machine import this_machine
+
+
+def summary(config) -> dict[str, str]:
+    """What the wheel itself says of a configuration."""
+    rows = [line.strip("| \n").split("|") for line in config.summary().splitlines() if line.startswith("|")]
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+
+
+def test_versions_agree():
+    assert paddle.inference.get_trt_compile_version() == paddle.inference.get_trt_runtime_version() == (8, 5, 3)
+    assert (paddle.version.cuda(), paddle.version.cudnn()) == ("11.8", "8.6.0")
+
+
+@pytest.mark.parametrize(("precision", "calibrates"), [("fp32", "false"), ("fp16", "false"), ("int8", "true")])
+def test_config_carries_what_the_variant_asks(tmp_path, precision, calibrates):
+    options = paddle_tensorrt.SubgraphOptions(min_subgraph_size=7, workspace_mb=4096)
+    variant = Variant("v", "paddle_tensorrt", precision)
+    config = paddle_tensorrt.tensorrt_config(tmp_path, variant, options, paddle_tensorrt.RunOptions(), serialize=True)
+    told = summary(config)
+    assert told["use_gpu"] == told["use_tensorrt"] == told["tensorrt_use_static_engine"] == "true"
+    assert told["tensorrt_precision_mode"] == precision
+    assert told["tensorrt_use_calib_mode"] == calibrates
+    assert told["tensorrt_min_subgraph_size"] == "7"
+    assert told["tensorrt_workspace_size"] == str(4 * 2**30)  # beyond 32 bits
+    assert told["tensorrt_tuned_dynamic_shape"] == str(tmp_path / "shape_range_info.pbtxt")
+    assert told["trt_runtime_version"] == "8.5.3"
+    assert not config.trt_allow_build_at_runtime()
+    assert config.prog_file() == str(tmp_path / "model.pdmodel")  # beside it Paddle keeps its _opt_cache
+    assert not config.glog_info_disabled()  # the log proves what was loaded
+
+
+def test_static_shapes_name_no_file_and_calibration_serializes_nothing(tmp_path):
+    options = paddle_tensorrt.SubgraphOptions(shapes="static", disabled_operators=("argmax",))
+    int8 = Variant("v", "paddle_tensorrt", "int8")
+    told = summary(paddle_tensorrt.tensorrt_config(tmp_path, int8, options, paddle_tensorrt.RunOptions(), False))
+    assert told["tensorrt_use_static_engine"] == "false"
+    assert "pbtxt" not in told.get("tensorrt_tuned_dynamic_shape", "")
+
+
+def test_native_gpu_config_has_no_tensorrt(tmp_path):
+    told = summary(paddle_gpu.gpu_config(tmp_path, paddle_gpu.RunOptions(memory_pool_mb=300)))
+    assert (told["use_gpu"], told["use_tensorrt"]) == ("true", "false")
+    assert told["memory_pool_init_size"] == "300MB"
+
+
+@pytest.mark.parametrize("engine", ["paddle_gpu", "paddle_tensorrt"])
+def test_everything_but_the_driver_is_here(engine):
+    support = load(engine).supports(Variant("v", engine, "fp32"), this_machine())
+    assert support.ok == bool(this_machine().nvidia_driver)
+    assert support.ok or support.reason == "no NVIDIA driver"
+
+
+def test_a_machine_without_a_gpu_is_a_reason_and_no_crash(tmp_path):
+    """Also where a driver is loaded, but this process may see no GPU."""
+    if this_machine().nvidia_driver:
+        pytest.skip("this machine has a driver")
+    model = exported(tmp_path)
+    with pytest.raises(Unsupported, match="no GPU is visible: no NVIDIA driver, or CUDA_VISIBLE_DEVICES hides it"):
+        paddle_gpu.PaddleGPUSession(paddle_gpu.gpu_config(model, paddle_gpu.RunOptions()))
+
+
+def exported(folder: Path) -> Path:
+    """A convolution and what follows, saved as model.pdmodel and model.pdiparams in `folder`."""
+    layer = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 3), paddle.nn.Sigmoid())
+    layer.eval()
+    spec = [paddle.static.InputSpec([1, 3, 16, 16], "float32", "x")]
+    paddle.jit.save(paddle.jit.to_static(layer, input_spec=spec, full_graph=True), str(folder / "model"))
+    return folder

@@ -1,0 +1,125 @@
+"""ONNX Runtime's CUDA provider on an NVIDIA GPU, from the model's ONNX form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.engines.base import (
+    ClassMap,
+    Engine,
+    ExportedModel,
+    Float32Image,
+    Variant,
+    framework_errors,
+)
+from segbench.errors import Unsupported
+from segbench.models.typed_onnx import write_typed
+
+ENGINE_FILE = "model.onnx"
+PROVIDER = "CUDAExecutionProvider"
+Providers = list[tuple[str, dict[str, str]]]  # names with their settings, the preferred first
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """`tf32`: allow TF32 in FP32 rows; `cuda_graph`: record the launches once and replay them; `cpu_nodes`: let nodes
+    that the GPU provider does not take run on the CPU, instead of refusing the model."""
+
+    tf32: bool = False
+    cuda_graph: bool = False
+    cpu_nodes: bool = False
+
+
+class ONNXRuntimeCUDA(Engine):
+    """The CUDA provider alone: a node that it would leave to the CPU is a refusal, unless options say otherwise."""
+
+    device = "gpu"
+    accelerated = False  # the native FP32 row of a GPU that Paddle 2.6 does not know
+    precisions: tuple[str, ...] = ("fp32", "fp16")
+    environment = "envs/onnxruntime_gpu.yaml"
+    install: str = "make env-onnxruntime-gpu"
+    packages: tuple[str, ...] = ("onnxruntime-gpu",)
+    reads = ("onnx",)
+    run_options: type = RunOptions
+
+    def build(
+        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+    ) -> dict[str, Any]:
+        """The typed model is the engine: the provider chooses its kernels when it opens it."""
+        out.mkdir(parents=True)
+        return write_typed(model, table, variant, out / ENGINE_FILE)
+
+    def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> GPUSession:
+        """Open it on the GPU, with graph optimisation as the library has it by default."""
+        settings = {
+            "use_tf32": str(int(options.tf32)),
+            "enable_cuda_graph": str(int(options.cuda_graph)),
+            "cudnn_conv_algo_search": "EXHAUSTIVE",
+        }
+        return GPUSession(engine / ENGINE_FILE, [(PROVIDER, settings)], options.cpu_nodes)
+
+
+def open_session(model: Path, providers: Providers, cpu_nodes: bool) -> Any:
+    """An inference session of `providers`, the first of which must load.
+
+    Raises Unsupported where it does not, or where nodes are left over for the CPU and `cpu_nodes` is not set.
+    """
+    import onnxruntime
+
+    onnxruntime.preload_dlls()  # CUDA's libraries of the nvidia packages
+    first = providers[0][0]
+    if first not in onnxruntime.get_available_providers():
+        raise Unsupported(f"this build of ONNX Runtime has no {first}")
+    settings = onnxruntime.SessionOptions()
+    settings.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(not cpu_nodes)))
+    missing = Unsupported(f"{first} does not load: a library of CUDA, cuDNN or TensorRT is missing (see the log)")
+    with framework_errors(f"opening the model on {first}", Exception, unsupported=True):
+        try:
+            session = onnxruntime.InferenceSession(str(model), settings, providers=providers)
+        except Exception:  # of a provider that does not load it tells only that nodes are left to the CPU
+            if first not in onnxruntime.InferenceSession(str(model), providers=providers).get_providers():
+                raise missing from None
+            raise
+        if first not in session.get_providers():
+            raise missing
+    return session
+
+
+class GPUSession:
+    """Input and output are bound to memory on the GPU, so that `run` copies nothing."""
+
+    def __init__(self, model: Path, providers: Providers, cpu_nodes: bool) -> None:
+        import onnxruntime
+
+        self._session = open_session(model, providers, cpu_nodes)
+        (given,), (result,) = self._session.get_inputs(), self._session.get_outputs()
+        with framework_errors("taking memory on the GPU", Exception):
+            self._image = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(given.shape, np.float32), "cuda", 0)
+            self._map = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(result.shape, np.uint8), "cuda", 0)
+        self._binding = self._session.io_binding()
+        self._binding.bind_ortvalue_input(given.name, self._image)
+        self._binding.bind_ortvalue_output(result.name, self._map)
+
+    def upload(self, image: Float32Image) -> None:
+        """Copy into the bound input."""
+        self._image.update_inplace(image)
+
+    def execute(self) -> None:
+        """Run with what is bound."""
+        with framework_errors("running the network", Exception):
+            self._session.run_with_iobinding(self._binding)
+
+    def synchronize(self) -> None:
+        """Wait until outputs are there; the run itself waits for the provider's stream too."""
+        self._binding.synchronize_outputs()
+
+    def download(self) -> ClassMap:
+        """H×W copy of the output."""
+        return np.array(self._map.numpy()[0])
+
+
+ENGINE = ONNXRuntimeCUDA()

@@ -1,0 +1,128 @@
+"""Standalone TensorRT on an NVIDIA GPU, from the model's ONNX form: version 8.5 and later, whichever is installed.
+
+Up to 9, builder flags say the arithmetic, and INT8 takes its ranges from a calibration cache made from our table. From
+10 on the model's types say it (`segbench/models/typed_onnx.py`): FP16 is cast, INT8 has Q/DQ pairs; what 10 deprecates
+and 11 has removed is not used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.engines.base import (
+    Engine,
+    ExportedModel,
+    Session,
+    Variant,
+)
+from segbench.errors import Unsupported
+from segbench.files import atomic, write_text
+from segbench.models.typed_onnx import write_typed
+from segbench.tensorrt.flags import build_by_flags
+from segbench.tensorrt.libraries import import_tensorrt
+from segbench.tensorrt.plan import FIRST_TYPED, Builder, load_plan, major
+from segbench.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
+
+TIMINGS, LAYERS = "timing.cache", "layers.json"
+FORMATS = re.compile(r"\b(FP32|FP16|BF16|Half|Int8|INT8|Float)\b")  # as the inspector writes them
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """`workspace_mb`: MiB of GPU memory that a layer may use (null: all); `timing_cache`: a file of measured layers,
+    read before and written after a build, shared by all models (null: only beside the engine); `int8`, before version
+    10: `calibrator` or `qdq`; `others`, before version 10: what INT8 leaves, in `fp32` or `fp16`."""
+
+    workspace_mb: int | None = None
+    timing_cache: str | None = None
+    int8: str = "calibrator"
+    others: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.int8 not in ("calibrator", "qdq"):
+            raise ValueError("int8 must be calibrator or qdq")
+        if self.others not in ("fp32", "fp16"):
+            raise ValueError("others must be fp32 or fp16")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """`cuda_graph`: record the network's launches once and replay them."""
+
+    cuda_graph: bool = False
+
+
+class TensorRT(Engine):
+    """TF32 off; the plan is loaded by another process than the one that built it."""
+
+    device = "gpu"
+    precisions = ("fp32", "fp16", "int8")
+    environment = "envs/tensorrt.yaml"
+    install = "make env-tensorrt"
+    packages = ("tensorrt", "cuda-bindings")
+    calibrators = ("onnxruntime",)
+    reads = ("onnx",)
+    build_options = BuildOptions
+    run_options = RunOptions
+
+    def build(
+        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+    ) -> dict[str, Any]:
+        """Measure and serialize for this GPU; leave the plan, the timing cache and a report of the layers."""
+        trt, (name, capability) = import_tensorrt(), this_gpu()
+        out.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            if major(trt) < FIRST_TYPED:
+                builder, facts = build_by_flags(trt, model, table, variant, options, Path(folder))
+            elif options.others != "fp32":
+                raise Unsupported(f"others: fp16 is a flag of TensorRT before 10; {trt.__version__} is installed")
+            else:
+                typed = Path(folder) / "model.onnx"
+                facts = write_typed(model, table, variant, typed)
+                builder = Builder(trt, typed)
+        if options.workspace_mb:
+            builder.config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
+        shared = Path(options.timing_cache) if options.timing_cache else None
+        timings = builder.config.create_timing_cache(shared.read_bytes() if shared and shared.exists() else b"")
+        if not builder.config.set_timing_cache(timings, ignore_mismatch=False):  # of another GPU or version
+            timings = builder.config.create_timing_cache(b"")
+            builder.config.set_timing_cache(timings, ignore_mismatch=False)
+        builder.build(out)
+        _keep_timings(bytes(timings.serialize()), out / TIMINGS, *([shared] if shared else []))
+        write_identity(out, trt, model, gpu=name, compute_capabilities=[capability])
+        return facts | _report_layers(trt, out)
+
+    def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
+        """Load the plan that was built for this very GPU by this very version."""
+        trt = import_tensorrt()
+        check_identity(engine, trt, this_gpu())
+        loaded = load_plan(trt, engine)
+        return CUDASession(trt, loaded, loaded.engine.create_execution_context(), options.cuda_graph)
+
+
+def _keep_timings(content: bytes, *paths: Path) -> None:
+    for path in paths:
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def _report_layers(trt: Any, folder: Path) -> dict[str, Any]:
+    """Write what each layer of the plan is (fused from what, in which format) to layers.json; returns their number and
+    how many write each format."""
+    plan = load_plan(trt, folder)
+    inspector = plan.engine.create_engine_inspector()
+    report = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    write_text(folder / LAYERS, report)
+    layers = json.loads(report)["Layers"]
+    written = [FORMATS.search(json.dumps(layer.get("Outputs", ""))) for layer in layers if isinstance(layer, dict)]
+    counts = Counter(found.group(1).upper() for found in written if found)
+    return {"layer_count": len(layers), "layers_by_format": dict(counts)}
+
+
+ENGINE = TensorRT()
