@@ -147,6 +147,7 @@ rule tensorrt_tables:
     threads: workflow.cores
     resources:
         gpu=1,
+        mem_mb=parameters.memory_mb,
     params:
         python=parameters.python_of("paddle_tensorrt"),
         calibrator=parameters.calibrator_json,

@@ -17,6 +17,7 @@ rule shape_ranges:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
+        mem_mb=parameters.memory_mb,
     params:
         python=parameters.python_of("paddle_tensorrt"),
         fingerprint=parameters.fingerprint_for("paddle_tensorrt"),

@@ -110,7 +110,7 @@ class Run:
         text = self._log.read()
         self._log.close()
         self.printed += text
-        submitted = re.findall(r"SLURM jobid (\d+) \(log: \S*?slurm_logs/rule_(\w+)/", text)
+        submitted = re.findall(r"SLURM jobid (\d+) \(log: .*?slurm_logs/rule_(\w+)/", text)
         self.rules.update(submitted)
 
 
