@@ -11,7 +11,7 @@ import numpy as np
 from segbench.engines.base import ClassMap, Float32Image
 from segbench.errors import InputError
 from segbench.images import Normalizer, read_image, read_label, resize_class_map
-from segbench.index import Row, read_index
+from segbench.index import Row, index_rows
 from segbench.metrics import fold, pair_counts, scores
 from segbench.supervise import report
 
@@ -64,7 +64,7 @@ def split_rows(index: Path, count: int) -> tuple[Rows, Rows]:
 
     With no others, the first serve both ends. Raises InputError for an empty index.
     """
-    rows = read_index(index)
+    rows = list(index_rows(index))
     if not rows:
         raise InputError(f"{index}: names no image: calibration needs images of the training split")
     return rows[:count], rows[count:] or rows
