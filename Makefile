@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
-.PHONY: retry clean lint bench-clock bench-speed accept-demo-models faults fuzz licences
+.PHONY: retry clean lint bench-clock bench-speed accept-demo-models
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
@@ -123,6 +123,7 @@ bench-speed: env ## what runs outside the model, on a machine with nothing else 
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/planning.py
 
+.PHONY: faults fuzz licences
 faults: env-dev  ## kills, full disks, damage, hostile input, load: tried, survived, lost; half an hour and more, partly as root
 	$(BIN)/python faults/run.py
 

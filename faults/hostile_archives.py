@@ -14,7 +14,7 @@ import zstandard
 from fault import ROOT  # noqa: F401  it puts the modules on the path
 from hostile import Attack
 from segbench.models.checkpoint import read_arrays
-from segbench.predictions import Predictions, digest_of
+from segbench.predictions import Entry, Predictions, digest_of, key_of
 
 NAMES = ("../../pwned", "/etc/cron.d/pwned", "..\\pwned", "a/../../pwned", "pwned\n.npy", "-rf", "con")
 
@@ -41,33 +41,45 @@ def attacks(folder: Path, trap: Path) -> Iterator[Attack]:
     for name, (members, said) in weights.items():
         claim = 17 << 30 if name.startswith("unpacks") else 0
         yield _attack(folder / f"{name[:8]}.npz", f"npz: {name}", members, read_arrays, said, claim)
-    index = {"height": 4, "width": 4, "dtype": "uint8", "maps": True, "digests": {"a": ""}, "frames": {"a": ""}}
     bomb = zstandard.ZstdCompressor().compress(b"\0" * 200_000_000)
     unsized = zstandard.ZstdCompressor(write_content_size=False).compress(b"\0" * 100)
     stored = {
-        "no index": ({}, "damaged"),
-        "index of 200 MB": ({"index.json": b" " * 200_000_000}, "damaged"),
-        "index that is a list": ({"index.json": b"[]"}, "damaged"),
-        "index of 100,000 brackets": ({"index.json": b"[" * 100_000}, "damaged"),
-        "negative height": (_stored(index | {"height": -4}, unsized), "damaged"),
-        "height that is a text": (_stored(index | {"height": "x"}, unsized), "damaged"),
-        "10**6×10**6 pixels": (_stored(index | {"height": 10**6, "width": 10**6}, bomb), "damaged"),
-        "infinite height": (_stored(index | {"height": 1e999}, bomb), "damaged"),
-        "frame of 200 MB for 4×4": (_stored(index, bomb), "damaged"),
-        "frame without its size": (_stored(index, unsized), "damaged"),
-        "image without a frame": ({"index.json": json.dumps(index).encode()}, "damaged"),
-        "digests that are a list": (_stored(index | {"digests": [1]}, bomb), "damaged"),
+        "no index": {},
+        "index that is a list": {"index.json": b"[]", "keys": b""},
+        "index of 100,000 brackets": {"index.json": b"[" * 100_000, "keys": b""},
+        "negative height": _stored(unsized, height=-4),
+        "height that is a text": _stored(unsized, height="x"),
+        "10**6×10**6 pixels": _stored(bomb, height=10**6, width=10**6),
+        "infinite height": _stored(bomb, height=1e999),
+        "frame of 200 MB for 4×4": _stored(bomb),
+        "frame without its size": _stored(unsized),
+        "keys of half a number": _stored(unsized) | {"keys": b"abc"},
+        "part that is a list": _stored(unsized) | {"0.json": b"[1]"},
+        "part without frames": {key: data for key, data in _stored(unsized).items() if key != "0.zst"},
+        "frame beyond the part": _stored(unsized) | {"0.zst": b""},
     }
-    for name, (members, said) in stored.items():
+    for name, members in stored.items():
         path = folder / f"stored-{name[:9]}.zip"
-        yield _attack(path, f"predictions: {name}", members, lambda path: Predictions.open(path)["a"], said)
+        yield _attack(path, f"predictions: {name}", members, _first, "damaged", kind=zipfile.ZIP_STORED)
+    packed = {"index.json": b" " * 200_000_000, "keys": b""}
+    yield _attack(folder / "packed.zip", "predictions: index of 200 MB in 200 kB", packed, _first, "is compressed")
+
+
+def _first(path: Path) -> object:
+    return Predictions.open(path)["a"]
 
 
 def _attack(
-    path: Path, name: str, members: dict[str, bytes], reader: Callable[[Path], object], said: str | None, claim: int = 0
+    path: Path,
+    name: str,
+    members: dict[str, bytes],
+    reader: Callable[[Path], object],
+    said: str | None,
+    claim: int = 0,
+    kind: int = zipfile.ZIP_DEFLATED,
 ) -> Attack:
     def act() -> object:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", kind) as archive:
             for member, data in members.items():
                 archive.writestr(member, data)
             if claim:
@@ -88,6 +100,10 @@ def _header(shape: str) -> bytes:
     return b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + b"\0" * 16
 
 
-def _stored(index: dict[str, object], frame: bytes) -> dict[str, bytes]:
-    whole = {**index, "frames": {"a": digest_of(frame)}}
-    return {"index.json": json.dumps(whole).encode(), "a.zst": frame}
+def _stored(frame: bytes, **facts: object) -> dict[str, bytes]:
+    """The members of predictions of one image, `a`, with its frame and these facts in the index."""
+    index = {"height": 4, "width": 4, "dtype": "uint8", "maps": True, "parts": 1, **facts}
+    entry = Entry(digest="", frame_digest=digest_of(frame), start=0, size=len(frame))
+    part = json.dumps({"a": entry}).encode()
+    keys = key_of("a").to_bytes(8, "little")
+    return {"index.json": json.dumps(index).encode(), "keys": keys, "0.json": part, "0.zst": frame}

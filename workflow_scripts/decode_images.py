@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segbench.decoded import decode
 from segbench.errors import command
-from segbench.index import index_rows
+from segbench.index import read_index
 
 
 @command
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--decoded", type=Path, required=True, help="decoded.json to write, and decoded.bin beside it")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     a = parser.parse_args()
-    decode(list(index_rows(a.index)) if a.keep == "yes" else [], a.decoded, a.jobs)
+    decode(read_index(a.index) if a.keep == "yes" else [], a.decoded, a.jobs)
 
 
 if __name__ == "__main__":

@@ -68,9 +68,9 @@ def main() -> None:
     picture = np.full((1, 1, 3), 255, np.uint8)
     runs = [read_json(path) for path in a.statuses]
     if all(run["status"] == "ok" for run in runs):
-        files = [checked(path, run) for path, run in zip(a.predictions, runs, strict=True)]
         rows = choose(a.index, a.count, a.seed)
-        picture = draw(rows, [Predictions.open(path) for path in files], read_json(a.model), read_json(a.dataset))
+        predictions = [Predictions.open(checked(*pair)) for pair in zip(a.predictions, runs, strict=True)]
+        picture = draw(rows, predictions, read_json(a.model), read_json(a.dataset))
     with atomic(a.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 

@@ -35,15 +35,7 @@ def rows(tmp_path_factory) -> list[dict[str, str]]:
     """The index of six scenes."""
     scenes = make_folder_dataset(tmp_path_factory.mktemp("scenes") / "made", count=6)
     names = [f"scene {number:02d}.png" for number in range(6)]
-    return [
-        {
-            "image_id": n,
-            "image": str(scenes / "val" / n),
-            "label": str(scenes / "labels" / n),
-            "image_sha256": sha256_of(scenes / "val" / n),
-        }
-        for n in names
-    ]
+    return [{"image_id": n, "image": str(scenes / "val" / n), "label": str(scenes / "labels" / n)} for n in names]
 
 
 def wide_weights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,8 +29,8 @@ def index_rows(path: Path | str) -> Iterator[Row]:
 
 
 def read_index(path: Path | str, shard: str = WHOLE) -> list[Row]:
-    """A shard's rows of an index.csv. Raises InputError when there are none: more shards than images."""
+    """A shard's `index_rows`. Raises InputError when it has none: more shards than images."""
     rows = list(share(index_rows(path), shard))
-    if not rows:
+    if shard != WHOLE and not rows:
         raise InputError(f"shards: {path} has fewer images than shards; lower `shards`")
     return rows

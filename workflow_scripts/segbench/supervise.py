@@ -107,7 +107,9 @@ def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         reply = {"status": "input error", "reason": str(error)}
     except Exception as error:
         reply = {"status": "bug", "reason": traceback.format_exc()}
-        if isinstance(error, OSError) and (told := disk_fault(error)):
+        if DISK_IS_FULL in str(error):  # the parent knows the file's final name, and that this is no row's reason
+            reply = {"status": "failed", "reason": str(error)}
+        elif isinstance(error, OSError) and (told := disk_fault(error)):
             reply = {"status": "input error", "reason": told}
     _send({"answer": reply})
     # Frameworks are known to crash in their own clean-up at exit; the work is done and written by now.
