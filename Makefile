@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
-.PHONY: retry clean lint bench-clock bench-speed accept-demo-models
+.PHONY: retry clean lint bench-clock bench-speed accept-demo-models faults fuzz licences
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
@@ -122,6 +122,16 @@ bench-speed: env ## what runs outside the model, on a machine with nothing else 
 	$(BIN)/snakemake $(MEASURED)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/planning.py
+
+faults: env-dev  ## kills, full disks, damage, hostile input, load: tried, survived, lost; half an hour and more, partly as root
+	$(BIN)/python faults/run.py
+
+fuzz: env-dev    ## fuzz every parser of ours for half a minute
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/fuzz.txt
+	$(BIN)/python faults/fuzz.py
+
+licences: env-dev ## docs/licences.md anew
+	$(BIN)/python requirements/licences.py
 
 clean:           ## remove results; environments stay
 	rm -rf results/* .snakemake

@@ -13,7 +13,8 @@ from common import leave, parser, place_of
 from infer import Round
 from segbench import clock
 from segbench.errors import command
-from segbench.timing import Opened, Rows, open_engine, read_index
+from segbench.index import read_index
+from segbench.timing import Opened, Rows, open_engine
 
 
 class Nothing:

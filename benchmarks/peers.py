@@ -31,12 +31,13 @@ from segbench.environment import environment_record
 from segbench.errors import InputError, command
 from segbench.files import read_json, write_json, write_text
 from segbench.images import Normalizer, read_label
+from segbench.index import read_index
 from segbench.machine import this_machine
 from segbench.markdown import table
 from segbench.metrics import fold, scores
 from segbench.predictions import Predictions
 from segbench.supervise import configured_limits, report, stage, supervise
-from segbench.timing import open_engine, read_index
+from segbench.timing import open_engine
 
 PARTS_REPEATS, EVALUATION_REPEATS = 5, 2
 Request = dict[str, Any]

@@ -23,8 +23,8 @@ from segbench.decoded import ImageReader
 from segbench.errors import command
 from segbench.files import read_json
 from segbench.images import Normalizer
+from segbench.index import read_index
 from segbench.predictions import Predictions, PredictionsWriter
-from segbench.timing import read_index
 
 LARGE = ("demo_large", "gcnet_demo_large")
 LIGHT = ("score.py", "table.py", "report.py", "decode_images.py")

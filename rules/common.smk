@@ -28,8 +28,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# Not a parameter: a raised limit reruns nothing.
-os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]))
+# Not parameters: a raised limit reruns nothing. Scripts end with the process that started them, however it ends.
+os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]), SEGBENCH_WORKFLOW=str(os.getpid()))
 
 # Either this process submits jobs, or it is one that was submitted.
 cluster = not workflow.local_exec or workflow.remote_exec

@@ -7,7 +7,9 @@ rule fetch_checkpoint:
         **code("fetch_checkpoint.py"),
         file=parameters.local_weights,
     output:
-        ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),  # the script checks the SHA-256
+        # The script checks the SHA-256.
+        file=ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),
+        record="results/models/{model}/checkpoint.{suffix}.json",
     log:
         "results/logs/models/{model}/fetch-{suffix}.log",
     wildcard_constraints:
@@ -19,7 +21,7 @@ rule fetch_checkpoint:
     params:
         weights=parameters.weights_json,
     shell:
-        "python {input.script} --weights {params.weights:q} --out {output:q} --cache results/cache/downloads"
+        "python {input.script} --weights {params.weights:q} --out {output.file:q} --cache results/cache/downloads"
         " 2>&1 | tee {log:q}"
 
 

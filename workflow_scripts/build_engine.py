@@ -13,7 +13,7 @@ from segbench.calibration.base import LAYERS
 from segbench.engines.base import ExportedModel, Variant, load
 from segbench.environment import environment_record
 from segbench.errors import InputError, Unsupported, command
-from segbench.files import atomic, manifest_of, read_json, sha256_of, write_json
+from segbench.files import atomic, manifest_of, read_json, sha256_of, write_record
 from segbench.machine import this_machine
 from segbench.options import parse_options
 from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
@@ -99,7 +99,7 @@ def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: 
         if not manifest:
             shutil.rmtree(folder)
             folder.mkdir()
-    write_json(status, record)
+    write_record(status, record)
     print(f"{name}: {outcome.status} {outcome.reason}".strip())
 
 

@@ -17,7 +17,7 @@ from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
 from segbench.engines.base import ExportedModel
 from segbench.environment import environment_record
 from segbench.errors import InputError, Unsupported, command
-from segbench.files import atomic, manifest_of, read_json, write_json
+from segbench.files import atomic, manifest_of, read_json, write_record
 from segbench.machine import this_machine
 from segbench.options import parse_options
 from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
@@ -83,7 +83,7 @@ def run(request: dict[str, Any], twin: str, limits: Limits, result: Path, status
                 shutil.copyfile(folder / TABLE, table) if good else table.write_bytes(b"")
     if is_table:
         shutil.rmtree(result.with_name(f"{result.name}.folder"))
-    write_json(status, record)
+    write_record(status, record)
     print(f"{name}: {outcome.status} {outcome.reason}".strip())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError, command
-from segbench.files import read_json, write_json
+from segbench.files import read_json, write_record
 
 
 def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON to write when all is well")
     a = parser.parse_args()
     check_inputs(a.model, a.entry, read_json(a.dataset))
-    write_json(a.out, {"model": a.model, "fits": True})
+    write_record(a.out, {"model": a.model, "fits": True})
 
 
 if __name__ == "__main__":

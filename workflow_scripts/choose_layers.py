@@ -19,7 +19,7 @@ from segbench.calibration.images import HeldOut, split_rows
 from segbench.calibration.table import read_table
 from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, command
-from segbench.files import read_json, sha256_of, write_json
+from segbench.files import read_json, sha256_of, write_record
 from segbench.machine import this_machine
 from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
@@ -84,10 +84,10 @@ def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> li
     key = hashlib.sha256(json.dumps([sha256_of(request["table"]), sha256_of(request["index"])]).encode()).hexdigest()
     path = Path(request["cache"]) / f"sensitivity-{key[:24]}.json"
     try:
-        found: list[list[Any]] = read_json(path)
+        found: list[list[Any]] = read_json(path)["ranking"]
     except InputError:
         found = ranking(work, held_out)
-        write_json(path, found)
+        write_record(path, {"ranking": found})
     return [name for name, _ in found]
 
 
@@ -117,7 +117,7 @@ def run(request: dict[str, Any], status: Path, limits: Limits, out: Path) -> Non
     else:
         outcome = Outcome(calibrated["status"], calibrated["reason"])
     record = {"status": outcome.status, "reason": outcome.reason, "settings": request["settings"]}
-    write_json(out, {**record, "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes, **outcome.result})
+    write_record(out, {**record, "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes, **outcome.result})
     print(f"{name}: {outcome.status} {outcome.reason}".strip())
 
 

@@ -18,7 +18,7 @@ from segbench.engines.paddle import paddle_files
 from segbench.engines.paddle_gpu import gpu_errors
 from segbench.engines.paddle_tensorrt import SHAPES
 from segbench.errors import Failed, Unsupported, command
-from segbench.files import atomic, sha256_of, write_json
+from segbench.files import atomic, sha256_of, write_record
 from segbench.machine import this_machine
 from segbench.models.paddle_files import read_program
 from segbench.supervise import Limits, configured_limits, report, stage, supervise
@@ -100,7 +100,7 @@ def run(model: Path, limits: Limits, shapes: Path, status: Path) -> None:
         outcome = supervise(__file__, {"model": str(model), "out": str(out)}, limits, name)
         if outcome.status != "ok":
             out.write_bytes(b"")
-    write_json(status, {"status": outcome.status, "reason": outcome.reason, **outcome.result})
+    write_record(status, {"status": outcome.status, "reason": outcome.reason, **outcome.result})
     print(f"{name}: {outcome.status} {outcome.reason}".strip())
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 from segbench.decoded import decode
 from segbench.errors import command
+from segbench.index import index_rows
 
 
 @command
@@ -19,8 +19,7 @@ def main() -> None:
     parser.add_argument("--decoded", type=Path, required=True, help="decoded.json to write, and decoded.bin beside it")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     a = parser.parse_args()
-    with open(a.index, newline="", encoding="utf-8") as stream:
-        decode(list(csv.DictReader(stream)) if a.keep == "yes" else [], a.decoded, a.jobs)
+    decode(list(index_rows(a.index)) if a.keep == "yes" else [], a.decoded, a.jobs)
 
 
 if __name__ == "__main__":

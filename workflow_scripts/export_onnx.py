@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import command
-from segbench.files import atomic, sha256_of, write_json
+from segbench.files import atomic, sha256_of, write_record
 from segbench.machine import package_version
 from segbench.models.onnx_twin import make_twin
 from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
@@ -42,7 +42,7 @@ def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | No
         "versions": {package: version for package in PACKAGES if (version := package_version(package))},
     }
     if status:
-        write_json(status, record)
+        write_record(status, record)
     print(f"{out.parent.name} ONNX twin: {outcome.status} {outcome.reason}".strip())
     return outcome
 

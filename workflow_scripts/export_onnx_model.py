@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError, command
-from segbench.files import atomic, sha256_of, write_json
+from segbench.files import as_fetched, atomic, sha256_of, write_record
 from segbench.models.onnx_files import count_parameters, read_onnx
 from segbench.models.onnx_twin import (
     CLASS_MAP,
@@ -176,13 +176,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
     a = parser.parse_args()
-    model, notes = export(a.model, a.entry, a.onnx_in)
+    model, notes = export(a.model, a.entry, as_fetched(a.onnx_in))
     with atomic(a.out) as temporary:
         onnx.save(model, str(temporary))
     for note in notes:
         print(f"{a.model}: {note}")
     record = model_record(a.model, a.entry, {"model.onnx": a.out}, count_parameters(model), ("onnx",))
-    write_json(a.json, {**record, "notes": notes, "source_sha256": sha256_of(a.onnx_in)})
+    write_record(a.json, {**record, "notes": notes, "source_sha256": sha256_of(a.onnx_in)})
 
 
 if __name__ == "__main__":

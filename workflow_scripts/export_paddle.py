@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError, command
-from segbench.files import atomic, write_json
+from segbench.files import as_fetched, atomic, scratch, write_record
 from segbench.models import architectures, inference_model
 from segbench.models.checkpoint import read_arrays
 from segbench.models.paddle_files import count_parameters, without_call_stacks
@@ -25,9 +24,8 @@ def export(model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: 
     checkpoint, class_count or input size do not fit.
     """
     check_class_map(model, entry)
-    pdmodel.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=pdmodel.parent, prefix=".export-") as folder:
-        prefix = Path(folder) / "model"
+    with scratch(pdmodel.with_suffix(".export")) as folder:
+        prefix = folder / "model"
         if entry["kind"] == "paddle_inference":
             assert checkpoint is not None  # the configuration wants weights for this kind
             inference_model.export(model, entry, checkpoint, prefix)
@@ -89,9 +87,12 @@ def main() -> None:
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
     a = parser.parse_args()
+    if a.checkpoint:
+        as_fetched(a.checkpoint)
+        as_fetched(a.checkpoint.with_suffix(".pdiparams"))  # beside a .pdmodel only
     count = export(a.model, a.entry, a.checkpoint, a.pdmodel, a.pdiparams)
     files = {"model.pdmodel": a.pdmodel, "model.pdiparams": a.pdiparams}
-    write_json(a.json, model_record(a.model, a.entry, files, count, PACKAGES))
+    write_record(a.json, model_record(a.model, a.entry, files, count, PACKAGES))
 
 
 if __name__ == "__main__":

@@ -8,36 +8,37 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 from urllib.request import url2pathname
 
 from segbench.errors import InputError, command
-from segbench.files import atomic, sha256_of
-from segbench.models.download import Download
+from segbench.files import atomic, need_room, record_beside, sha256_of, write_record
+from segbench.models.download import Download, split_address
 from segbench.models.paddle_files import refuse_json_model
 
 
 def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:
-    """Put the file that `weights` (url or path, sha256 or None) names at `out`.
+    """Put the file that `weights` (url or path, sha256 or None) names at `out`, its SHA-256 in a record beside it.
 
     An ONNX model's external data is folded into `out`. For an `out` of X.pdiparams it is the file of that suffix beside
     the named one, and `pdiparams_sha256`. Raises InputError for a missing path, an unreachable address, a Paddle 3
     model, or another SHA-256 than the configured one.
     """
     url, path = str(weights.get("url") or ""), str(weights.get("path") or "")
-    if urlsplit(url).scheme == "file":
-        url, path = "", url2pathname(urlsplit(url).path)
-    refuse_json_model(Path(path or urlsplit(url).path), f"weights: {path or url}")
+    if split_address(url).scheme == "file":
+        url, path = "", url2pathname(split_address(url).path)
+    refuse_json_model(Path(path or split_address(url).path), f"weights: {path or url}")
     expected, belongs_to = weights.get("sha256"), ""
     if out.suffix == ".pdiparams":
         expected, belongs_to = weights.get("pdiparams_sha256"), path or url
         path = str(Path(path).with_suffix(".pdiparams")) if path else ""
-        beside = Path(urlsplit(url).path).with_suffix(".pdiparams") if url else ""
-        url = urlunsplit(urlsplit(url)._replace(path=str(beside)))
+        beside = Path(split_address(url).path).with_suffix(".pdiparams") if url else ""
+        url = urlunsplit(split_address(url)._replace(path=str(beside)))
     if path:
         _copy(Path(path), out, expected, belongs_to)
     else:
         _download(url, out, expected, cache)
+    write_record(record_beside(out), {"sha256": sha256_of(out)})
 
 
 def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> None:
@@ -45,6 +46,7 @@ def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> Non
         what = f" (it belongs to {belongs_to})" if belongs_to else "; a relative path starts from model_root"
         raise InputError(f"weights.path: {source}: no such file{what}")
     with atomic(out) as temporary:
+        need_room(out, source.stat().st_size)
         shutil.copyfile(source, temporary)
         check(temporary, str(source), expected)
         if out.suffix == ".onnx":

@@ -24,21 +24,23 @@ import cv2
 import numpy as np
 from segbench.datasets.base import Facts, Pair, load
 from segbench.errors import InputError, command
-from segbench.files import sha256_of, write_json, write_text
+from segbench.files import sha256_of, write_record, write_text
 from segbench.images import read_image, read_label
+from segbench.index import index_rows
 
-COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256")
+COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256")
 TOLD = 20  # faults that are listed one by one
 FEW = 32  # pairs per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
-    """One pair, looked at: its size in pixels, its image's hash, and what is wrong, in one line each."""
+    """One pair, looked at: its size in pixels, its files' hashes, and what is wrong, in one line each."""
 
     pair: Pair
     height: int
     width: int
     sha256: str
+    label_sha256: str
     faults: list[str]
 
 
@@ -95,7 +97,7 @@ def check(pair: Pair, facts: Facts) -> Checked:
     cv2.setNumThreads(1)
     faults = [pair.fault] if pair.fault else []
     height = width = 0
-    sha256 = ""
+    sha256 = label_sha256 = ""
     try:
         str(pair.image).encode()
         with _decoders_words() as words:
@@ -108,8 +110,9 @@ def check(pair: Pair, facts: Facts) -> Checked:
     except UnicodeEncodeError:
         faults.append(f"{pair.image}: its name is not UTF-8; rename it")
     if pair.label is not None:
-        faults += _label_faults(pair.label, facts, height, width)
-    return Checked(pair, height, width, sha256, faults)
+        faults += (unfit := _label_faults(pair.label, facts, height, width))
+        label_sha256 = "" if unfit else sha256_of(pair.label)
+    return Checked(pair, height, width, sha256, label_sha256, faults)
 
 
 @contextmanager
@@ -161,8 +164,7 @@ def _repeated_ids(pairs: list[Pair]) -> list[str]:
 
 def _shared(checked: list[Checked], index: Path) -> list[str]:
     """Images that stand in another index too, by content."""
-    with open(index, newline="", encoding="utf-8") as stream:
-        theirs = {row["image_sha256"]: row["image"] for row in csv.DictReader(stream)}
+    theirs = {row["image_sha256"]: row["image"] for row in index_rows(index)}
     return [
         f"{row.pair.image}: is an image of val too ({theirs[row.sha256]}); calibration must not see what is scored"
         for row in checked
@@ -201,8 +203,8 @@ def to_csv(checked: list[Checked]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for pair, height, width, sha256, _ in checked:
-        writer.writerow((pair.image_id, pair.image, pair.label or "", height, width, sha256))
+    for pair, height, width, sha256, label_sha256, _ in checked:
+        writer.writerow((pair.image_id, pair.image, pair.label or "", height, width, sha256, label_sha256))
     return stream.getvalue()
 
 
@@ -224,7 +226,7 @@ def main() -> None:
     a = parser.parse_args()
     checked, summary = index_dataset(a.dataset, a.split, a.entry, a.limit, a.jobs, a.sample, a.apart_from)
     write_text(a.index, to_csv(checked))
-    write_json(a.summary, summary)
+    write_record(a.summary, {**summary, "index_sha256": sha256_of(a.index)})
 
 
 if __name__ == "__main__":

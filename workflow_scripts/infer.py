@@ -16,12 +16,13 @@ from segbench import clock
 from segbench.contention import Disturbance
 from segbench.environment import config_hash, environment_record
 from segbench.errors import command
-from segbench.files import atomic, read_json, write_json
+from segbench.files import atomic, read_json, sha256_of, write_record
+from segbench.index import read_index
 from segbench.machine import this_machine
 from segbench.predictions import PredictionsWriter
 from segbench.shards import WHOLE
 from segbench.supervise import Limits, configured_limits, report, stage, supervise
-from segbench.timing import Opened, Rows, choose_images, disturbed, open_engine, read_index
+from segbench.timing import Opened, Rows, choose_images, disturbed, open_engine
 
 COLUMNS = ("image", "compute_s", "end_to_end_s")
 
@@ -111,11 +112,10 @@ def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path])
             with PredictionsWriter(predictions, 0, 0):
                 pass
     environment = result.pop("environment", None) or environment_record(this_machine(), request["threads"] or 0)
-    write_json(outputs["environment"], {**environment, "config_hash": config_hash(request)})
-    write_json(
-        outputs["status"],
-        {"status": status, "reason": reason, "variant": request["variant"], "peak_rss_bytes": peak, **result},
-    )
+    write_record(outputs["environment"], {**environment, "config_hash": config_hash(request)})
+    record = {"status": status, "reason": reason, "variant": request["variant"], "peak_rss_bytes": peak, **result}
+    manifest = {path.name: sha256_of(path) for key, path in outputs.items() if key != "status"}
+    write_record(outputs["status"], {**record, "manifest": manifest})
     print(f"{name}: {status} {reason}".strip())
 
 

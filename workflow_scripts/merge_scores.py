@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import command
-from segbench.files import read_json, write_json
+from segbench.files import read_json, write_record
 from segbench.scored import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
 
 SEVERITY = ("ok", "unsupported", "failed")
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     a = parser.parse_args()
     judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
-    write_json(a.out, merge([read_json(path) for path in a.shards], read_json(a.dataset)["classes"], judgement))
+    write_record(a.out, merge([read_json(path) for path in a.shards], read_json(a.dataset)["classes"], judgement))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from segbench.colours import palette
 from segbench.errors import command
-from segbench.files import atomic, read_json
+from segbench.files import atomic, checked, read_json
 from segbench.images import read_image, read_label
 from segbench.pictures import Picture, choose, marked, train_ids
 from segbench.predictions import Predictions, class_map_of
@@ -31,12 +31,12 @@ def draw(
 def _line(
     row: dict[str, str], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> list[Picture]:
-    image = read_image(row["image"])
+    image = read_image(row["image"], row.get("image_sha256"))
     colours = palette(dataset["classes"])[:, ::-1]
     predicted = train_ids(class_map_of(predictions, row["image_id"]), model, dataset, *image.shape[:2])
     if not row["label"]:
         return [image, colours[predicted]]
-    label = read_label(row["label"], dataset["id_map"])
+    label = read_label(row["label"], dataset["id_map"], row.get("label_sha256"))
     wrong = (label != predicted) & (label != dataset["ignore_index"])
     return [image, colours[label], colours[predicted], marked(image, wrong)]
 
@@ -66,11 +66,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     a = parser.parse_args()
     picture = np.full((1, 1, 3), 255, np.uint8)
-    if all(read_json(path)["status"] == "ok" for path in a.statuses):
+    runs = [read_json(path) for path in a.statuses]
+    if all(run["status"] == "ok" for run in runs):
+        files = [checked(path, run) for path, run in zip(a.predictions, runs, strict=True)]
         rows = choose(a.index, a.count, a.seed)
-        picture = draw(
-            rows, [Predictions.open(path) for path in a.predictions], read_json(a.model), read_json(a.dataset)
-        )
+        picture = draw(rows, [Predictions.open(path) for path in files], read_json(a.model), read_json(a.dataset))
     with atomic(a.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 

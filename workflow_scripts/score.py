@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import heapq
 import itertools
 import sys
@@ -18,15 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 from segbench.errors import InputError, command
-from segbench.files import read_json, write_json
+from segbench.files import checked, read_json, write_record
 from segbench.images import read_label, resize_class_map
+from segbench.index import Row, index_rows
 from segbench.metrics import ClassMap, Matrix, fold, pair_counts
 from segbench.predictions import Predictions
 from segbench.scored import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
 from segbench.shards import WHOLE, share
 
 BATCH = 256  # rows handed to the threads at a time
-Row = dict[str, str]
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Scorer:
 
     @staticmethod
     def _against_label(row: Row, class_map: ClassMap) -> Matrix:
-        label = read_label(row["label"], None)
+        label = read_label(row["label"], None, row.get("label_sha256"))
         return pair_counts(label, resize_class_map(class_map, *label.shape))
 
     def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> tuple[int, int] | None:
@@ -138,7 +137,7 @@ def score_run(a: argparse.Namespace) -> dict[str, Any]:
     if run["status"] != "ok":
         return record
     reference, gap = _usable_reference(a)
-    scorer = Scorer(a.predictions, reference, not miou_reason)
+    scorer = Scorer(checked(a.predictions, run), reference, not miou_reason)
     score(scorer, _rows(a.index, a.predictions, a.shard), a.jobs)
     judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
     record |= figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
@@ -151,22 +150,22 @@ def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
     """The reference's predictions, or None and why there are none."""
     if a.reference is None:
         return None, "no reference"
-    if a.reference_status and (other := read_json(a.reference_status))["status"] != "ok":
-        return None, f"{a.reference_name}: {other['status']}: {other['reason']}"
     if not a.reference.exists():
         raise InputError(f"{a.reference}: no such file (config key reference)")
-    return a.reference, ""
+    other = read_json(a.reference_status) if a.reference_status else {"status": "ok"}
+    if other["status"] != "ok":
+        return None, f"{a.reference_name}: {other['status']}: {other['reason']}"
+    return checked(a.reference, other), ""
 
 
 def _rows(index: Path, predictions: Path, shard: str) -> Iterable[Row]:
     """A shard's rows of the index. Raises InputError when the predictions are not of exactly these images."""
     written, count = Predictions.open(predictions), 0
-    with open(index, newline="", encoding="utf-8") as stream:
-        for row in share(csv.DictReader(stream), shard):
-            if row["image_id"] not in written:
-                raise InputError(f"{predictions}: has no class map of {row['image_id']} of {index}; run again")
-            count += 1
-            yield row
+    for row in share(index_rows(index), shard):
+        if row["image_id"] not in written:
+            raise InputError(f"{predictions}: has no class map of {row['image_id']} of {index}; run again")
+        count += 1
+        yield row
     if count < len(written):
         raise InputError(
             f"{predictions}: has {len(written) - count} class map(s) that {index} does not name; run again"
@@ -197,7 +196,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     a = parser.parse_args()
-    write_json(a.out, score_run(a))
+    write_record(a.out, score_run(a))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ from segbench import clock
 from segbench.engines.base import Float32Image, Session
 from segbench.environment import config_hash, environment_record
 from segbench.errors import Unsupported, command
-from segbench.files import read_json, write_json
+from segbench.files import read_json, write_record
+from segbench.index import read_index
 from segbench.machine import package_version, this_machine
 from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
-from segbench.timing import choose_images, open_engine, read_index
+from segbench.timing import choose_images, open_engine
 
 PACKAGE = "mlcommons-loadgen"
 LIBRARY_IMAGES = 16  # held in memory at once: 25 MB each at 1024×2048
@@ -128,7 +129,7 @@ def run(request: dict[str, Any], limits: Limits, out: Path) -> None:
     if built["status"] == "ok":
         outcome = supervise(__file__, request, limits, name)
     facts = {"status": outcome.status, "reason": outcome.reason, "config_hash": config_hash(request)}
-    write_json(out, {**facts, "environment": environment_record(this_machine(), 0), **outcome.result})
+    write_record(out, {**facts, "environment": environment_record(this_machine(), 0), **outcome.result})
     told = f"{outcome.result['ratio']:.4f} of our own median" if outcome.status == "ok" else outcome.reason
     print(f"{name}: {outcome.status}: {told}")
 

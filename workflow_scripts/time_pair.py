@@ -21,11 +21,12 @@ from segbench import clock
 from segbench.contention import Disturbance
 from segbench.environment import config_hash, environment_record
 from segbench.errors import command
-from segbench.files import read_json, write_json
+from segbench.files import read_json, write_record
+from segbench.index import read_index
 from segbench.machine import this_machine
 from segbench.predictions import Predictions, digest_of
 from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
-from segbench.timing import Opened, choose_images, disturbed, open_engine, read_index
+from segbench.timing import Opened, choose_images, disturbed, open_engine
 from segbench.verdict import paired_ratio
 
 Request = dict[str, Any]
@@ -235,7 +236,7 @@ def main() -> None:
     environment = environment_record(this_machine(), a.threads)
     hashes = [config_hash({**request, **side}) for side in sides]
     facts = {"model": model, "variant": names[0], "other": names[1]}
-    write_json(a.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
+    write_record(a.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
     told = f"ratio {record['ratio']:.3f}" if record["status"] == "ok" else record["reason"]
     print(f"{model} {names[1]} against {names[0]}: {record['status']}: {told}")
 

@@ -16,6 +16,7 @@ from segbench.calibration.onnxruntime import Options, collect, least_squared_err
 from segbench.calibration.table import CalibrationTable, read_table, write_table
 from segbench.engines.base import ExportedModel
 from segbench.errors import Failed, InputError
+from segbench.files import sha256_of
 from segbench.machine import this_machine
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
@@ -37,7 +38,8 @@ def scenes(tmp_path_factory) -> Path:
 def rows_of(scenes: Path, count: int = 6) -> list[dict[str, str]]:
     names = [f"scene {number:02d}.png" for number in range(count)]
     return [
-        {"image_id": n, "image": str(scenes / "val" / n), "label": str(scenes / "labels" / n), "image_sha256": n}
+        {"image_id": n, "image": str(scenes / "val" / n), "label": str(scenes / "labels" / n)}
+        | {"image_sha256": sha256_of(scenes / "val" / n)}
         for n in names
     ]
 

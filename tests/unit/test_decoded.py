@@ -71,7 +71,7 @@ def test_disk_without_room_is_refused_before_anything_is_written(rows, tmp_path,
 
 def test_image_that_changed_since_it_was_indexed_is_refused(rows, tmp_path):
     shutil.copy(rows[0]["image"], rows[1]["image"])
-    with pytest.raises(InputError, match="has changed since it was indexed"):
+    with pytest.raises(InputError, match="was changed since the data set was indexed"):
         decode(rows, tmp_path / "decoded.json", 2)
     assert not list(tmp_path.glob("*decoded*"))
 

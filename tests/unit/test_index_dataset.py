@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from made import make_folder_dataset
+from segbench.files import read_json
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "index_dataset.py"
 FOLDER = {
@@ -51,7 +52,7 @@ def test_index_and_summary(root, tmp_path):
     assert index(root, tmp_path) == (0, "indexing val: 4/4\n")
     with open(tmp_path / "index.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["image_id", "image", "label", "height", "width", "image_sha256"]
+    assert list(rows[0]) == ["image_id", "image", "label", "height", "width", "image_sha256", "label_sha256"]
     image = root / "val" / "scene 00.png"
     assert rows[0] == {
         "image_id": "val__scene_x20_00",
@@ -60,9 +61,10 @@ def test_index_and_summary(root, tmp_path):
         "height": "32",
         "width": "64",
         "image_sha256": sha256(image.read_bytes()).hexdigest(),
+        "label_sha256": sha256((root / "labels" / "scene 00.png").read_bytes()).hexdigest(),
     }
     hashes = "".join(row["image_sha256"] for row in rows)
-    assert json.loads((tmp_path / "dataset.json").read_text()) == {
+    assert read_json(tmp_path / "dataset.json") == {
         "dataset": "mine",
         "split": "val",
         "kind": "folder",
@@ -73,6 +75,7 @@ def test_index_and_summary(root, tmp_path):
         "labelled": True,
         "sizes": [[32, 64, 4]],
         "images_sha256": sha256(hashes.encode()).hexdigest(),
+        "index_sha256": sha256((tmp_path / "index.csv").read_bytes()).hexdigest(),
     }
 
 

@@ -8,8 +8,8 @@ import pytest
 from merge_scores import merge
 from segbench import shards
 from segbench.errors import InputError
+from segbench.index import read_index
 from segbench.scored import Judgement
-from segbench.timing import read_index
 from test_score import CLASSES, Run
 
 JUDGEMENT = Judgement("excluded", 0.9995, "paddle-fp32")

@@ -36,7 +36,12 @@ def rows(tmp_path_factory) -> list[dict[str, str]]:
     scenes = make_folder_dataset(tmp_path_factory.mktemp("scenes") / "made", count=6)
     names = [f"scene {number:02d}.png" for number in range(6)]
     return [
-        {"image_id": n, "image": str(scenes / "val" / n), "label": str(scenes / "labels" / n), "image_sha256": n}
+        {
+            "image_id": n,
+            "image": str(scenes / "val" / n),
+            "label": str(scenes / "labels" / n),
+            "image_sha256": sha256_of(scenes / "val" / n),
+        }
         for n in names
     ]
 

@@ -14,6 +14,7 @@ import score
 import sklearn.metrics
 from segbench import scored
 from segbench.errors import InputError
+from segbench.files import read_json
 from segbench.predictions import PredictionsWriter
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "score.py"
@@ -257,7 +258,7 @@ def test_command_line_writes_the_file(run):
     subprocess.run(
         [sys.executable, SCRIPT, *options, "--reference-name=paddle-fp32", "--agreement-bound=0.9995"], check=True
     )
-    assert json.loads((run.folder / "out.json").read_text()) == run.score()
+    assert read_json(run.folder / "out.json") == run.score()
 
 
 def test_no_framework_is_imported():

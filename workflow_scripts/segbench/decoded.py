@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.errors import InputError
-from segbench.files import atomic, read_json, sha256_of, write_json
+from segbench.files import atomic, read_json, write_record
 from segbench.images import ColourImage, read_image
+from segbench.index import Row
 
-Row = dict[str, str]  # of an index.csv
 CHANNELS = 3
 
 
@@ -54,7 +54,7 @@ def decode(rows: list[Row], index: Path, jobs: int) -> None:
         descriptor, starts = stream.fileno(), np.cumsum([0, *(decoded_bytes([row]) for row in rows)]).tolist()
         entries = pool.map(lambda row, start: _decode_to(descriptor, start, row), rows, starts)
         found = {row["image_sha256"]: entry for row, entry in zip(rows, entries, strict=True)}
-    write_json(index, {"images": found})
+    write_record(index, {"images": found})
 
 
 def in_mb(size: int) -> str:
@@ -64,11 +64,10 @@ def in_mb(size: int) -> str:
 
 def _decode_to(descriptor: int, start: int, row: Row) -> list[int]:
     """Write one image's pixels at byte `start`; its entry of the index: start, height, width, CRC-32."""
-    image = read_image(row["image"])
+    image = read_image(row["image"], row["image_sha256"])
     height, width = image.shape[:2]
-    same_size = (height, width) == (int(row["height"]), int(row["width"]))
-    if not same_size or sha256_of(row["image"]) != row["image_sha256"]:
-        raise InputError(f"{row['image']}: has changed since it was indexed; delete the index and run again")
+    if (height, width) != (int(row["height"]), int(row["width"])):
+        raise InputError(f"{row['image']}: is not of the index's size; delete the index and run again")
     data = image.reshape(-1).data
     written = 0
     while written < len(data):
@@ -98,7 +97,7 @@ class ImageReader:
         """uint8 H×W×3, BGR, read-only. Raises InputError naming the file when it is damaged."""
         entry = self._entries.get(row["image_sha256"])
         if entry is None:
-            return read_image(row["image"])
+            return read_image(row["image"], row["image_sha256"])
         assert self._index is not None
         start, height, width, checksum = entry
         try:

@@ -1,47 +1,99 @@
-"""Files that are whole or absent: temporary names, moves into place, JSON and SHA-256."""
+"""Files that are whole or absent: temporary names, moves into place, sealed records and SHA-256."""
 
 from __future__ import annotations
 
-import glob
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from segbench.errors import InputError
 
 SNAKEMAKES_OWN = ".snakemake_timestamp"  # Snakemake puts it into every directory output
+SEAL = "seal"  # key of a record's place and digest
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (a file or folder to be made); move it into place on success only."""
+    """Yield a temporary sibling of `path` (a file or folder to be made); move it into place on success only.
+
+    Raises InputError naming `path` where the disk is full. What a killed process left under such a name is removed: one
+    job at a time makes a file.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in DISK_IS_FULL:
+            raise InputError(_full(path, size_of(temporary))) from None
+        raise
     finally:
-        for unfinished in path.parent.glob(f".{glob.escape(temporary.name)}.*"):  # of a child that was killed
-            shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _sweep(path)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield an empty folder with a temporary name made of `path`; it is removed at the end, or by the next such job."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _sweep(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary siblings of `path`, and those that a child made of them."""
+    name = re.compile(rf"\.+{re.escape(path.name)}(\.[0-9a-f]{{8}}\.tmp)+")
+    for unfinished in path.parent.iterdir():
+        if name.match(unfinished.name):
+            shutil.rmtree(unfinished, ignore_errors=True) if unfinished.is_dir() else unfinished.unlink(missing_ok=True)
+
+
+def _full(path: Path, written: int) -> str:
+    free = shutil.disk_usage(path.parent).free
+    path = path.with_name(re.sub(r"^\.+(.+?)(\.[0-9a-f]{8}\.tmp)+$", r"\1", path.name))  # a child's file of a file
+    return (
+        f"{path}: the disk is full: more than {written} bytes are needed, {free} are free in {path.parent};"
+        " make room and run again"
+    )
+
+
+def need_room(path: Path, size: int) -> None:
+    """Raise InputError naming `path` where a file of `size` bytes does not fit on its disk."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise InputError(f"{path}: {size} bytes are needed, {free} are free in {path.parent}; make room and run again")
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder; 0 where there is none."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        data = text.encode()
+        need_room(Path(path), len(data))
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -49,14 +101,46 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+def write_record(path: Path | str, record: dict[str, Any]) -> None:
+    """`write_json` with a seal: by it `read_json` finds damage, and a record that was put in another's place."""
+    write_json(path, {**record, SEAL: {"place": str(_place(path)), "sha256": _digest(record)}})
+
+
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file of ours. Raises InputError naming the file when it is missing or damaged."""
+    """Read a JSON file of ours, without its seal.
+
+    Raises InputError naming the file when it is missing, damaged, or the record of another place.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    if value in (None, {}):
+        raise InputError(f"{path}: is empty; delete it and run again")
+    if isinstance(value, dict) and SEAL in value:
+        _check_seal(path, value.pop(SEAL), value)
+    return value
+
+
+def _check_seal(path: Path | str, seal: Any, record: dict[str, Any]) -> None:
+    if not isinstance(seal, dict) or seal.get("sha256") != _digest(record):
+        raise InputError(f"{path}: damaged (its content is not what was written); delete it and run again")
+    place = PurePath(str(seal.get("place")))
+    if Path(path).absolute().parts[-len(place.parts) :] != place.parts:
+        raise InputError(f"{path}: is the record of {place}; delete it and run again")
+
+
+def _place(path: Path | str) -> PurePath:
+    """The path below the results folder, which may itself be moved; outside of one the file's name."""
+    parts = PurePath(path).parts
+    below = len(parts) - parts[::-1].index("results") if "results" in parts else -1
+    return PurePath(*parts[below:])
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def sha256_of(path: Path | str) -> str:
@@ -71,6 +155,29 @@ def _sha256(stream: Any) -> str:
     while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def check_file(path: Path, digest: str | None) -> Path:
+    """`path`. Raises InputError when its SHA-256 is not `digest` (None: not recorded, not checked)."""
+    if digest is not None and (not path.exists() or sha256_of(path) != digest):
+        raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete it and run again")
+    return path
+
+
+def record_beside(path: Path) -> Path:
+    """The record of a file that has no other: its name with `.json` behind."""
+    return path.with_name(f"{path.name}.json")
+
+
+def as_fetched(path: Path) -> Path:
+    """A fetched file, once it is seen to be what the record beside it tells of (a file without one is a person's)."""
+    record = record_beside(path)
+    return check_file(path, read_json(record)["sha256"] if record.exists() else None)
+
+
+def checked(path: Path, status: dict[str, Any]) -> Path:
+    """`path`, once it is seen to be the file of the run that `status` (its status.json) tells of."""
+    return check_file(path, status.get("manifest", {}).get(path.name))
 
 
 def manifest_of(folder: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,21 +21,22 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 GREY, PALETTE = 0, 3  # PNG's colour types
 
 
-def read_image(path: str | Path) -> ColourImage:
+def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
     """Decode a PNG, JPEG, BMP or WebP file to uint8 H×W×3, BGR, turned as its EXIF data say (as PaddleSeg reads it).
 
-    Raises InputError naming the file when it is too large or cannot be decoded whole.
+    Raises InputError naming the file when it is too large, cannot be decoded whole, or is not of the given `sha256`.
     """
-    return _decode(path, _checked_bytes(path), cv2.IMREAD_COLOR)
+    return _decode(path, _checked_bytes(path, sha256), cv2.IMREAD_COLOR)
 
 
-def read_label(path: str | Path, id_map: Mapping[Any, int] | None) -> LabelMap:
+def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str | None = None) -> LabelMap:
     """Decode a label file to uint8 H×W trainIds; ids that `id_map` does not name become 255, without one ids stay.
 
     Of a PNG with a palette the ids are the palette's indices, and of one with 1, 2 or 4 bits the bits' value.
-    Raises InputError naming the file when it has several channels, more than 8 bits or lossy compression.
+    Raises InputError naming the file when it has several channels, more than 8 bits, lossy compression, or is not of
+    the given `sha256`.
     """
-    data = _checked_bytes(path)
+    data = _checked_bytes(path, sha256)
     if data.startswith(JPEG):
         raise InputError(f"{path}: a label cannot be a JPEG file: its compression changes class ids; use PNG")
     is_png = data.startswith(PNG)
@@ -59,11 +61,13 @@ def id_table(id_map: Mapping[Any, int]) -> npt.NDArray[np.uint8]:
     return table
 
 
-def _checked_bytes(path: str | Path) -> bytes:
+def _checked_bytes(path: str | Path, sha256: str | None) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path}: was changed since the data set was indexed; delete its folder in results/data")
     width, height = _size(path, data)
     if width * height > MOST_PIXELS:
         raise InputError(f"{path}: claims to have {height}×{width} pixels; at most {MOST_PIXELS} are accepted")

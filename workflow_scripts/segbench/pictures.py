@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.images import resize_class_map
+from segbench.index import Row, read_index
 
 Picture = npt.NDArray[np.uint8]
 RED = (40, 40, 220)  # BGR
@@ -35,8 +35,7 @@ def marked(image: Picture, where: npt.NDArray[np.bool_]) -> Picture:
     return faded
 
 
-def choose(index: Path, count: int, seed: int) -> list[dict[str, str]]:
+def choose(index: Path, count: int, seed: int) -> list[Row]:
     """`count` seeded rows of an index.csv, in its order."""
-    with open(index, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_index(index)
     return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))]

@@ -24,12 +24,14 @@ import zstandard
 
 from segbench.errors import InputError
 from segbench.files import atomic
+from segbench.images import MOST_PIXELS
 
 INDEX = "index.json"  # height, width, dtype, whether maps are kept, number of parts
 KEYS = "keys"  # `key_of` of every image in the order written, little-endian uint64
 PART = 256  # images
+MOST_INDEX_BYTES = 1 << 28  # a small archive could claim more than the memory holds
 DAMAGE = (
-    *(KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError),
+    *(KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, MemoryError, OverflowError),
     *(struct.error, zlib.error, zipfile.BadZipFile, zstandard.ZstdError),
 )
 
@@ -128,8 +130,8 @@ class Predictions:
     def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any], keys: bytes) -> None:
         self._path, self._archive = path, archive
         self.height, self.width, self.has_maps = int(index["height"]), int(index["width"]), bool(index["maps"])
-        if index["dtype"] != "uint8":
-            raise ValueError(f"dtype {index['dtype']!r}")
+        if index["dtype"] != "uint8" or min(self.height, self.width) < 0 or self.height * self.width > MOST_PIXELS:
+            raise ValueError(f"{index['dtype']!r} class maps of {self.height}×{self.width}")
         written = np.frombuffer(keys, "<u8")
         self._order = np.argsort(written)
         self._keys = written[self._order]
@@ -142,6 +144,8 @@ class Predictions:
         path = Path(path)
         try:
             archive = zipfile.ZipFile(path)
+            if max(archive.getinfo(name).file_size for name in (INDEX, KEYS)) > MOST_INDEX_BYTES:
+                raise ValueError("its index is too large")
             return cls(path, archive, json.loads(archive.read(INDEX)), archive.read(KEYS))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None

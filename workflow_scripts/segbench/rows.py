@@ -8,7 +8,7 @@ from typing import Any
 
 from segbench import shards
 from segbench.engines.base import load
-from segbench.files import read_json
+from segbench.files import checked, read_json
 from segbench.predictions import Predictions
 from segbench.statistics import (
     P90_SAMPLES,
@@ -62,6 +62,9 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
     rounds = [shards.folders(results, here, n, selection["shards"]) for n in range(1, selection["rounds"] + 1)]
     folders = [folder for round_ in rounds for folder in round_]
     runs = [read_json(folder / "status.json") for folder in folders]
+    for folder, run in zip(folders, runs, strict=True):
+        for name in ("latencies.csv", "predictions.zip", "environment.json"):
+            checked(folder / name, run)
     row: dict[str, Any] = dict.fromkeys((*COLUMNS, "iou_per_class"))
     worst, shard = next(
         ((run, folder.name) for run, folder in zip(runs, folders, strict=True) if run["status"] != "ok"),

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +26,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import Failed, InputError, Unsupported
+from segbench.errors import Failed, InputError, Unsupported, disk_fault
 
 POLL_S = 0.5  # one read of /proc per poll: some 20 µs of CPU twice a second beside the clock
 KEPT_LOG_LINES = 40
+MOST_LINE = 4096  # characters that are kept of a line
+MOST_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every image
 MEBIBYTE = 1 << 20
+DISK_IS_FULL = os.strerror(errno.ENOSPC)
+SCARCE_BYTES = 1 << 20  # free on a disk that is called full
 PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
 
 _last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done": 0}
@@ -99,8 +105,10 @@ def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         reply = {"status": "failed", "reason": f"out of memory: {one_line(str(error)) or 'an allocation was refused'}"}
     except InputError as error:
         reply = {"status": "input error", "reason": str(error)}
-    except Exception:
+    except Exception as error:
         reply = {"status": "bug", "reason": traceback.format_exc()}
+        if isinstance(error, OSError) and (told := disk_fault(error)):
+            reply = {"status": "input error", "reason": told}
     _send({"answer": reply})
     # Frameworks are known to crash in their own clean-up at exit; the work is done and written by now.
     sys.stdout.flush()
@@ -115,8 +123,8 @@ def supervise(
 
     Progress is printed with `name` before it. `python`: the child's interpreter.
 
-    Raises InputError when the child found wrong input, and RuntimeError with its traceback when our own code failed:
-    that is a bug, not a row's reason.
+    Raises InputError when the child found wrong input, OSError when the disk was full, and RuntimeError with its
+    traceback when our own code failed: that is a bug, not a row's reason.
     """
     child = _Child([python, script, "--worker"], json.dumps(request), f"{name}: " if name else "")
     killed_because = child.watch(limits)
@@ -125,12 +133,23 @@ def supervise(
         raise InputError(reply["reason"])
     if reply and reply["status"] == "bug":
         raise RuntimeError(f"{script} failed:\n{reply['reason']}")
+    good = reply is not None and reply["status"] == "ok"
+    if not good and _is_disk_full(request, [*child.lines, reply["reason"] if reply else ""]):
+        raise OSError(errno.ENOSPC, DISK_IS_FULL)  # not the row's reason: it would outlast the full disk
     facts: dict[str, Any] = {"peak_rss_bytes": child.peak_rss_bytes, "wall_s": child.wall_s}
     if killed_because:
         return Outcome("failed", killed_because, **facts)
     if reply is None:
         return Outcome("failed", child.how_it_died(), **facts)
     return Outcome(reply["status"], reply["reason"], reply.get("result", {}), **facts)
+
+
+def _is_disk_full(request: dict[str, Any], said: list[str]) -> bool:
+    """Whether the child says so, or next to nothing is free where it writes: ONNX Runtime then only says that its
+    "Protobuf serialization failed"."""
+    folders = [Path(request[key]).parent for key in ("out", "latencies") if key in request]
+    scarce = any(folder.exists() and shutil.disk_usage(folder).free < SCARCE_BYTES for folder in folders)
+    return scarce or any(DISK_IS_FULL in line for line in said)
 
 
 class _Child:
@@ -145,6 +164,7 @@ class _Child:
         self.lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         self._messages, far_end = os.pipe()
         self._unread = b""
+        self._logged = 0
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             command,
@@ -154,7 +174,7 @@ class _Child:
             pass_fds=[far_end],
             env={**os.environ, PIPE: str(far_end)},
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  this process has one thread
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  its only other thread sleeps
         )
         os.close(far_end)
         assert self._process.stdin is not None
@@ -222,9 +242,14 @@ class _Child:
 
     def _log(self, data: bytes) -> None:
         text = data.decode(errors="replace")
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        self.lines.extend(text.splitlines())
+        self.lines.extend(line[:MOST_LINE] for line in text.splitlines())
+        if self._logged <= MOST_LOG_BYTES:
+            self._logged += len(data)
+            full = self._logged > MOST_LOG_BYTES
+            sys.stdout.write(
+                f"{text}\n… it says more than {MOST_LOG_BYTES} bytes: the rest is left out\n" if full else text
+            )
+            sys.stdout.flush()
 
     def _note(self, data: bytes) -> None:
         *lines, self._unread = (self._unread + data).split(b"\n")

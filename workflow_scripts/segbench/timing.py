@@ -5,7 +5,6 @@ Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share it, so 
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 from collections.abc import Sequence
@@ -18,16 +17,16 @@ from segbench.ahead import MOST_HELPERS, Ahead, InTurn
 from segbench.contention import Disturbance, Watch
 from segbench.decoded import ImageReader
 from segbench.engines.base import Float32Image, Session, Variant, load
-from segbench.errors import InputError, Unsupported
+from segbench.errors import Unsupported
 from segbench.files import check_manifest, read_json
 from segbench.images import Normalizer
+from segbench.index import Row
 from segbench.machine import Machine, this_machine
 from segbench.options import parse_options
 from segbench.predictions import PredictionsWriter
-from segbench.shards import WHOLE, share
 from segbench.supervise import report
 
-Rows = list[dict[str, str]]  # of an index.csv
+Rows = list[Row]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Opened:
     threads: int
     cores: list[int]
 
-    def image(self, row: dict[str, str]) -> Float32Image:
+    def image(self, row: Row) -> Float32Image:
         """The network's input (1×3×H×W) from an image of the index."""
         return self.normalize(self.read(row), row["image"])
 
@@ -88,15 +87,6 @@ def open_engine(request: dict[str, Any]) -> Opened:
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
     """Whether a timed stretch has to be run again: others took the machine, or it was throttled."""
     return what.throttled or what.contended(timing["contention_share"])
-
-
-def read_index(path: str | Path, shard: str = WHOLE) -> Rows:
-    """A shard's rows of an index.csv. Raises InputError when there are none: more shards than images."""
-    with open(path, newline="", encoding="utf-8") as stream:
-        rows = list(share(csv.DictReader(stream), shard))
-    if not rows:
-        raise InputError(f"shards: {path} has fewer images than shards; lower `shards`")
-    return rows
 
 
 def choose_images(rows: Rows, round_number: int, timing: dict[str, Any] | None, first: int) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 from segbench.engines.base import ClassMap, Float32Image
 from segbench.errors import InputError
 from segbench.images import Normalizer, read_image, read_label, resize_class_map
+from segbench.index import Row, index_rows
 from segbench.metrics import fold, pair_counts, scores
 from segbench.supervise import report
 
-Rows = list[dict[str, str]]
+Rows = list[Row]
 
 
 class CalibrationImages:
@@ -33,8 +33,8 @@ class CalibrationImages:
         if number >= len(self.rows):
             raise IndexError(number)
         report(self._doing, number + 1, len(self.rows))
-        path = self.rows[number]["image"]
-        return self._normalize(read_image(path), path).copy()
+        row = self.rows[number]
+        return self._normalize(read_image(row["image"], row.get("image_sha256")), row["image"]).copy()
 
     def __iter__(self) -> Iterator[Float32Image]:
         return (self[number] for number in range(len(self)))
@@ -52,7 +52,7 @@ class HeldOut:
         """mIoU of `predict` (1×3×H×W float32 to H×W uint8 output channels); None where nothing is labelled."""
         counts = np.zeros((256, 256), np.int64)
         for row, image in zip(self.rows, self.images, strict=True):
-            label = read_label(row["label"], None)
+            label = read_label(row["label"], None, row.get("label_sha256"))
             counts += pair_counts(label, resize_class_map(predict(image), *label.shape))
         facts = self._dataset
         matrix = fold(counts, len(facts["classes"]), facts["ignore_index"], facts["id_map"], self._model["class_map"])
@@ -64,8 +64,7 @@ def split_rows(index: Path, count: int) -> tuple[Rows, Rows]:
 
     With no others, the first serve both ends. Raises InputError for an empty index.
     """
-    with open(index, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = list(index_rows(index))
     if not rows:
         raise InputError(f"{index}: names no image: calibration needs images of the training split")
     return rows[:count], rows[count:] or rows

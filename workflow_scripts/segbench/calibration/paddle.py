@@ -42,6 +42,8 @@ class PaddlePTQ(Calibrator):
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
         """Leave `model.pdmodel` and `model.pdiparams`."""
         source = paddle_files(task.model)[0].parent
+        for _ in task.images:  # Paddle's loader waits for ever for an image that cannot be read
+            pass
         with framework_errors("quantising", Exception):
             quantize(source, task, options.method, out, [])
         facts: dict[str, Any] = {"fp32_layers": []}

@@ -19,7 +19,7 @@ from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.table import CalibrationTable, read_table
 from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, Unsupported
-from segbench.files import read_json
+from segbench.files import read_json, scratch
 from segbench.machine import this_machine
 
 SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False}
@@ -100,8 +100,8 @@ def build(model: ExportedModel, calibration: Path, out: Path, symmetric: bool = 
     table = read_table(calibration / "table.json", model.digest)
     kept = read_json(calibration / "layers.json")["fp32_layers"]
     reduce_range = not symmetric and needs_reduced_range(this_machine())
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        prepared = prepare(model, Path(folder))
+    with scratch(out) as folder:
+        prepared = prepare(model, folder)
         quantize(prepared, table, out, reduce_range=reduce_range, fp32_layers=kept, symmetric=symmetric)
     return {"fp32_layers": len(kept), "reduce_range": reduce_range}
 

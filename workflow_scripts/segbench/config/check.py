@@ -17,6 +17,8 @@ from segbench.engines import base
 from segbench.errors import InputError
 from segbench.options import parse_options
 
+MOST_VALUES = 100_000  # of a whole configuration
+MOST_SHOWN = 200  # characters of a wrong value
 Location = tuple[str | int, ...]
 
 
@@ -26,6 +28,7 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
     `merged` is what Snakemake merged from `files` (in order) and the `command_line`. Raises InputError with all faults,
     one a line.
     """
+    _refuse_bomb(merged)
     sources = Sources(files, command_line or {})
     try:
         config = Config.model_validate(merged)
@@ -39,12 +42,25 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
     return config.model_dump(mode="json")
 
 
+def _refuse_bomb(merged: dict[str, Any]) -> None:
+    """Raise InputError where aliases of aliases (`*a`) make a few lines stand for more than MOST_VALUES values."""
+    count, todo = 0, [("configuration", merged)]
+    while todo:
+        key, value = todo.pop()
+        inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for name, one in inside:
+            count += 1
+            if count > MOST_VALUES:
+                raise InputError(f"{key}: more than {MOST_VALUES} values; YAML aliases (*name) multiply them")
+            todo.append((str(name) if value is merged else key, one))
+
+
 class Sources:
     """Which file a key was last set in."""
 
     def __init__(self, files: list[str], command_line: dict[str, Any]) -> None:
         self._command_line = command_line
-        self._contents = [(path, yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}) for path in files]
+        self._contents = [(path, _plain_yaml(path)) for path in files]
 
     def of(self, location: Location) -> str:
         """`--config`, or the last file that has the key or its nearest parent."""
@@ -55,6 +71,14 @@ class Sources:
                 if _has(content, location[:length]):
                     return path
         return "configuration"
+
+
+def _plain_yaml(path: str) -> Any:
+    """Content of a YAML file without tags: Snakemake, which has read it before, lets some name Python objects."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no plain YAML ({' '.join(str(error).split())})") from None
 
 
 def _has(content: Any, location: Location) -> bool:
@@ -87,7 +111,12 @@ def _describe(fault: Any, merged: dict[str, Any], sources: Sources) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if isinstance(given, (dict, list)) and kind == "value_error":
         return f"{where}: {message}"
-    return f"{where}: {given!r}: {message[0].lower()}{message[1:]}"
+    return f"{where}: {_shown(given)}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _without_union_members(location: Location, merged: dict[str, Any]) -> Location:

@@ -13,7 +13,7 @@ from segbench.models.paddle_files import PADDLE_3
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)

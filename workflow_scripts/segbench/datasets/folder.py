@@ -69,6 +69,8 @@ def _matches(root: Path, pattern: str, where: str) -> list[Match]:
     fixed = next((i for i, part in enumerate(parts) if WILDCARD.search(part)), len(parts) - 1)
     start = root.joinpath(*parts[:fixed])
     try:
+        if ".." in parts:
+            raise ValueError("it has '..'")
         paths = sorted(path for path in root.glob(pattern) if path.is_file())
     except (ValueError, NotImplementedError) as error:
         raise InputError(f"{where}: {pattern!r} is no glob below the root ({error})") from None

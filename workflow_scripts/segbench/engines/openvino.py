@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from segbench.engines.base import (
     stage_files,
 )
 from segbench.errors import Failed, Unsupported
-from segbench.files import read_json
+from segbench.files import read_json, scratch
 from segbench.machine import Machine
 
 ENGINE_FILE = "model.xml"
@@ -72,9 +71,9 @@ class OpenVINO(Engine):
             facts = {"fp32_layers": len(read_json(table / "status.json")["fp32_layers"])}
             stage_files([table / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
         else:
-            with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            with scratch(out) as folder:
                 if table:
-                    source = Path(folder) / "qdq.onnx"
+                    source = folder / "qdq.onnx"
                     facts = qdq.build(model, table, source)
                 with framework_errors("reading the model", Exception, unsupported=True):
                     graph = openvino.Core().read_model(str(source))

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -22,14 +23,15 @@ BLOCK = 1 << 16
 class Download:
     """One address and its partial file in the cache folder; while it is open, no other process works on that file."""
 
-    attempts = 5  # without a byte gained between them
+    attempts = 5  # without much gained between them
     stall_s = 30.0  # seconds without a byte before a connection counts as dead
+    slowest_bytes_s = 1000.0  # below this rate over `stall_s` a connection counts as dead too
     backoff_s = 1.0  # before the second attempt; doubled before each further one
 
     def __init__(self, url: str, cache: Path, may_resume: bool = False) -> None:
         """`may_resume`: go on even if the server does not say whether its file changed (a SHA-256 is checked later)."""
         self.url, self._may_resume = url, may_resume
-        if urllib.parse.urlsplit(url).scheme.lower() not in ("http", "https"):
+        if split_address(url).scheme.lower() not in ("http", "https"):
             raise InputError(f"weights.url: {url!r}: must begin with https:, http: or file:")
         cache.mkdir(parents=True, exist_ok=True)
         self.file = cache / f"{hashlib.sha256(url.encode()).hexdigest()[:24]}.part"
@@ -57,7 +59,8 @@ class Download:
                 return
             except requests.RequestException as error:
                 reason = _in_words(error)
-                attempt = 1 if self._have() > before else attempt + 1
+                gained = self._have() - before
+                attempt = 1 if gained > self.slowest_bytes_s * self.stall_s else attempt + 1
                 if attempt > self.attempts or _is_final(error):
                     raise InputError(
                         f"{self.url}: cannot be downloaded ({reason}); fetch it on a machine that can, and give its"
@@ -116,14 +119,19 @@ class Download:
         import requests
 
         have, began = start, time.monotonic()
-        shown = began
-        for block in answer.iter_content(BLOCK):
+        shown = window = began
+        counted = have
+        for block in _blocks(answer):
             stream.write(block)
             have += len(block)
             if have > MOST_BYTES:
                 self.forget()
                 raise InputError(f"{self.url}: sends more than the {MOST_BYTES} bytes that are accepted")
             now = time.monotonic()
+            if now - window > self.stall_s:
+                if have - counted < self.slowest_bytes_s * (now - window):
+                    raise requests.ConnectionError(f"slower than {self.slowest_bytes_s:g} bytes per second")
+                window, counted = now, have
             if now - shown > 1:
                 shown, rate = now, (have - start) / (now - began)
                 left = f" of {_megabytes(total)}, {(total - have) / rate:.0f} s left" if total else ""
@@ -131,6 +139,29 @@ class Download:
         if total and have < total:
             raise requests.ConnectionError(f"ended after {have} of {total} bytes")
         _say(f"downloaded: {_megabytes(have)} in {time.monotonic() - began:.1f} s")
+
+
+def _blocks(answer: Any) -> Iterator[bytes]:
+    """What has come, as it comes: `iter_content` waits for a full block, for hours where the server drips. As it was
+    sent, too: decoded, a few bytes could become gigabytes."""
+    import requests
+    import urllib3
+
+    try:
+        while block := answer.raw.read1(BLOCK, decode_content=False):
+            yield block
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise requests.ConnectionError(error) from None
+
+
+def split_address(url: str) -> urllib.parse.SplitResult:
+    """The parts of an address. Raises InputError for what is none."""
+    try:
+        if re.search(r"[\s\x00-\x1f]", url):
+            raise ValueError("it has blanks or control characters")
+        return urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"weights.url: {url!r}: no address ({error})") from None
 
 
 def _start(answer: Any) -> int:

@@ -68,10 +68,17 @@ def _check_external(path: Path, tensor: Any) -> int:
     facts = {entry.key: entry.value for entry in tensor.external_data}
     location = facts.get("location", "")
     folder = path.parent.resolve()
-    file = (folder / location).resolve()
+    try:
+        file = (folder / location).resolve()
+        there = file.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long, a null byte
+        shown = location[:100]
+        raise InputError(
+            f"{path}: tensor {tensor.name!r}: external data {shown!r} is no file ({error})"[:400]
+        ) from None
     if not location or not file.is_relative_to(folder):
         raise InputError(f"{path}: tensor {tensor.name!r}: external data {location!r} lies outside {path.parent}")
-    if not file.is_file():
+    if not there:
         raise InputError(
             f"{path}: tensor {tensor.name!r}: external data file {location!r} is not beside it;"
             " bring it there, or save the model as one file"

@@ -5,7 +5,6 @@ Two seeded images show every variant's difference; then come the images on which
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from segbench import shards
 from segbench.colours import palette
 from segbench.files import read_json
 from segbench.images import read_image, read_label
+from segbench.index import index_rows
 from segbench.pictures import Picture, choose, marked, train_ids
 from segbench.predictions import Predictions, class_map_of
 from segbench.report.render import data_address
@@ -107,10 +107,10 @@ class Artist:
 
     def draw(self, line: Line, entry: dict[str, str]) -> Iterator[Shown]:
         """The pictures of a line; `entry` is the image's row of the index."""
-        image = read_image(entry["image"])
+        image = read_image(entry["image"], entry.get("image_sha256"))
         yield Shown("image", "", self.encode(image, LOSSY))
         if entry["label"]:
-            label = read_label(entry["label"], self.dataset["id_map"])
+            label = read_label(entry["label"], self.dataset["id_map"], entry.get("label_sha256"))
             yield Shown("label", "", self.encode(self.colours[label], LOSSLESS))
         native = self.class_map(line, line.reference, image) if line.reference else None
         if native is not None:
@@ -148,5 +148,4 @@ class Artist:
 
 
 def _by_id(index: Path) -> dict[str, dict[str, str]]:
-    with open(index, newline="", encoding="utf-8") as stream:
-        return {row["image_id"]: row for row in csv.DictReader(stream)}
+    return {row["image_id"]: row for row in index_rows(index)}

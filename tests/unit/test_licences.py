@@ -1,0 +1,15 @@
+"""The list of licences is complete."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_pin_is_in_the_list():
+    spec = importlib.util.spec_from_file_location("licences", ROOT / "requirements" / "licences.py")
+    assert spec and spec.loader
+    licences = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(licences)
+    listed = (ROOT / "docs" / "licences.md").read_text()
+    assert [pin for pin in licences.pinned() if f"| {' | '.join(pin)} |" not in listed] == []
