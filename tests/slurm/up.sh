@@ -6,7 +6,7 @@
 set -euo pipefail
 dir=$1
 gpus=2
-cpus=$(nproc)
+cpus=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) # it would take them for a number of cores
 memory_mb=$(awk '/MemTotal/ {print int($2 / 1024) - 256}' /proc/meminfo)
 host=$(hostname -s)
 if [ -s /etc/slurm/slurm.conf ] && ! grep -q '^ClusterName=segbench-test$' /etc/slurm/slurm.conf; then
