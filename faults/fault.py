@@ -45,6 +45,28 @@ def small_flow(folder: Path, calibrated: bool = False) -> Any:
     return flow
 
 
+def drawn_flow(folder: Path) -> Any:
+    """A copy of the workflow with a Paddle network of the demo, in FP32 and INT8, on four drawn images."""
+    copy_workflow(folder)
+    small = {"height": 64, "width": 128}
+    flow = Workflow(
+        folder,
+        {
+            "dataset": "drawn",
+            "models": ["gcnet_demo"],
+            "variants": ["paddle_onednn-fp32", "paddle_onednn-int8", "openvino-int8-table"],
+            "reference": "paddle_onednn-fp32",
+            "rounds": 2,
+            "timing": {"images_per_round": 2, "max_repeats": 0, "warm_up": {"max_s": 1}},
+            "calibration": {"images": 3, "judging_images": 3},
+            "dataset_catalogue": {"drawn": {"kind": "cityscapes", "generate": {**small, "train": 6, "val": 4, "seed": 0}}},
+            "model_catalogue": {"gcnet_demo": {"input": small}},
+        },
+    )
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(flow.config))
+    return flow
+
+
 def commands(flow: Any) -> list[list[str]]:
     """The command line of every job of a run, as the rules make them."""
     printed = flow.snakemake("--dry-run", "--forceall", "--printshellcmds", "--quiet", "host")

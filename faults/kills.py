@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fault import Case, running_below, small_flow
+from fault import Case, drawn_flow, running_below, small_flow
 from segbench.files import sha256_of
 from segbench.predictions import Predictions
 
@@ -30,32 +30,38 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 TARGETS = ("snakemake", "group", "script")
 # The scripts in the order in which they start; each is hit up to LONGEST_S after it was first seen.
 STAGES = (
-    "index_dataset", "fetch_checkpoint", "check_inputs", "export_onnx_model", "calibrate", "choose_layers",
+    "make_demo_set", "index_dataset", "fetch_checkpoint", "check_inputs", "decode_images",
+    "export_onnx_model", "export_paddle", "export_onnx", "calibrate", "choose_layers",
     "build_engine", "infer", "score", "picture", "table", "report",
 )  # fmt: skip
-LONGEST_S = 1.5
+LONGEST_S = {"onnx": 1.5, "paddle": 6.0}  # by kind of model: Paddle alone takes 3 s to import
+FLOWS = {"onnx": lambda folder: small_flow(folder, calibrated=True), "paddle": drawn_flow}
 END_S = 15.0  # after a kill, until the last process has to be gone
 # What has times or the machine in it.
 TIMES = re.compile(r"latencies\.csv|(environment|status|layers)\.json|table\.|report\.html|plots/|logs/|cache/")
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
-    """`count` kills, over as many runs as that takes."""
+    """`count` kills, over as many runs as that takes: of an ONNX model and of a Paddle model in turn."""
     chance = random.Random(seed)
-    undisturbed = small_flow(folder / "undisturbed", calibrated=True)
-    undisturbed.snakemake()
-    expected = outcome(undisturbed.folder)
+    expected: dict[str, dict[str, Any]] = {}
     tried = runs = 0
     while tried < count:
+        kind = list(FLOWS)[runs % len(FLOWS)]
         runs += 1
-        flow = small_flow(folder / f"run{runs}", calibrated=True)
-        for case in _until_through(flow, chance, count - tried):
+        if kind not in expected:
+            undisturbed = FLOWS[kind](folder / f"undisturbed {kind}")
+            undisturbed.snakemake()
+            expected[kind] = outcome(undisturbed.folder)
+        flow = FLOWS[kind](folder / f"run{runs}")
+        for case in _until_through(flow, chance, count - tried, LONGEST_S[kind]):
             tried += 1
             yield case
         _unlock(flow)
         flow.snakemake()
         found = outcome(flow.folder)
-        wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+        wanted = expected[kind]
+        wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
         left = [str(path) for path in (flow.folder / "results").rglob("*") if ".tmp" in path.name]
         if wrong or left:
             yield Case("kills", f"run {runs}, at its end", f"differs: {wrong}; left: {left}")
@@ -78,12 +84,12 @@ def outcome(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _until_through(flow: Any, chance: random.Random, most: int) -> Iterator[Case]:
+def _until_through(flow: Any, chance: random.Random, most: int, longest_s: float) -> Iterator[Case]:
     """Kill the run once in each stage, until it ends by itself."""
     stage = 0
     for _ in range(most):
         signal_, target = chance.choice(SIGNALS), chance.choice(TARGETS)
-        moment = chance.uniform(0, LONGEST_S)
+        moment = chance.uniform(0, longest_s)
         _unlock(flow)
         before = _finished(flow.folder)
         log = flow.folder / "killed.log"

@@ -76,3 +76,18 @@ def test_results_survive_a_fault_in_a_later_run(done):
     assert (done.folder / "results/table.csv").read_bytes() == before
     done.config["dataset"] = "made"
     assert done.plan() == {}
+
+
+def test_shell_words_in_paths_and_names_are_only_text(workflow):
+    """A folder, a picture, a weights file and classes that a shell would run, through every job."""
+    words = "$(touch pwned) `touch pwned`; touch pwned & 'a\" {input} {0}"
+    (workflow.folder / "street scenes").rename(workflow.folder / words)
+    for kind in ("val", "labels"):
+        (workflow.folder / words / kind / "scene 01.png").rename(workflow.folder / words / kind / f"-rf {words}.png")
+    (workflow.folder / "nearest.onnx").rename(workflow.folder / f"--help {words}.onnx")
+    workflow.config["dataset_catalogue"]["made"] |= {"root": words, "classes": ["red", words, "green\ntouch pwned", "grey"]}
+    workflow.config["model_catalogue"]["nearest"]["weights"]["path"] = f"--help {words}.onnx"
+    workflow.config |= {"variants": ["onnxruntime-fp32"], "rounds": 1}
+    workflow.snakemake()
+    assert [row["status"] for row in workflow.rows()] == ["ok"]
+    assert list(workflow.folder.parent.rglob("pwned")) == []
