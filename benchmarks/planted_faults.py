@@ -115,7 +115,7 @@ def main() -> None:
         trials=(3, "trials of the slowdown"),
         slowdown=(0.10, "planted fraction"),
         rounds=(6, "processes in each trial"),
-        blocks=(8, "A B B A in each"),
+        blocks=(16, "A B B A in each"),
     )
     a = options.parse_args()
     place = place_of(a)

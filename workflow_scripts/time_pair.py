@@ -1,7 +1,8 @@
 """Time two built variants of a model alternating, A B B A, in several processes, and leave the ratio of their times.
 
-Variants of one engine are open in the same process and alternate image by image. Those of two engines alternate process
-by process: the threads of one engine may still be waiting actively while the other runs (Paddle's do so for 0.2 s).
+Variants of one engine are open in the same process and alternate stretch by stretch. Those of two engines alternate
+process by process: the threads of one engine may still be waiting actively while the other runs (Paddle's do so for
+0.2 s).
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ from segbench.verdict import paired_ratio
 
 Request = dict[str, Any]
 
+# A stretch of timed runs of one session. After a change the system has threads to move before two cores are used again:
+# with single runs in the place of stretches a block's ratio was seen to vary four times as much.
+STRETCH_RUNS = 8
+STRETCH_S = 0.2
+
 
 def time_round(request: Request) -> Request:
     """In the child: open both variants, warm both up, and time them in A B B A blocks, one image a block (in turn).
 
     Odd rounds begin with the first variant, even ones with the second. Returns the round's medians in seconds and its
-    `ratio` (second over first): the median over blocks of each block's geometric means' ratio.
+    `ratio` (second over first): the median over blocks of the ratio in each, of geometric means of stretches' medians.
     """
     timing = request["timing"]
     order = (0, 1) if request["round"] % 2 else (1, 0)
@@ -50,7 +56,7 @@ def time_round(request: Request) -> Request:
     report("warming up")
     rule, image = clock.WarmUp(**timing["warm_up"]), opened[0].image(rows[0])
     steady = [clock.warm_up(opened[side].session, image, rule)[1] for side in order]
-    pair = Pair(opened, (*order, *order[::-1]))
+    pair = Pair(opened, (*order, *order[::-1]), runs_in_stretch(opened, image))
     tries: list[Disturbance] = []
     while not tries or (disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
         tries.append(pair.run(rows, clock.Stop(budget_s=timing["round_s"])))
@@ -63,11 +69,18 @@ def time_round(request: Request) -> Request:
     }
 
 
-class Pair:
-    """Two sessions (0 and 1) that are timed in blocks; `order` is the order of sessions in a block."""
+def runs_in_stretch(opened: dict[int, Opened], image: Any) -> int:
+    """As many runs of the slower session as fit in STRETCH_S, 1 to STRETCH_RUNS."""
+    slower = max(clock.time_once(one.session, image).compute_s for one in opened.values())
+    return max(1, min(STRETCH_RUNS, int(STRETCH_S / slower)))
 
-    def __init__(self, opened: dict[int, Opened], order: tuple[int, ...]) -> None:
-        self._opened, self._order = opened, order
+
+class Pair:
+    """Two sessions (0 and 1) that are timed in blocks; `order` is the order of sessions in a block, each for a stretch
+    of `runs` timed runs."""
+
+    def __init__(self, opened: dict[int, Opened], order: tuple[int, ...], runs: int = 1) -> None:
+        self._opened, self._order, self._runs = opened, order, runs
         self._blocks: list[dict[int, list[float]]] = []
         self._digests: dict[tuple[int, str], set[str]] = {}
 
@@ -78,15 +91,17 @@ class Pair:
         with clock.quiet():
             watch = self._opened[0].watch()
             for done, row in enumerate(rows, 1):
-                self._blocks.append(self._block(row))
-                spent.extend(time for times in self._blocks[-1].values() for time in times)
+                block = self._block(row)
+                spent.extend(time for stretches in block.values() for times in stretches for time in times)
+                self._blocks.append({side: list(map(statistics.median, block[side])) for side in block})
                 report("timing", done, len(rows))
                 if stop.reached(spent):
                     break
             return watch.stop()
 
-    def _block(self, row: dict[str, str]) -> dict[int, list[float]]:
-        times: dict[int, list[float]] = {0: [], 1: []}
+    def _block(self, row: dict[str, str]) -> dict[int, list[list[float]]]:
+        """Seconds of every timed run, by session and stretch."""
+        stretches: dict[int, list[list[float]]] = {0: [], 1: []}
         image, last = self._opened[0].image(row), None
         for side in self._order:
             session = self._opened[side].session
@@ -94,14 +109,15 @@ class Pair:
                 # Untimed: every timed run then follows a run of its own session, with its weights in the caches and
                 # the other's threads asleep.
                 clock.time_once(session, image)
-            timed, last = clock.time_once(session, image), side
-            times[side].append(timed.compute_s)
-            key, digest = (side, row["image_id"]), digest_of(timed.class_map)
-            self._digests.setdefault(key, set()).add(digest)
-        return times
+            last = side
+            timed = [clock.time_once(session, image) for _ in range(self._runs)]
+            stretches[side].append([one.compute_s for one in timed])
+            self._digests.setdefault((side, row["image_id"]), set()).update(digest_of(one.class_map) for one in timed)
+        return stretches
 
     def result(self) -> dict[str, Any]:
-        """What was timed last: medians in seconds, ratio, blocks; digests of each variant's class maps by image."""
+        """What was timed last: medians of stretches in seconds, ratio, blocks; digests of each variant's class maps by
+        image."""
         medians = [statistics.median(time for block in self._blocks for time in block[side]) for side in (0, 1)]
         ratios = [math.exp(_log_mean(block[1]) - _log_mean(block[0])) for block in self._blocks]
         return {

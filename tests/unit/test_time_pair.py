@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from segbench.clock import Stop
-from time_pair import Pair, summary
+from time_pair import Pair, runs_in_stretch, summary
 
 NEVER = Stop()
 SIDES = [{"variant": {"name": "a"}}, {"variant": {"name": "b"}}]
@@ -37,9 +37,9 @@ def opened(session):
     return SimpleNamespace(session=session, image=lambda row: None, watch=lambda: SimpleNamespace(stop=lambda: None))
 
 
-def make_pair(order=(0, 1, 1, 0), stop=NEVER, **more):
+def make_pair(order=(0, 1, 1, 0), stop=NEVER, stretch=1, **more):
     runs = []
-    pair = Pair({0: opened(Session("a", runs, 2.0, **more)), 1: opened(Session("b", runs, 3.0))}, order)
+    pair = Pair({0: opened(Session("a", runs, 2.0, **more)), 1: opened(Session("b", runs, 3.0))}, order, stretch)
     pair.run([{"image_id": "x"}, {"image_id": "y"}], stop)
     return pair, runs
 
@@ -47,6 +47,14 @@ def make_pair(order=(0, 1, 1, 0), stop=NEVER, **more):
 def test_every_timed_run_follows_a_run_of_its_own_session():
     _, runs = make_pair()
     assert "".join(runs) == "aabbbaa" * 2
+    _, runs = make_pair(stretch=3)
+    assert "".join(runs) == "aaaabbbbbbbaaaa" * 2
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.02, 8), (0.05, 4), (0.15, 1), (3.0, 1)])
+def test_a_stretch_has_the_runs_of_the_slower_session_that_fit(seconds, runs):
+    sessions = {side: opened(Session("x", [], time)) for side, time in enumerate((seconds / 2, seconds))}
+    assert runs_in_stretch(sessions, None) == runs
 
 
 def test_a_round_ends_when_its_seconds_are_spent():
