@@ -59,7 +59,9 @@ def drawn_flow(folder: Path) -> Any:
             "rounds": 2,
             "timing": {"images_per_round": 2, "max_repeats": 0, "warm_up": {"max_s": 1}},
             "calibration": {"images": 3, "judging_images": 3},
-            "dataset_catalogue": {"drawn": {"kind": "cityscapes", "generate": {**small, "train": 6, "val": 4, "seed": 0}}},
+            "dataset_catalogue": {
+                "drawn": {"kind": "cityscapes", "generate": {**small, "train": 6, "val": 4, "seed": 0}}
+            },
             "model_catalogue": {"gcnet_demo": {"input": small}},
         },
     )

@@ -85,7 +85,10 @@ def test_shell_words_in_paths_and_names_are_only_text(workflow):
     for kind in ("val", "labels"):
         (workflow.folder / words / kind / "scene 01.png").rename(workflow.folder / words / kind / f"-rf {words}.png")
     (workflow.folder / "nearest.onnx").rename(workflow.folder / f"--help {words}.onnx")
-    workflow.config["dataset_catalogue"]["made"] |= {"root": words, "classes": ["red", words, "green\ntouch pwned", "grey"]}
+    workflow.config["dataset_catalogue"]["made"] |= {
+        "root": words,
+        "classes": ["red", words, "green\ntouch pwned", "grey"],
+    }
     workflow.config["model_catalogue"]["nearest"]["weights"]["path"] = f"--help {words}.onnx"
     workflow.config |= {"variants": ["onnxruntime-fp32"], "rounds": 1}
     workflow.snakemake()

@@ -73,7 +73,9 @@ class Comparison(Section):
         True, description="Time each pair anew, alternating (A B B A) in one job; false: compare this run's rounds."
     )
     rounds: Annotated[int, Field(ge=2)] = Field(6, description="Timed processes of each pair.")
-    blocks: Positive = Field(32, description="A B B A blocks in each at most, one image a block; a letter is up to 8 runs in 0.2 s.")
+    blocks: Positive = Field(
+        32, description="A B B A blocks in each at most, one image a block; a letter is up to 8 runs in 0.2 s."
+    )
     round_s: PositiveSeconds = Field(20, description="Seconds of timed runs after which each ends.")
     loadgen_queries: Positive = Field(
         64, description="Queries of each LoadGen run; MLPerf's floor for its 90th percentile."
