@@ -139,3 +139,8 @@ def test_fault_on_the_command_line_is_told_as_one():
 def test_weights_need_exactly_one_source(tmp_path):
     told = fault(tmp_path, model_catalogue={"m": {**MODEL, "weights": {"path": "a", "url": "b"}}})
     assert told == "mine.yaml: model_catalogue.m.weights: give either url or path"
+
+
+def test_braces_in_a_weights_path_are_told_before_snakemake_takes_them_for_a_wildcard(tmp_path):
+    told = fault(tmp_path, model_catalogue={"m": {**MODEL, "weights": {"path": "a{b}.onnx"}}})
+    assert told.startswith("mine.yaml: model_catalogue.m.weights: 'a{b}.onnx': rename the file")

