@@ -107,7 +107,7 @@ env-onnxruntime-tensorrt: env-onnxruntime-gpu ## and what its TensorRT provider 
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/onnxruntime_tensorrt.txt
 
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
-bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 20 minutes; results/benchmarks/
+bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 45 minutes; results/benchmarks/
 	$(BIN)/snakemake $(BUILT) results/data/demo/val/index.csv
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/planted_load.py

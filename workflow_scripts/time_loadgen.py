@@ -1,8 +1,8 @@
 """Time a variant by MLCommons LoadGen (SingleStream) and by our own clock in one process, and compare the two.
 
-Ours, LoadGen, LoadGen, ours, twice: a drift of the machine hits both alike. LoadGen's latency runs from its query to
-our answer and contains the copies of the input and of the class map, so it is compared with `end_to_end_s`; the runs
-that LoadGen times are also timed by our clock. All images are normalised before.
+Ours, LoadGen, LoadGen, ours, again and again: a drift of the machine hits both alike. LoadGen's latency runs from its
+query to our answer and contains the copies of the input and of the class map, so it is compared with `end_to_end_s`;
+the runs that LoadGen times are also timed by our clock. All images are normalised before.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from segbench.timing import choose_images, open_engine
 
 PACKAGE = "mlcommons-loadgen"
 LIBRARY_IMAGES = 16  # held in memory at once: 25 MB each at 1024×2048
+TURNS = 2  # ours, LoadGen, LoadGen, ours
 MEDIAN = "result_50.00_percentile_latency_ns"
 
 
 def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
-    """In the child: warm up, then time `queries` runs eight times. Returns medians in seconds and their ratios
-    (LoadGen's over ours), of runs that alternate and of the runs that both timed."""
+    """In the child: warm up, then time `queries` runs four times in each of `turns`. Returns medians in seconds and
+    their ratios (LoadGen's over ours), of runs that alternate and of the runs that both timed."""
     if package_version(PACKAGE) is None:
         raise Unsupported(f"package {PACKAGE} is not installed (make env-loadgen)")
     timing = request["timing"]
@@ -45,7 +46,7 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
     watch = opened.watch()
     clocks = {"ours": by_us, "LoadGen": by_loadgen}
     medians: dict[str, list[float]] = {name: [] for name in ("ours", "LoadGen", "same runs")}
-    order = ("ours", "LoadGen", "LoadGen", "ours") * 2
+    order = ("ours", "LoadGen", "LoadGen", "ours") * request.get("turns", TURNS)
     for number, name in enumerate(order):
         with clock.quiet():
             by_clock = clocks[name](opened.session, images, timing["queries"])
