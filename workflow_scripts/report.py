@@ -67,11 +67,12 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
     a = parser.parse_args()
     rows, drawn = read(a.results, a.selection)
-    # Another process, not a thread: the drawing library holds the interpreter lock.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-        files = other.submit(render.write, {plot.name: plot.file_spec() for plot in drawn}, a.plots)
+    # Other processes, not threads: the drawing library holds the interpreter lock.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as others:
+        files = [others.submit(render.write, plot.name, plot.file_spec(), a.plots) for plot in drawn]
         write_text(a.html, page(gather(a, rows, drawn)))
-        files.result()
+        for file in files:
+            file.result()
     print(f"The report: {a.html}")
 
 

@@ -17,13 +17,12 @@ VEGA_LITE = "6.4"  # the version whose schema Altair 6.3 writes
 PNG_SCALE = 2  # pixels of the file per pixel of the plot
 
 
-def write(specs: dict[str, dict[str, Any]], folder: Path) -> None:
-    """NAME.svg and NAME.png in `folder` for each `Plot.file_spec` by its plot's name."""
-    for name, spec in specs.items():
-        document = svg(spec)
-        write_text(folder / f"{name}.svg", document)
-        with atomic(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(png(document))
+def write(name: str, spec: dict[str, Any], folder: Path) -> None:
+    """NAME.svg and NAME.png in `folder` of a `Plot.file_spec`."""
+    document = svg(spec)
+    write_text(folder / f"{name}.svg", document)
+    with atomic(folder / f"{name}.png") as temporary:
+        temporary.write_bytes(png(document))
 
 
 def svg(spec: dict[str, Any]) -> str:
