@@ -14,14 +14,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from segbench import workers
 from segbench.datasets.base import Facts, Pair, load
 from segbench.errors import InputError, command
 from segbench.files import sha256_of, write_record, write_text
@@ -88,7 +87,7 @@ def check_all(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
 
 def _in_processes(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
     # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with workers.pool(jobs) as pool:
         yield from pool.map(check, pairs, [facts] * len(pairs), chunksize=4)
 
 

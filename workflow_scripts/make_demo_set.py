@@ -10,15 +10,14 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from segbench import workers
 from segbench.datasets.cityscapes import IMAGE, TRAIN_IDS
 from segbench.demo.scene import SPLITS, VERSION, scene
 from segbench.errors import InputError, command
@@ -99,7 +98,7 @@ def _mapper(jobs: int) -> Iterator[Any]:
         yield map
         return
     # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with workers.pool(jobs) as pool:
         yield partial(pool.map, chunksize=4)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from segbench import workers
 from segbench.errors import command
 from segbench.files import read_json, write_text
 from segbench.published import compare, read_published
@@ -68,7 +67,7 @@ def main() -> None:
     a = parser.parse_args()
     rows, drawn = read(a.results, a.selection)
     # Other processes, not threads: the drawing library holds the interpreter lock.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as others:
+    with workers.pool(2) as others:
         files = [others.submit(render.write, plot.name, plot.file_spec(), a.plots) for plot in drawn]
         write_text(a.html, page(gather(a, rows, drawn)))
         for file in files:

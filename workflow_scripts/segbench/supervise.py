@@ -9,7 +9,6 @@ taking the status file along. This module imports no framework.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import Failed, InputError, Unsupported, disk_fault
+from segbench.workers import die_with_parent
 
 POLL_S = 0.5  # one read of /proc per poll: some 20 µs of CPU twice a second beside the clock
 KEPT_LOG_LINES = 40
@@ -176,7 +176,7 @@ class _Child:
             pass_fds=[far_end],
             env={**os.environ, PIPE: str(far_end)},
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  its only other thread sleeps
+            preexec_fn=die_with_parent,  # noqa: PLW1509  its only other thread sleeps
         )
         os.close(far_end)
         assert self._process.stdin is not None
@@ -281,11 +281,6 @@ class _Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def _die_with_parent() -> None:
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _read_rest(stream: Any) -> bytes:
