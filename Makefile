@@ -77,9 +77,8 @@ env-peers: env   ## the packages that results/peers.md measures beside, in .venv
 	$(PEERS) --no-deps -r requirements/no-deps.txt
 
 # Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/tensorrt.md).
-NVIDIA_INDEX ?= https://pypi.nvidia.com
 PYTHON310 ?= python3.10
-.PHONY: env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
+.PHONY: named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
 env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
 $(VENV)/.complete-rtx: requirements/tensorrt_rtx.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/tensorrt_rtx.txt
@@ -92,7 +91,11 @@ env-tensorrt8:   ## standalone TensorRT 8.5.3.1 in .venv-tensorrt8 (3 GB; wants 
 test-tensorrt8:  ## tests of the real TensorRT 8.5.3.1 bindings, without a GPU (after make env-tensorrt8)
 	.venv-tensorrt8/bin/python -m pytest tests/tensorrt8
 
-env-tensorrt:    ## the current TensorRT in .venv-tensorrt, from NVIDIA's own package index
+named-index:
+	@test -n "$(NVIDIA_INDEX)" || \
+	    { echo "error: add NVIDIA_INDEX=ADDRESS: the package index that NVIDIA's TensorRT guide names" >&2; exit 2; }
+
+env-tensorrt: named-index ## the current TensorRT in .venv-tensorrt, from NVIDIA_INDEX=ADDRESS
 	$(PYTHON) -m venv .venv-tensorrt
 	.venv-tensorrt/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/base.txt
 	.venv-tensorrt/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -102,7 +105,7 @@ env-onnxruntime-gpu: ## ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2
 	$(PYTHON) -m venv .venv-onnxruntime-gpu
 	.venv-onnxruntime-gpu/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/onnxruntime_gpu.txt
 
-env-onnxruntime-tensorrt: env-onnxruntime-gpu ## and what its TensorRT provider loads, from NVIDIA's own package index
+env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its TensorRT provider loads, from NVIDIA_INDEX=ADDRESS
 	.venv-onnxruntime-gpu/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/onnxruntime_tensorrt.txt
 

@@ -3,13 +3,12 @@
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
-SCRIPT = """
-import os, sys, time
+SCRIPT = """\
+import sys, time
 sys.path.insert(0, "workflow_scripts")
 from segbench import workers
 
@@ -23,7 +22,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("deadly", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_of_a_killed_script_end_and_let_go_of_its_output(tmp_path: Path, deadly: signal.Signals) -> None:
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
+    script.write_text(SCRIPT)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "1 2\n"

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from segbench.models.paddle_files import PADDLE_3
 
@@ -14,6 +14,16 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _without_braces(path: str) -> str:
+    """A path that Snakemake is given as an input: {…} in it would be a wildcard."""
+    if set("{}") & set(path):
+        raise ValueError("has { or }, which Snakemake takes for a wildcard; rename the file or folder")
+    return path
+
+
+PathOfInput = Annotated[str, AfterValidator(_without_braces)]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
@@ -130,7 +140,7 @@ class Weights(Section):
     """Where trained weights, or a whole model file, come from."""
 
     url: str | None = Field(None, description="http(s) address.")
-    path: str | None = Field(None, description="File; a relative one starts from `model_root`.")
+    path: PathOfInput | None = Field(None, description="File; a relative one starts from `model_root`.")
     sha256: Sha256 | None = Field(None, description="SHA-256 of the file; null: not checked, its hash is printed.")
     pdiparams_sha256: Sha256 | None = Field(None, description="For X.pdmodel: SHA-256 of X.pdiparams beside it.")
 
@@ -139,8 +149,6 @@ class Weights(Section):
         """Exactly one of url and path."""
         if (self.url is None) == (self.path is None):
             raise ValueError("give either url or path")
-        if self.path and set("{}") & set(self.path):
-            raise ValueError(f"{self.path!r}: rename the file: Snakemake takes {{…}} in a path for a wildcard")
         return self
 
 
@@ -290,7 +298,7 @@ class Config(Section):
         " timed jobs decode nothing between images; a switch reruns no timed job.",
     )
     models: list[Name] = Field(description="Names of `model_catalogue`.", min_length=1)
-    model_root: str = Field(".", description="Folder that relative `weights.path` start from.")
+    model_root: PathOfInput = Field(".", description="Folder that relative `weights.path` start from.")
     variants: list[Name] = Field(description="Names of `variant_catalogue`.", min_length=1)
     rounds: Positive = Field(6, description="Timed processes per variant.")
     shards: Positive = Field(
