@@ -112,30 +112,30 @@ env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its Tensor
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
 bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 45 minutes; results/benchmarks/
 	$(BIN)/snakemake $(BUILT) results/data/demo/val/index.csv
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/planted_load.py
-	$(BIN)/python benchmarks/planted_faults.py
-	$(BIN)/python benchmarks/interval_coverage.py
-	$(BIN)/python benchmarks/same_twice.py
-	-$(BIN)/python benchmarks/against_loadgen.py # wants make env-loadgen
+	$(BIN)/python -m validation.clock.overhead
+	$(BIN)/python -m validation.clock.planted_load
+	$(BIN)/python -m validation.clock.planted_faults
+	$(BIN)/python -m validation.clock.interval_coverage
+	$(BIN)/python -m validation.clock.same_twice
+	-$(BIN)/python -m validation.clock.against_loadgen # wants make env-loadgen
 
 MEASURED := $(addprefix results/,runs/demo_large/gcnet_demo_large/openvino-fp32/1/0/predictions.zip \
 	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)
 bench-speed: env ## what runs outside the model, on a machine with nothing else to do: 5 minutes; results/benchmarks/
 	$(BIN)/snakemake $(MEASURED)
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python -m validation.speed.speed
+	$(BIN)/python -m validation.speed.planning
 
 .PHONY: faults fuzz licences
 faults: env-dev  ## kills, full disks, damage, hostile input, load: tried, survived, lost; half an hour and more, partly as root
-	$(BIN)/python faults/run.py
+	$(BIN)/python tests/faults/run.py
 
 fuzz: env-dev    ## fuzz every parser of ours for half a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/fuzz.txt
-	$(BIN)/python faults/fuzz.py
+	$(BIN)/python tests/faults/fuzz.py
 
 licences: env-dev ## docs/licences.md anew
-	$(BIN)/python requirements/licences.py
+	$(BIN)/python tools/licences.py
 
 clean:           ## remove results; environments stay
 	rm -rf results/* .snakemake

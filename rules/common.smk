@@ -14,10 +14,10 @@ sys.path.insert(0, os.path.join(workflow.basedir, "workflow_scripts"))
 # `python` in a rule is Snakemake's own interpreter, also where its environment was not activated.
 os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath))))
 
-from segbench.config import read_config
+from segbench.planning.check import read_config
 from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
-from segbench.parameters import ENGINE, GENERATED, OTHER, RUN, Parameters
+from segbench.planning.parameters import ENGINE, GENERATED, OTHER, RUN, Parameters
 from segbench.report import PLOTS
 
 try:

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from segbench.sources import modules_of
+from segbench.planning.code import modules_of
 
 LARGE = {"dataset": "demo_large", "model": "gcnet_demo_large", "variant": "paddle-fp32"}
 
@@ -10,9 +10,9 @@ LARGE = {"dataset": "demo_large", "model": "gcnet_demo_large", "variant": "paddl
 rule peers:
     """Scoring, preprocessing and a whole evaluation beside other packages', in turn (after make env-peers)."""
     input:
-        script="benchmarks/peers.py",
+        script="validation/peers/peers.py",
         modules=[
-            "benchmarks/other_packages.py",
+            "validation/peers/other_packages.py",
             *(f"workflow_scripts/{script}" for script in ("infer.py", "score.py")),
             *sorted({*modules_of("infer.py", "engines/paddle.py"), *modules_of("score.py")}),
         ],

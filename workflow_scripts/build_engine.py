@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration.base import LAYERS
+from segbench.config.options import parse_options
 from segbench.engines.base import ExportedModel, Variant, load
-from segbench.environment import environment_record
 from segbench.errors import InputError, Unsupported, command
 from segbench.files import atomic, manifest_of, read_json, sha256_of, write_record
-from segbench.machine import this_machine
-from segbench.options import parse_options
-from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import environment_record
+from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
 
 def build(request: dict[str, Any]) -> dict[str, Any]:

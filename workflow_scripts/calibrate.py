@@ -14,13 +14,13 @@ from typing import Any
 
 from segbench.calibration.base import TABLE, Task, load, needs_reduced_range
 from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
+from segbench.config.options import parse_options
 from segbench.engines.base import ExportedModel
-from segbench.environment import environment_record
 from segbench.errors import InputError, Unsupported, command
 from segbench.files import atomic, manifest_of, read_json, write_record
-from segbench.machine import this_machine
-from segbench.options import parse_options
-from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import environment_record
+from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
 
 def calibrate(request: dict[str, Any]) -> dict[str, Any]:

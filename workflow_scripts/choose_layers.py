@@ -20,8 +20,8 @@ from segbench.calibration.table import read_table
 from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, command
 from segbench.files import read_json, sha256_of, write_record
-from segbench.machine import this_machine
-from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.machine.cpu import this_machine
+from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
 JUDGES = 4  # images that each layer's sensitivity is measured on
 

@@ -19,9 +19,9 @@ from segbench.engines.paddle_gpu import gpu_errors
 from segbench.engines.paddle_tensorrt import SHAPES
 from segbench.errors import Failed, Unsupported, command
 from segbench.files import atomic, sha256_of, write_record
-from segbench.machine import this_machine
+from segbench.machine.cpu import this_machine
 from segbench.models.paddle_files import read_program
-from segbench.supervise import Limits, configured_limits, report, stage, supervise
+from segbench.process.supervise import Limits, configured_limits, report, stage, supervise
 
 BLOCK = 'shape_range_info {{\n  name: "{name}"\n{sizes}}}\n'
 

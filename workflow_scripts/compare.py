@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.comparison import Row, against_baseline, of_pairs, read_table
 from segbench.errors import command
 from segbench.files import read_json, write_json, write_text
-from segbench.markdown import table
+from segbench.table.comparison import Row, against_baseline, of_pairs, read_table
+from segbench.table.markdown import table
 
 
 def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Row]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segbench.decoded import decode
 from segbench.errors import command
-from segbench.index import read_index
+from segbench.images.decoded import decode
+from segbench.images.index import read_index
 
 
 @command

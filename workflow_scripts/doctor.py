@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segbench import gpu
 from segbench.engines import base
-from segbench.machine import Machine, package_version, this_machine
+from segbench.machine import nvml
+from segbench.machine.cpu import Machine, package_version, this_machine
 
 BASE_FILES = [f"config/{name}.yaml" for name in ("config", "models", "variants", "calibrators", "datasets")]
 ANSWER_S = 10  # for an interpreter that hangs
@@ -73,7 +73,7 @@ def gpu_facts(machine: Machine) -> Iterator[Fact]:
         yield Fact("NVIDIA driver", "none (GPU engines will not run)")
         return
     yield Fact("NVIDIA driver", machine.nvidia_driver)
-    found = gpu.facts()
+    found = nvml.facts()
     if found is None:
         yield Fact("GPU", "not to be asked: no device is visible, or nvidia-ml-py is missing", "nvidia-smi; make env")
         return
@@ -90,8 +90,8 @@ def gpu_facts(machine: Machine) -> Iterator[Fact]:
 def read_configuration(files: list[str], given: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The configuration, checked where it can be, and what is wrong with it ('' where nothing is)."""
     import yaml
-    from segbench.config import read_config
     from segbench.errors import InputError
+    from segbench.planning.check import read_config
     from snakemake.utils import update_config
 
     merged: dict[str, Any] = {}

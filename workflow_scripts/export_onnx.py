@@ -9,9 +9,9 @@ from typing import Any
 
 from segbench.errors import command
 from segbench.files import atomic, sha256_of, write_record
-from segbench.machine import package_version
+from segbench.machine.cpu import package_version
 from segbench.models.onnx_twin import make_twin
-from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from segbench.comparison import Row
 from segbench.errors import InputError, command
 from segbench.files import read_json
-from segbench.verdict import SLOWER, WRONG
+from segbench.table.comparison import Row
+from segbench.table.verdict import SLOWER, WRONG
 
 
 def failures(found: list[Row]) -> list[str]:

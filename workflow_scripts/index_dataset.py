@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from segbench import workers
 from segbench.datasets.base import Facts, Pair, load
 from segbench.errors import InputError, command
 from segbench.files import sha256_of, write_record, write_text
-from segbench.images import read_image, read_label
-from segbench.index import index_rows
+from segbench.images.index import index_rows
+from segbench.images.read import read_image, read_label
+from segbench.process import lifetime
 
 COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256")
 TOLD = 20  # faults that are listed one by one
@@ -87,7 +87,7 @@ def check_all(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
 
 def _in_processes(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
     # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
-    with workers.pool(jobs) as pool:
+    with lifetime.pool(jobs) as pool:
         yield from pool.map(check, pairs, [facts] * len(pairs), chunksize=4)
 
 

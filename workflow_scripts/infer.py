@@ -12,17 +12,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench import clock
-from segbench.contention import Disturbance
-from segbench.environment import config_hash, environment_record
 from segbench.errors import command
 from segbench.files import atomic, read_json, sha256_of, write_record
-from segbench.index import read_index
-from segbench.machine import this_machine
-from segbench.predictions import PredictionsWriter
-from segbench.shards import WHOLE
-from segbench.supervise import Limits, configured_limits, report, stage, supervise
-from segbench.timing import Opened, Rows, choose_images, disturbed, open_engine
+from segbench.images.index import read_index
+from segbench.images.shards import WHOLE
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import config_hash, environment_record
+from segbench.process.supervise import Limits, configured_limits, report, stage, supervise
+from segbench.scoring.predictions import PredictionsWriter
+from segbench.timing import clock
+from segbench.timing.disturbance import Disturbance
+from segbench.timing.job import Opened, Rows, choose_images, disturbed, open_engine
 
 COLUMNS = ("image", "compute_s", "end_to_end_s")
 

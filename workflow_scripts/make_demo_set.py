@@ -17,11 +17,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from segbench import workers
+from demo.scene import SPLITS, VERSION, scene
 from segbench.datasets.cityscapes import IMAGE, TRAIN_IDS
-from segbench.demo.scene import SPLITS, VERSION, scene
 from segbench.errors import InputError, command
 from segbench.files import SNAKEMAKES_OWN, atomic, write_json
+from segbench.process import lifetime
 
 CITY, SEQUENCE = "demo", 1000  # images in a sequence, in the sense of Cityscapes' file names
 SMALLEST, LARGEST = 64, 8192
@@ -98,7 +98,7 @@ def _mapper(jobs: int) -> Iterator[Any]:
         yield map
         return
     # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
-    with workers.pool(jobs) as pool:
+    with lifetime.pool(jobs) as pool:
         yield partial(pool.map, chunksize=4)
 
 

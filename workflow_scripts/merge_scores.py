@@ -8,7 +8,7 @@ from typing import Any
 
 from segbench.errors import command
 from segbench.files import read_json, write_record
-from segbench.scored import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
 
 SEVERITY = ("ok", "unsupported", "failed")
 

@@ -8,10 +8,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from segbench.comparison import read_table
 from segbench.errors import InputError, command
 from segbench.files import write_text
-from segbench.markdown import miou, seconds, share, table
+from segbench.table.comparison import read_table
+from segbench.table.markdown import miou, seconds, share, table
 
 Row = dict[str, Any]
 KEY = ("dataset", "model", "variant")

@@ -8,12 +8,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from segbench.colours import palette
 from segbench.errors import command
 from segbench.files import atomic, checked, read_json
-from segbench.images import read_image, read_label
-from segbench.pictures import Picture, choose, marked, train_ids
-from segbench.predictions import Predictions, class_map_of
+from segbench.images.colours import palette
+from segbench.images.pictures import Picture, choose, marked, train_ids
+from segbench.images.read import read_image, read_label
+from segbench.scoring.predictions import Predictions, class_map_of
 
 Facts = dict[str, Any]
 GAP = 4  # white pixels between pictures

@@ -8,18 +8,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from segbench import workers
 from segbench.errors import command
 from segbench.files import read_json, write_text
-from segbench.published import compare, read_published
-from segbench.report import measured, render
-from segbench.report.facts import with_facts
-from segbench.report.latencies import rounds_of
+from segbench.process import lifetime
+from segbench.report import provenance, render
+from segbench.report.charts import Plot, Row
+from segbench.report.derived import with_facts
 from segbench.report.page import Content, page
-from segbench.report.plot import Plot, Row
 from segbench.report.plots import plots
+from segbench.report.rounds import rounds_of
 from segbench.report.samples import samples
-from segbench.rows import read_rows
+from segbench.table.published import compare, read_published
+from segbench.table.rows import read_rows
 
 
 def read(results: Path, selection: dict[str, Any]) -> tuple[list[Row], list[Plot]]:
@@ -38,8 +38,8 @@ def gather(asked: argparse.Namespace, rows: list[Row], drawn: list[Plot]) -> Con
         lines=lines,
         lines_left_out=left_out,
         compared=compare(rows, read_published(asked.published)),
-        environments=measured.environments(results, rows, selection["rounds"], selection["shards"]),
-        models=measured.models(results, rows),
+        environments=provenance.environments(results, rows, selection["rounds"], selection["shards"]),
+        models=provenance.models(results, rows),
         classes=read_json(results / "data" / selection["dataset"] / "val" / "dataset.json")["classes"],
         settings=asked.settings,
         date=asked.date,
@@ -67,7 +67,7 @@ def main() -> None:
     a = parser.parse_args()
     rows, drawn = read(a.results, a.selection)
     # Other processes, not threads: the drawing library holds the interpreter lock.
-    with workers.pool(2) as others:
+    with lifetime.pool(2) as others:
         files = [others.submit(render.write, plot.name, plot.file_spec(), a.plots) for plot in drawn]
         write_text(a.html, page(gather(a, rows, drawn)))
         for file in files:

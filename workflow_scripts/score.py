@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 from segbench.errors import InputError, command
 from segbench.files import checked, read_json, write_record
-from segbench.images import read_label, resize_class_map
-from segbench.index import Row, index_rows
-from segbench.metrics import ClassMap, Matrix, fold, pair_counts
-from segbench.predictions import Predictions
-from segbench.scored import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
-from segbench.shards import WHOLE, share
+from segbench.images.index import Row, index_rows
+from segbench.images.read import read_label, resize_class_map
+from segbench.images.shards import WHOLE, share
+from segbench.scoring.confusion import ClassMap, Matrix, fold, pair_counts
+from segbench.scoring.predictions import Predictions
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
 
 BATCH = 256  # rows handed to the threads at a time
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from segbench.errors import command
 from segbench.files import write_json, write_text
-from segbench.machine import this_machine
-from segbench.markdown import class_table, full_table, page_cells, page_table, published_table, reasons
-from segbench.published import compare, read_published
-from segbench.rows import COLUMNS, read_rows
+from segbench.machine.cpu import this_machine
+from segbench.table.markdown import class_table, full_table, page_cells, page_table, published_table, reasons
+from segbench.table.published import compare, read_published
+from segbench.table.rows import COLUMNS, read_rows
 from tabulate import tabulate
 
 SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change

@@ -15,15 +15,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from segbench import clock
 from segbench.engines.base import Float32Image, Session
-from segbench.environment import config_hash, environment_record
 from segbench.errors import Unsupported, command
 from segbench.files import read_json, write_record
-from segbench.index import read_index
-from segbench.machine import package_version, this_machine
-from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
-from segbench.timing import choose_images, open_engine
+from segbench.images.index import read_index
+from segbench.machine.cpu import package_version, this_machine
+from segbench.machine.environment import config_hash, environment_record
+from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.timing import clock
+from segbench.timing.job import choose_images, open_engine
 
 PACKAGE = "mlcommons-loadgen"
 LIBRARY_IMAGES = 16  # held in memory at once: 25 MB each at 1024×2048

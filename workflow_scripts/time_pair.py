@@ -18,17 +18,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from segbench import clock
-from segbench.contention import Disturbance
-from segbench.environment import config_hash, environment_record
 from segbench.errors import command
 from segbench.files import read_json, write_record
-from segbench.index import read_index
-from segbench.machine import this_machine
-from segbench.predictions import Predictions, digest_of
-from segbench.supervise import Limits, Outcome, configured_limits, report, stage, supervise
-from segbench.timing import Opened, choose_images, disturbed, open_engine
-from segbench.verdict import paired_ratio
+from segbench.images.index import read_index
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import config_hash, environment_record
+from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.scoring.predictions import Predictions, digest_of
+from segbench.table.verdict import paired_ratio
+from segbench.timing import clock
+from segbench.timing.disturbance import Disturbance
+from segbench.timing.job import Opened, choose_images, disturbed, open_engine
 
 Request = dict[str, Any]
 

@@ -31,9 +31,9 @@ from segbench.datasets import cityscapes
 from segbench.datasets.cityscapes import CLASSES
 from segbench.errors import InputError, command
 from segbench.files import atomic, sha256_of, write_json, write_text
-from segbench.images import Normalizer, read_image, read_label
-from segbench.metrics import Matrix, Scores, confusion_matrix, scores
+from segbench.images.read import Normalizer, read_image, read_label
 from segbench.models.narrow import ARCHITECTURES, build_narrow, load_arrays, parameter_count, save_arrays
+from segbench.scoring.confusion import Matrix, Scores, confusion_matrix, scores
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 FloatArray: TypeAlias = npt.NDArray[np.float32]

@@ -1,7 +1,7 @@
 """These tests are for the environment of `make env-gpu` (its own interpreter: `make test-gpu-env`)."""
 
 import pytest
-from segbench.machine import package_version
+from segbench.machine.cpu import package_version
 
 
 @pytest.fixture(autouse=True, scope="session")

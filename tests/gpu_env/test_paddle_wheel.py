@@ -14,7 +14,7 @@ import pytest
 from segbench.engines import paddle_gpu, paddle_tensorrt
 from segbench.engines.base import Variant, load
 from segbench.errors import Unsupported
-from segbench.machine import this_machine
+from segbench.machine.cpu import this_machine
 
 
 def summary(config) -> dict[str, str]:

@@ -13,7 +13,7 @@ import collect_shapes
 import pytest
 from segbench.engines.base import ExportedModel
 from segbench.files import read_json, write_json
-from segbench.machine import this_machine
+from segbench.machine.cpu import this_machine
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv/bin/python"  # the workflow's own, which exports

@@ -5,12 +5,12 @@ import ctypes
 from pathlib import Path
 
 import pytest
+from segbench.config.options import parse_options
 from segbench.engines.base import ExportedModel, Variant, load
 from segbench.errors import Unsupported
-from segbench.options import parse_options
-from segbench.tensorrt import flags, plan, session
-from segbench.tensorrt.calibration_cache import cache_text, read_cache
-from segbench.tensorrt.libraries import import_tensorrt
+from segbench.runtimes.tensorrt import flags, plan, session
+from segbench.runtimes.tensorrt.calibration_cache import cache_text, read_cache
+from segbench.runtimes.tensorrt.libraries import import_tensorrt
 
 try:
     trt = import_tensorrt()

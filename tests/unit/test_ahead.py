@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.made import make_folder_dataset
 from infer import Round
-from made import make_folder_dataset
-from segbench import clock
-from segbench.ahead import Ahead
-from segbench.decoded import ImageReader
 from segbench.errors import Failed, InputError
-from segbench.images import Normalizer
-from segbench.machine import this_machine
-from segbench.predictions import Predictions, PredictionsWriter
-from segbench.timing import Opened
+from segbench.images.decoded import ImageReader
+from segbench.images.read import Normalizer
+from segbench.machine.cpu import this_machine
+from segbench.scoring.predictions import Predictions, PredictionsWriter
+from segbench.timing import clock
+from segbench.timing.job import Opened
+from segbench.timing.prefetch import Ahead
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 SIZE = (32, 64)

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from made import make_folder_dataset, make_onnx_model
+from helpers.made import make_folder_dataset, make_onnx_model
 from onnx import TensorProto, helper, numpy_helper
 from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
@@ -17,7 +17,7 @@ from segbench.calibration.table import CalibrationTable, read_table, write_table
 from segbench.engines.base import ExportedModel
 from segbench.errors import Failed, InputError
 from segbench.files import sha256_of
-from segbench.machine import this_machine
+from segbench.machine.cpu import this_machine
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 FACTS = {

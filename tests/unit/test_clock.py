@@ -1,6 +1,6 @@
 """Warm-up and the end of a round, on times that are given: nothing here reads a real clock."""
 
-from segbench import clock
+from segbench.timing import clock
 
 
 def test_no_warm_up_does_not_tell_whether_times_were_steady():

@@ -1,7 +1,7 @@
 """Shapes for TensorRT are read off the exported graph, as Paddle's own collection would write them."""
 
 import collect_shapes
-from paddle_made import save_network
+from helpers.paddle_made import save_network
 from segbench.engines.base import ExportedModel
 from test_export import entry, export
 

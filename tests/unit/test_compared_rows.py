@@ -1,8 +1,8 @@
 """Rows beside a baseline's rows: what is matched, what is noted, and tables that are none."""
 
 import pytest
-from segbench.comparison import against_baseline, read_table
 from segbench.errors import InputError
+from segbench.table.comparison import against_baseline, read_table
 
 SETTINGS = {"margin": 0.03, "max_drop": 0.005, "agreement_bounds": {"fp32": 0.999}}
 NAMES = "dataset,model,variant,status,reason,precision,miou,pixel_agreement,time_s,hardware_id"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from segbench.config import read_config
 from segbench.errors import InputError
+from segbench.planning.check import read_config
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = [

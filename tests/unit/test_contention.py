@@ -4,10 +4,11 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from segbench import contention, gpu
-from segbench.contention import Disturbance, Watch
-from segbench.environment import config_hash, environment_record
-from segbench.machine import this_machine
+from segbench.machine import nvml
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import config_hash, environment_record
+from segbench.timing import disturbance
+from segbench.timing.disturbance import Disturbance, Watch
 
 
 class NVML:
@@ -65,7 +66,7 @@ class NVML:
 
 
 def test_gpu_state_is_read():
-    assert gpu.read(NVML(reasons=0x44, processes=3, held_ns=(2_000_000_000, 1))) == gpu.GPUState(
+    assert nvml.read(NVML(reasons=0x44, processes=3, held_ns=(2_000_000_000, 1))) == nvml.GPUState(
         sm_mhz=1410,
         memory_mhz=1593,
         temperature_c=61,
@@ -78,28 +79,28 @@ def test_gpu_state_is_read():
 
 
 def test_idle_gpu_is_not_throttled():
-    assert gpu.read(NVML(reasons=0x1)).reasons == ()
+    assert nvml.read(NVML(reasons=0x1)).reasons == ()
 
 
 def test_what_a_card_does_not_tell_is_none():
-    state = gpu.read(NVML(reasons=None, processes=None, held_ns=None))
+    state = nvml.read(NVML(reasons=None, processes=None, held_ns=None))
     assert (state.reasons, state.other_processes, state.held_back_s) == (None, None, None)
 
 
 def test_without_a_driver_nothing_is_told():
-    assert gpu.read(NVML(driver=False)) is None
-    assert gpu.facts(NVML(driver=False)) is None
+    assert nvml.read(NVML(driver=False)) is None
+    assert nvml.facts(NVML(driver=False)) is None
 
 
 def test_facts_of_a_gpu():
-    facts = gpu.facts(NVML())
+    facts = nvml.facts(NVML())
     assert (facts["name"], facts["memory_gib"], facts["power_limit_w"]) == ("Made GPU", 16, None)
 
 
 def watched(*cards):
     """What a watch says between two readings."""
     states = iter(cards)
-    return Watch(1, lambda: gpu.read(next(states))).stop()
+    return Watch(1, lambda: nvml.read(next(states))).stop()
 
 
 def quiet(seen: Disturbance) -> bool:
@@ -144,12 +145,12 @@ def test_config_hash_is_of_the_settings_alone():
 
 def test_helpers_of_a_timed_process_are_not_others(monkeypatch):
     busy, used = iter([100.0, 110.0] * 2), {7: iter([1.0, 11.0])}
-    monkeypatch.setattr(contention, "_system_times", lambda: (next(busy), 0.0))
-    monkeypatch.setattr(contention, "_cpu_s_of", lambda process: next(used[process]))
+    monkeypatch.setattr(disturbance, "_system_times", lambda: (next(busy), 0.0))
+    monkeypatch.setattr(disturbance, "_cpu_s_of", lambda process: next(used[process]))
     assert Watch(1, helpers=[7]).stop().other_share == 0
     assert Watch(1).stop().other_share > 0
 
 
 def test_cpu_time_of_another_process_is_read():
-    assert contention._cpu_s_of(os.getpid()) > 0
-    assert contention._cpu_s_of(2**30) == 0
+    assert disturbance._cpu_s_of(os.getpid()) > 0
+    assert disturbance._cpu_s_of(2**30) == 0

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from decode_images import main
-from made import make_folder_dataset
-from segbench.decoded import ImageReader, decode, pixels_of
+from helpers.made import make_folder_dataset
 from segbench.errors import InputError
-from segbench.images import read_image
+from segbench.images.decoded import ImageReader, decode, pixels_of
+from segbench.images.read import read_image
 
 
 def row_of(path: Path) -> dict[str, str]:

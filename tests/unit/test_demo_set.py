@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from demo.canvas import Class
+from demo.scene import VERSION, scene
 from make_demo_set import draw_pair, make_demo_set
 from segbench.datasets import cityscapes
-from segbench.demo.canvas import Class
-from segbench.demo.scene import VERSION, scene
 from segbench.errors import InputError
-from segbench.images import read_image, read_label
+from segbench.images.read import read_image, read_label
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "make_demo_set.py"
 SMALL = (128, 256)

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import paddle
 import pytest
-from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
+from helpers.paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
 from segbench.engines import base
 from segbench.errors import InputError
 from segbench.models import architectures, narrow, onnx_twin

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from export_onnx_model import export, main
-from made import make_folder_dataset, make_onnx_model
+from helpers.made import make_folder_dataset, make_onnx_model
 from onnx import TensorProto, external_data_helper, helper
 from segbench.errors import InputError
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from fetch_checkpoint import fetch
-from made import make_onnx_model
+from helpers.made import make_onnx_model
 from onnx import external_data_helper
 from segbench.errors import InputError
 from segbench.models.download import BLOCK, Download

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from report_made import Made
+from helpers.report_made import Made
 from segbench.files import write_json
-from segbench.predictions import PredictionsWriter
+from segbench.scoring.predictions import PredictionsWriter
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 FEW, MANY = 50, 500

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from faults.parsers import PARSERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parsers import PARSERS
 from segbench.calibration.table import CalibrationTable, read_table, write_table
-from segbench.config import read_config
 from segbench.datasets import folder as folder_layout
 from segbench.errors import InputError
 from segbench.files import read_json, write_record
-from segbench.images import id_table
-from segbench.index import read_index
+from segbench.images.index import read_index
+from segbench.images.read import id_table
+from segbench.planning.check import read_config
 
 ROOT = Path(__file__).parents[2]
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

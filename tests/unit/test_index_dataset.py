@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made import make_folder_dataset
+from helpers.made import make_folder_dataset
 from segbench.files import read_json
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "index_dataset.py"

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_pin_is_in_the_list():
-    spec = importlib.util.spec_from_file_location("licences", ROOT / "requirements" / "licences.py")
+    spec = importlib.util.spec_from_file_location("licences", ROOT / "tools" / "licences.py")
     assert spec and spec.loader
     licences = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(licences)

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 from merge_scores import merge
-from segbench import shards
 from segbench.errors import InputError
-from segbench.index import read_index
-from segbench.scored import Judgement
+from segbench.images import shards
+from segbench.images.index import read_index
+from segbench.scoring.score_record import Judgement
 from test_score import CLASSES, Run
 
 JUDGEMENT = Judgement("excluded", 0.9995, "paddle-fp32")

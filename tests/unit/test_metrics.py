@@ -8,8 +8,8 @@ import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segbench import metrics
-from segbench.metrics import confusion_matrix, fold, pair_counts, scores
+from segbench.scoring import confusion
+from segbench.scoring.confusion import confusion_matrix, fold, pair_counts, scores
 
 IGNORE = 255
 
@@ -107,7 +107,7 @@ def test_ignored_pixels_count_as_errors_where_the_data_set_says_so():
 def test_prediction_of_no_class_misses_its_label():
     matrix = confusion_matrix(np.array([[0, 0]], np.uint8), np.array([[0, 9]], np.uint8), 2)
     assert matrix.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert scores(matrix) == metrics.Scores([0.5, None], 0.5, 0.5, 0.5)
+    assert scores(matrix) == confusion.Scores([0.5, None], 0.5, 0.5, 0.5)
 
 
 def test_ignored_id_may_be_any_number():
@@ -163,4 +163,4 @@ def test_counts_are_exact_beyond_float32():
 
 def test_nothing_labelled_gives_no_score():
     found = scores(confusion_matrix(np.full((2, 2), 255, np.uint8), np.full((2, 2), 255, np.uint8), 3))
-    assert found == metrics.Scores([None, None, None], None, None, None)
+    assert found == confusion.Scores([None, None, None], None, None, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from made import COLOURS, make_folder_dataset
+from helpers.made import COLOURS, make_folder_dataset
 from onnx import TensorProto, helper, numpy_helper
 from segbench.calibration import base, qdq
 from segbench.calibration.images import CalibrationImages, HeldOut
@@ -17,7 +17,7 @@ from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.engines.base import ExportedModel
 from segbench.files import sha256_of, write_json
-from segbench.machine import this_machine
+from segbench.machine.cpu import this_machine
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 FACTS = {

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import paddle
 import pytest
+from helpers.paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
 from onnx import TensorProto, helper, numpy_helper
-from paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
 from segbench.errors import Failed, Unsupported
 from segbench.models import onnx_twin
 

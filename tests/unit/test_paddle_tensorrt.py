@@ -17,12 +17,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from paddle_made import save_network
+from helpers.paddle_made import save_network
 from segbench.calibration import paddle_tensorrt as calibration
-from segbench.engines import paddle_cache, paddle_gpu, paddle_log, paddle_tensorrt
+from segbench.engines import paddle_gpu, paddle_tensorrt
 from segbench.engines.base import ExportedModel, Variant
 from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import manifest_of, sha256_of, write_json
+from segbench.runtimes.paddle import engine_cache, inference_log
 
 TABLE = "TRT-8503-EntropyCalibration2\nimage: 3c010a14\nconv2d_0.tmp_0: 3d1a2b3c\n"
 HERE = {"gpu": "Made GPU", "compute_capability": "8.6", "driver": "535.1", "tensorrt": "8.5.3", "paddle": "2.6.2"}
@@ -181,13 +182,13 @@ def test_late_tables_are_waited_for(paddle_simulated, model, tmp_path):
 
 def test_tables_that_never_come(paddle_simulated, model, tmp_path, monkeypatch):
     """Nor do they without an image: Paddle has seen nothing."""
-    monkeypatch.setattr(paddle_cache, "LATE_S", 0.1)
+    monkeypatch.setattr(engine_cache, "LATE_S", 0.1)
     with pytest.raises(Failed, match=r"Paddle left 0 calibration tables for 2 TensorRT subgraphs$"):
         calibrate(model, tmp_path / "calibration", images=0)
 
 
 def test_tables_of_another_name(paddle_simulated, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(paddle_cache, "LATE_S", 0.1)
+    monkeypatch.setattr(engine_cache, "LATE_S", 0.1)
     paddle_simulated.table_prefix = "calibration_"
     with pytest.raises(Failed, match=r"0 calibration tables for 2 .*_opt_cache has calibration_1234567, calibration_"):
         calibrate(model, tmp_path / "calibration")
@@ -202,7 +203,7 @@ def test_tables_of_another_name(paddle_simulated, model, tmp_path, monkeypatch):
     ],
 )
 def test_table_without_content(paddle_simulated, model, tmp_path, monkeypatch, content, reason):
-    monkeypatch.setattr(paddle_cache, "LATE_S", 0.1)
+    monkeypatch.setattr(engine_cache, "LATE_S", 0.1)
     paddle_simulated.table = content
     with pytest.raises(Failed) as caught:
         calibrate(model, tmp_path / "calibration")
@@ -282,15 +283,15 @@ COUNTED = """
 import json, os, sys
 os.environ["GLOG_vmodule"] = {verbose!r}
 import zlib, paddle.inference, numpy
-from segbench.engines import paddle_log
+from segbench.runtimes.paddle import inference_log
 config = paddle.inference.Config(sys.argv[1] + ".pdmodel", sys.argv[1] + ".pdiparams")
 config.disable_gpu()
 config.disable_mkldnn()
-with paddle_log.captured() as seen:
+with inference_log.captured() as seen:
     predictor = paddle.inference.create_predictor(config)
     predictor.get_input_handle("x0").copy_from_cpu(numpy.zeros((1, 3, 8, 8), numpy.float32))
     predictor.run()
-print(json.dumps(paddle_log.read_log(seen.text).executed), flush=True)
+print(json.dumps(inference_log.read_log(seen.text).executed), flush=True)
 print("after", file=sys.stderr, flush=True)
 os._exit(0)
 """
@@ -299,7 +300,7 @@ os._exit(0)
 def test_operators_are_counted_from_the_real_log(tmp_path):
     """By the real Paddle on the CPU: what TensorRT leaves outside is found in the same lines."""
     path = str(save_network(tmp_path / "net", lambda logits: logits, size=(8, 8)).with_suffix(""))
-    code = COUNTED.format(verbose=paddle_log.VERBOSE)
+    code = COUNTED.format(verbose=inference_log.VERBOSE)
     done = subprocess.run(
         [sys.executable, "-c", code, path],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": "workflow_scripts"},
@@ -312,8 +313,8 @@ def test_operators_are_counted_from_the_real_log(tmp_path):
 
 def test_last_words_before_a_crash_come_out():
     code = (
-        "import os; from segbench.engines import paddle_log\n"
-        "with paddle_log.captured(): os.write(2, b'cudaErrorIllegalAddress\\n'); os.abort()"
+        "import os; from segbench.runtimes.paddle import inference_log\n"
+        "with inference_log.captured(): os.write(2, b'cudaErrorIllegalAddress\\n'); os.abort()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

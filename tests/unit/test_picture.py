@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 from picture import GAP, draw
-from segbench.colours import palette
-from segbench.pictures import choose
-from segbench.predictions import Predictions, PredictionsWriter
+from segbench.images.colours import palette
+from segbench.images.pictures import choose
+from segbench.scoring.predictions import Predictions, PredictionsWriter
 
 HEIGHT, WIDTH = 8, 16
 DATASET = {"classes": ["road", "car", "elephant"], "ignore_index": 255, "id_map": None}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zstandard
 from segbench.errors import InputError
-from segbench.predictions import Predictions, PredictionsWriter, digest_of
+from segbench.scoring.predictions import Predictions, PredictionsWriter, digest_of
 
 MAPS = {name: np.random.default_rng(seed).integers(0, 19, (6, 8), np.uint8) for seed, name in enumerate("abc")}
 
@@ -61,7 +61,7 @@ def test_the_frames_of_a_part_are_one_zstd_stream_of_the_raw_maps(written):
 
 
 def test_many_parts_are_read_in_any_order_one_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("segbench.predictions.PART", 4)
+    monkeypatch.setattr("segbench.scoring.predictions.PART", 4)
     maps = {f"image {n}": np.full((6, 8), n, np.uint8) for n in range(10)}
     with PredictionsWriter(tmp_path / "p.zip", 6, 8) as writer:
         for name, class_map in maps.items():

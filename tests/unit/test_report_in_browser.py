@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_made import Made
-from segbench.markdown import full_cells
+from helpers.report_made import Made
+from helpers.skips import need_command, need_package
 from segbench.report import PLOTS
-from segbench.report.facts import best_of, fastest_within, with_facts
-from segbench.rows import COLUMNS, read_rows
-from skips import need_command, need_package
+from segbench.report.derived import best_of, fastest_within, with_facts
+from segbench.table.markdown import full_cells
+from segbench.table.rows import COLUMNS, read_rows
 from test_report_page import HOSTILE
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from report_made import REASON, Made
-from segbench.report import PLOTS, facts, render, samples
-from segbench.report.facts import best_of, fastest_within, pareto_front, warnings_of, with_facts
-from segbench.report.latencies import rounds_of, summary, thin
+from helpers.report_made import REASON, Made
+from segbench.report import PLOTS, derived, render, samples
+from segbench.report.derived import best_of, fastest_within, pareto_front, warnings_of, with_facts
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
-from segbench.rows import read_rows
+from segbench.report.rounds import rounds_of, summary, thin
+from segbench.table.rows import read_rows
 
 import report
 
@@ -75,8 +75,8 @@ def test_reference_is_native_where_no_row_is_unaccelerated(tmp_path):
 
 
 def test_marks_of_direction_turn_nothing_behind_a_name():
-    assert facts.isolated("plain") == "plain"
-    assert facts.isolated("a\u202eb") == "\u2068a\u202eb\u2069"
+    assert derived.isolated("plain") == "plain"
+    assert derived.isolated("a\u202eb") == "\u2068a\u202eb\u2069"
 
 
 def test_models_of_one_title_are_told_apart(tmp_path):
@@ -93,7 +93,7 @@ def test_warnings_say_everything_against_a_row(tmp_path):
 
 
 def test_common_warnings_come_last(tmp_path):
-    counts = [len(rows) for _, rows in facts.warnings(made_rows(Made(tmp_path)))]
+    counts = [len(rows) for _, rows in derived.warnings(made_rows(Made(tmp_path)))]
     assert counts == sorted(counts) and counts[0] == 2
 
 

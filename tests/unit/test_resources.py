@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from segbench import resources
-from segbench.parameters import Parameters
+from segbench.planning import resources
+from segbench.planning.parameters import Parameters
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {

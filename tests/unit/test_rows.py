@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from segbench.files import write_json, write_text
-from segbench.predictions import PredictionsWriter
-from segbench.rows import read_rows
+from segbench.scoring.predictions import PredictionsWriter
+from segbench.table.rows import read_rows
 
 SELECTION = {
     "dataset": "made",

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import score
 import sklearn.metrics
-from segbench import scored
 from segbench.errors import InputError
 from segbench.files import read_json
-from segbench.predictions import PredictionsWriter
+from segbench.scoring import score_record
+from segbench.scoring.predictions import PredictionsWriter
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "score.py"
 CLASSES = ["road", "car", "person", "sky"]
@@ -136,7 +136,7 @@ def test_agreement_names_the_worst_images(run):
 
 
 def test_warning_never_reads_like_the_bound():
-    assert [scored._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
+    assert [score_record._below(share, 0.9995) for share in (0.8123, 0.99947, 0.99949999)] == [
         "0.8123",
         "0.99947",
         "0.99949999",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from segbench import sources
+from segbench.planning import code
 
 SCRIPTS = sorted(path.name for path in Path("workflow_scripts").glob("*.py"))
 
@@ -19,7 +19,7 @@ def test_a_script_takes_code_from_segbench_only(script: str) -> None:
 
 
 def test_modules_behind_imports_and_a_chosen_engine_are_found() -> None:
-    found = sources.modules_of("build_engine.py", "engines/openvino.py")
+    found = code.modules_of("build_engine.py", "engines/openvino.py")
     assert "workflow_scripts/segbench/engines/base.py" in found
     assert "workflow_scripts/segbench/engines/openvino.py" in found
     assert "workflow_scripts/segbench/engines/paddle.py" not in found

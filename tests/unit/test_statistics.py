@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
-from segbench.statistics import interval_of_rounds, median_of_rounds, percentile
+from segbench.timing.intervals import interval_of_rounds, median_of_rounds, percentile
 
 
 def test_median_over_rounds_is_the_median_of_medians():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from segbench.config import document
+from segbench.planning import document
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from segbench.errors import InputError
-from segbench.supervise import Limits, supervise, usable_memory_mb
+from segbench.process.supervise import Limits, supervise, usable_memory_mb
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
@@ -18,7 +18,9 @@ def script(tmp_path: Path, body: str) -> str:
     """A supervised script whose work is `body`."""
     path = tmp_path / "work.py"
     head = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
-    head += "import os, signal, time\nfrom segbench.errors import *\nfrom segbench.supervise import report, stage\n"
+    head += (
+        "import os, signal, time\nfrom segbench.errors import *\nfrom segbench.process.supervise import report, stage\n"
+    )
     path.write_text(
         head + "def work(request):\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\nstage(None, work)\n"
     )
@@ -107,7 +109,7 @@ def test_child_ends_with_a_killed_supervisor(tmp_path):
     pid_file = tmp_path / "pid"
     work = script(tmp_path, f"open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(300)")
     parent = subprocess.Popen(
-        [sys.executable, "-c", f"from segbench.supervise import *; supervise({work!r}, {{}}, Limits())"],
+        [sys.executable, "-c", f"from segbench.process.supervise import *; supervise({work!r}, {{}}, Limits())"],
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
     )
     _wait_for(lambda: pid_file.exists() and pid_file.read_text())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from report_made import Made
-from segbench.markdown import page_cells, published_table
-from segbench.published import compare, read_published
-from segbench.rows import COLUMNS, read_rows
+from helpers.report_made import Made
+from segbench.table.markdown import page_cells, published_table
+from segbench.table.published import compare, read_published
+from segbench.table.rows import COLUMNS, read_rows
 from table import to_latex
 
 ROOT = Path(__file__).parents[2]

@@ -10,19 +10,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from made import make_onnx_model
+from helpers.made import make_onnx_model
+from helpers.skips import need_package
 from onnx import TensorProto, numpy_helper
 from segbench.calibration.table import CalibrationTable, write_table
+from segbench.calibration.typed_onnx import write_typed
 from segbench.engines.base import ExportedModel, Variant, load
 from segbench.engines.openvino_gpu import has_intel_gpu
 from segbench.errors import InputError, Unsupported
 from segbench.files import manifest_of, sha256_of
-from segbench.machine import this_machine
-from segbench.models.typed_onnx import write_typed
-from segbench.tensorrt.calibration_cache import cache_text, read_cache
-from segbench.tensorrt.flags import write_with_wide_output
-from segbench.tensorrt.session import check_identity, write_identity
-from skips import need_package
+from segbench.machine.cpu import this_machine
+from segbench.runtimes.tensorrt.calibration_cache import cache_text, read_cache
+from segbench.runtimes.tensorrt.flags import write_with_wide_output
+from segbench.runtimes.tensorrt.session import check_identity, write_identity
 
 ENGINES = Path(__file__).parents[2] / "workflow_scripts" / "segbench"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -174,7 +174,7 @@ def test_every_call_of_the_session_exists_in_the_bindings():
     trt, cuda = (importlib.import_module(name) for name in ("tensorrt_rtx_bindings", "cuda.bindings.runtime"))
     owners = {"trt": trt, "cuda": cuda, "_cuda": cuda, "_engine": trt.ICudaEngine, "_context": trt.IExecutionContext}
     checked = 0
-    for node in ast.walk(ast.parse((ENGINES / "tensorrt" / "session.py").read_text())):
+    for node in ast.walk(ast.parse((ENGINES / "runtimes" / "tensorrt" / "session.py").read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
             owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
             if owner in owners and node.attr not in ("__name__", "__version__"):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from segbench.machine import package_version
+from segbench.machine.cpu import package_version
 from time_loadgen import PACKAGE, median_of_log
 
 

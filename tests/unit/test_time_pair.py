@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from segbench.clock import Stop
+from segbench.timing.clock import Stop
 from time_pair import Pair, runs_in_stretch, summary
 
 NEVER = Stop()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from segbench.verdict import (
+from segbench.table.verdict import (
     FASTER,
     SAME,
     SLOWER,

@@ -10,10 +10,10 @@ import pytest
 SCRIPT = """\
 import sys, time
 sys.path.insert(0, "workflow_scripts")
-from segbench import workers
+from segbench.process import lifetime
 
 if __name__ == "__main__":
-    with workers.pool(2) as pool:
+    with lifetime.pool(2) as pool:
         print(*pool.map(abs, [1, -2]), flush=True)
         time.sleep(600)
 """

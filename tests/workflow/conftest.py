@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made import make_folder_dataset, make_onnx_model
+from helpers.made import make_folder_dataset, make_onnx_model
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "profiles", "envs", "resources", "report")

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from made import make_onnx_model
+from helpers.made import make_onnx_model
 
 
 def error_line(printed: str) -> str:

@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from segbench.machine import package_version
+from segbench.machine.cpu import package_version
 
 WRONG_OUTPUT = ("return np.array(self._request.get_output_tensor().data[0])", "return np.zeros((32, 64), np.uint8)")
 

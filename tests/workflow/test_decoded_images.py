@@ -1,6 +1,6 @@
 """Images kept decoded change no class map and rerun no timed job."""
 
-from segbench.predictions import Predictions
+from segbench.scoring.predictions import Predictions
 
 DECODED = "results/data/made/val/decoded.bin"
 RUN = "results/runs/made/nearest/openvino-fp32/1/0/predictions.zip"

@@ -7,7 +7,7 @@ import pytest
 
 def lost(kind: str, count: int, seed: int, folder) -> list[str]:
     """The cases of a suite that were not survived."""
-    found = list(importlib.import_module(kind).cases(count, seed, folder))
+    found = list(importlib.import_module(f"faults.{kind}").cases(count, seed, folder))
     if not found:
         pytest.skip(f"{kind}: this needs root")
     return [f"{case.name}: {case.lost}: {case.told}" for case in found if case.lost]

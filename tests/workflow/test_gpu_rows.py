@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gpu_bundle
 import pytest
 from segbench.files import write_json
-from segbench.parameters import Parameters
+from segbench.planning.parameters import Parameters
+
+from tools import gpu_bundle
 
 ROWS = Path(gpu_bundle.__file__).with_name("gpu_rows.py")
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 from conftest import Workflow, copy_workflow, small_config
-from made import make_folder_dataset
+from helpers.made import make_folder_dataset
 
 
 def with_int8(folder, config: dict) -> dict:
@@ -124,7 +124,7 @@ def test_a_calibrator_that_does_not_fit_is_told_at_once(workflow, variant, messa
 
 
 def test_sixteen_bits_without_instructions_are_unsupported(workflow):
-    from segbench.machine import this_machine
+    from segbench.machine.cpu import this_machine
 
     flags = this_machine().cpu_flags
     workflow.config |= {"variants": ["onnxruntime-fp32", "openvino-bf16", "openvino-fp16"], "rounds": 1}

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from paddle_made import save_network
+from helpers.paddle_made import save_network
 
 SMALL = {
     "kind": "narrow",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Workflow, copy_workflow, small_config
-from made import make_folder_dataset
+from helpers.made import make_folder_dataset
 from test_paddle_model import SMALL
 
 VARIANTS = ["paddle_tensorrt-fp16", "paddle_tensorrt-int8"]

@@ -10,7 +10,7 @@ import random
 
 import pytest
 import yaml
-from skips import missing, need_command
+from helpers.skips import missing, need_command
 from slurm.cluster import Run, Slurm, interrupt, most_gpus_at_once, overlaps
 
 pytestmark = pytest.mark.slurm

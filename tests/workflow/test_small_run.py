@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import yaml
-from made import make_onnx_model
+from helpers.made import make_onnx_model
 from sklearn.metrics import confusion_matrix
 
 
@@ -34,8 +34,8 @@ def test_markdown_begins_with_the_pages_columns(finished):
 
 def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
     from segbench.files import read_json
-    from segbench.images import read_label
-    from segbench.predictions import Predictions
+    from segbench.images.read import read_label
+    from segbench.scoring.predictions import Predictions
 
     results = finished.folder / "results"
     predictions = Predictions.open(results / "runs/made/nearest/openvino-fp32/1/0/predictions.zip")
@@ -140,12 +140,12 @@ def test_edited_engine_file_reruns_its_variants_only(done):
 
 
 def test_edited_metrics_rescore_only(done):
-    done.edit("workflow_scripts/segbench/metrics.py")
+    done.edit("workflow_scripts/segbench/scoring/confusion.py")
     assert done.plan() == {"report": 1, "score": 2, "table": 1}
 
 
 def test_touched_but_unchanged_file_reruns_nothing(done):
-    (done.folder / "workflow_scripts/segbench/metrics.py").touch()
+    (done.folder / "workflow_scripts/segbench/scoring/confusion.py").touch()
     (done.folder / "results/models/nearest/model.onnx").touch()
     assert done.plan() == {}
 

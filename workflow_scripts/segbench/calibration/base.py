@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segbench.engines.base import ExportedModel, NoOptions
-from segbench.machine import Machine, package_version
+from segbench.machine.cpu import Machine, package_version
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.images import CalibrationImages, HeldOut

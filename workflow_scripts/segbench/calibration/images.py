@@ -10,10 +10,10 @@ import numpy as np
 
 from segbench.engines.base import ClassMap, Float32Image
 from segbench.errors import InputError
-from segbench.images import Normalizer, read_image, read_label, resize_class_map
-from segbench.index import Row, index_rows
-from segbench.metrics import fold, pair_counts, scores
-from segbench.supervise import report
+from segbench.images.index import Row, index_rows
+from segbench.images.read import Normalizer, read_image, read_label, resize_class_map
+from segbench.process.supervise import report
+from segbench.scoring.confusion import fold, pair_counts, scores
 
 Rows = list[Row]
 

@@ -12,7 +12,7 @@ import numpy as np
 from segbench.calibration.base import Calibrator, Task
 from segbench.engines.base import ClassMap, Float32Image, framework_errors
 from segbench.errors import Failed
-from segbench.supervise import report
+from segbench.process.supervise import report
 
 JUDGES = 4  # images that each layer is judged on
 

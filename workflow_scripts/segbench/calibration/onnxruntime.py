@@ -20,8 +20,8 @@ from segbench.calibration.base import TABLE, Calibrator, Task
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.errors import Failed
 from segbench.files import atomic
-from segbench.machine import package_version
-from segbench.supervise import report
+from segbench.machine.cpu import package_version
+from segbench.process.supervise import report
 
 if TYPE_CHECKING:
     from segbench.calibration.images import CalibrationImages

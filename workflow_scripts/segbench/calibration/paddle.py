@@ -15,7 +15,7 @@ from segbench.engines.base import framework_errors, load
 from segbench.engines.paddle import paddle_files
 from segbench.errors import Failed
 from segbench.models.paddle_files import read_program
-from segbench.supervise import report
+from segbench.process.supervise import report
 
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
 FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}

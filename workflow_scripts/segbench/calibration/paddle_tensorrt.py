@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration.base import Calibrator, Task
-from segbench.engines import paddle_cache, paddle_log
 from segbench.engines.base import Variant, load, stage_files
 from segbench.engines.paddle import paddle_files
 from segbench.engines.paddle_gpu import PaddleGPUSession
 from segbench.engines.paddle_tensorrt import RunOptions, SubgraphOptions, shape_file, tensorrt_config
 from segbench.errors import Unsupported
-from segbench.machine import this_machine
-from segbench.supervise import report
+from segbench.machine.cpu import this_machine
+from segbench.process.supervise import report
+from segbench.runtimes.paddle import engine_cache, inference_log
 
 INT8 = Variant("paddle_tensorrt-int8", "paddle_tensorrt", "int8")
 
@@ -50,9 +50,9 @@ class PaddleTensorRTTables(Calibrator):
             work = Path(folder)
             stage_files([*paddle_files(task.model), *shape_file(task.model, options)], work)
             config = tensorrt_config(work, INT8, options, RunOptions(tf32=options.tf32), serialize=False)
-            with paddle_log.captured() as opening:
+            with inference_log.captured() as opening:
                 session = PaddleGPUSession(config)
-            subgraphs = paddle_log.read_log(opening.text).subgraphs
+            subgraphs = inference_log.read_log(opening.text).subgraphs
             if not subgraphs:
                 raise Unsupported(f"TensorRT takes no {options.min_subgraph_size} operators of this graph together")
             for image in task.images:
@@ -62,7 +62,7 @@ class PaddleTensorRTTables(Calibrator):
             report("writing the calibration tables")
             del session
             gc.collect()
-            tables = paddle_cache.take_tables(work / paddle_cache.CACHE, len(subgraphs))
+            tables = engine_cache.take_tables(work / engine_cache.CACHE, len(subgraphs))
             stage_files(tables, out)
         return {"trt_subgraphs": len(subgraphs)}
 

@@ -20,7 +20,7 @@ from segbench.calibration.table import CalibrationTable, read_table
 from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, Unsupported
 from segbench.files import read_json, scratch
-from segbench.machine import this_machine
+from segbench.machine.cpu import this_machine
 
 SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False}
 

@@ -1,5 +1,1 @@
-"""The configuration, typed and checked at parse time: `read_config` is what the Snakefile calls."""
-
-from segbench.config.check import read_config
-
-__all__ = ["read_config"]
+"""The configuration's types (`schema`) and the options of engines; `segbench.planning.check` reads and checks it."""

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import read_json, sha256_of
-from segbench.machine import Machine, package_version
-from segbench.supervise import one_line
+from segbench.machine.cpu import Machine, package_version
+from segbench.process.supervise import one_line
 
 Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wants it
 ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from segbench.calibration.typed_onnx import write_typed
 from segbench.engines.base import (
     ClassMap,
     Engine,
@@ -17,7 +18,6 @@ from segbench.engines.base import (
     framework_errors,
 )
 from segbench.errors import Unsupported
-from segbench.models.typed_onnx import write_typed
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CUDAExecutionProvider"

@@ -23,7 +23,7 @@ from segbench.engines.base import (
 )
 from segbench.errors import Failed, Unsupported
 from segbench.files import read_json, scratch
-from segbench.machine import Machine
+from segbench.machine.cpu import Machine
 
 ENGINE_FILE = "model.xml"
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # of INT8: what is not quantised

@@ -9,7 +9,7 @@ from typing import Any
 from segbench.engines import openvino
 from segbench.engines.base import Support, Variant, first_no, has_packages, has_precision
 from segbench.errors import Unsupported
-from segbench.machine import Machine
+from segbench.machine.cpu import Machine
 
 INTEL = "0x8086"  # PCI vendor
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench import gpu
 from segbench.engines import paddle
 from segbench.engines.base import YES, Support, Variant, first_no, framework_errors
 from segbench.errors import Failed, Unsupported
-from segbench.machine import Machine
+from segbench.machine import nvml
+from segbench.machine.cpu import Machine
 
 # "Out of memory error on GPU 0. Cannot allocate 1.2GB memory on GPU 0, … and available memory is only 300.5MB."
 NO_MEMORY = re.compile(r"annot allocate ([\d.]+\w+) memory on GPU.*?available memory is only ([\d.]+\w+)", re.S)
@@ -82,7 +82,7 @@ class PaddleGPUSession(paddle.PaddleSession):
 
 
 def _has_code() -> Support:
-    found = gpu.compute_capability()
+    found = nvml.compute_capability()
     if found is None or OLDEST <= found < TOO_NEW:
         return YES
     return Support(False, f"Paddle 2.6.2 has no code for compute capability {found[0]}.{found[1]} (it has 6.1 to 8.6)")

@@ -9,7 +9,7 @@ from typing import Any
 from segbench.engines import paddle
 from segbench.engines.base import Support, Variant, first_no, has_instructions
 from segbench.errors import InputError, Unsupported
-from segbench.machine import Machine
+from segbench.machine.cpu import Machine
 
 # Both fuse reshape/transpose into a matmul with the wrong axes: ANN's class maps agreed with native on .81 only.
 WRONG_FUSIONS = ("reshape_transpose_matmul_mkldnn_fuse_pass", "matmul_transpose_reshape_mkldnn_fuse_pass")

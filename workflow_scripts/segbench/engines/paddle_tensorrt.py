@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from segbench.engines import paddle_cache, paddle_gpu, paddle_log
+from segbench.engines import paddle_gpu
 from segbench.engines.base import ExportedModel, Variant, stage_files
 from segbench.engines.paddle import paddle_files
 from segbench.errors import InputError, Unsupported
 from segbench.files import read_json, sha256_of, write_json
-from segbench.machine import nvidia_driver
-from segbench.supervise import report
+from segbench.machine.cpu import nvidia_driver
+from segbench.process.supervise import report
+from segbench.runtimes.paddle import engine_cache, inference_log
 
 BUILT = "build.json"  # beside the engine: the options and the machine that it was built with
 SHAPES = "shape_range_info.pbtxt"  # left by `collect_shapes` beside the exported model
@@ -81,28 +82,28 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Let TensorRT build, run one image of zeros to see which operators are outside, hand on the engine's files."""
-        os.environ.update(GLOG_vmodule=paddle_log.VERBOSE)
+        os.environ.update(GLOG_vmodule=inference_log.VERBOSE)
         files = [*paddle_files(model), *shape_file(model, options)]
-        tables = sorted((table / "tables").glob(paddle_cache.TABLE)) if table else []
+        tables = sorted((table / "tables").glob(engine_cache.TABLE)) if table else []
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             work = Path(folder)
             stage_files(files, work)
-            stage_files(tables, work / paddle_cache.CACHE)
+            stage_files(tables, work / engine_cache.CACHE)
             config = tensorrt_config(work, variant, options, RunOptions(tf32=options.tf32), serialize=True)
-            with paddle_log.captured() as opening:
+            with inference_log.captured() as opening:
                 session = paddle_gpu.PaddleGPUSession(config)
-            log = paddle_log.read_log(opening.text)
+            log = inference_log.read_log(opening.text)
             if not log.subgraphs:
                 raise Unsupported(f"TensorRT takes no {options.min_subgraph_size} operators of this graph together")
-            engines = paddle_cache.take_engines(work / paddle_cache.CACHE, log, calibrated=bool(tables))
+            engines = engine_cache.take_engines(work / engine_cache.CACHE, log, calibrated=bool(tables))
             report("running once")
-            with paddle_log.captured() as running:
+            with inference_log.captured() as running:
                 session.upload(np.zeros(model.shape, np.float32))
                 session.execute()
                 session.synchronize()
-            log = paddle_log.read_log(opening.text + running.text)
+            log = inference_log.read_log(opening.text + running.text)
             stage_files([work / path.name for path in files], out)
-            stage_files([*tables, *engines], out / paddle_cache.CACHE)
+            stage_files([*tables, *engines], out / engine_cache.CACHE)
         write_json(out / BUILT, {"options": asdict(options), "identity": identity()})
         return {
             "trt_subgraphs": len(log.subgraphs),
@@ -115,17 +116,17 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
         """Load the serialized engine from a private copy, and prove that it was loaded. Never builds."""
         paddle_gpu.set_environment(options)  # before identity() imports Paddle
         built = read_json(engine / BUILT)
-        paddle_cache.check_identity(built["identity"], identity(), engine)
+        engine_cache.check_identity(built["identity"], identity(), engine)
         build_options = SubgraphOptions(**built["options"])
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "engine"
             shutil.copytree(engine, work)
-            cache = work / paddle_cache.CACHE
-            before = paddle_cache.digests(cache)
+            cache = work / engine_cache.CACHE
+            before = engine_cache.digests(cache)
             config = tensorrt_config(work, variant, build_options, options, serialize=True)
-            with paddle_log.captured() as opening:
+            with inference_log.captured() as opening:
                 session = paddle_gpu.PaddleGPUSession(config)
-            paddle_cache.check_loaded(paddle_log.read_log(opening.text), before, paddle_cache.digests(cache))
+            engine_cache.check_loaded(inference_log.read_log(opening.text), before, engine_cache.digests(cache))
         return session
 
 

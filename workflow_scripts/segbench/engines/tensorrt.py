@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration.typed_onnx import write_typed
 from segbench.engines.base import (
     Engine,
     ExportedModel,
@@ -23,11 +24,10 @@ from segbench.engines.base import (
 )
 from segbench.errors import Unsupported
 from segbench.files import atomic, write_text
-from segbench.models.typed_onnx import write_typed
-from segbench.tensorrt.flags import build_by_flags
-from segbench.tensorrt.libraries import import_tensorrt
-from segbench.tensorrt.plan import FIRST_TYPED, Builder, load_plan, major
-from segbench.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
+from segbench.runtimes.tensorrt.flags import build_by_flags
+from segbench.runtimes.tensorrt.libraries import import_tensorrt
+from segbench.runtimes.tensorrt.plan import FIRST_TYPED, Builder, load_plan, major
+from segbench.runtimes.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
 
 TIMINGS, LAYERS = "timing.cache", "layers.json"
 FORMATS = re.compile(r"\b(FP32|FP16|BF16|Half|Int8|INT8|Float)\b")  # as the inspector writes them

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration.typed_onnx import write_typed
 from segbench.engines.base import (
     Engine,
     ExportedModel,
@@ -24,10 +25,9 @@ from segbench.engines.base import (
 )
 from segbench.errors import Unsupported
 from segbench.files import atomic
-from segbench.machine import Machine
-from segbench.models.typed_onnx import write_typed
-from segbench.tensorrt.plan import Builder, load_plan
-from segbench.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
+from segbench.machine.cpu import Machine
+from segbench.runtimes.tensorrt.plan import Builder, load_plan
+from segbench.runtimes.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
 
 KERNELS = "runtime.cache"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from segbench.errors import InputError
 from segbench.files import sha256_of
-from segbench.machine import package_version
+from segbench.machine.cpu import package_version
 
 
 def model_record(

@@ -12,15 +12,15 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from segbench import markdown
-from segbench.colours import palette
-from segbench.published import DIFFERENCES, HARDWARE, SOURCE, Compared
-from segbench.report import facts
-from segbench.report.plot import Plot
+from segbench.images.colours import palette
+from segbench.report import derived
+from segbench.report.charts import Plot
 from segbench.report.plots import accuracy_text, bounds_text, interval_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
-from segbench.rows import COLUMNS
+from segbench.table import markdown
+from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+from segbench.table.rows import COLUMNS
 
 Row = dict[str, Any]
 TEMPLATES = Path(__file__).parent / "templates"
@@ -59,10 +59,10 @@ def page(content: Content) -> str:
         "seconds": markdown.seconds,
         "ratio": markdown.ratio,
         "megabytes": markdown.megabytes,
-        "warnings": facts.warnings_of,
+        "warnings": derived.warnings_of,
     }
     environment.globals |= {"interval": interval_text, "bounds": bounds_text, "accuracy": accuracy_text}
-    rows, measure = content.rows, facts.measure_of(content.rows)
+    rows, measure = content.rows, derived.measure_of(content.rows)
     return environment.get_template("report.html.j2").render(
         content=content,
         rows=rows,
@@ -73,7 +73,7 @@ def page(content: Content) -> str:
         source=SOURCE,
         page_hardware=HARDWARE,
         differences=DIFFERENCES,
-        warnings=facts.warnings(rows),
+        warnings=derived.warnings(rows),
         ran=sum(row["status"] == "ok" for row in rows),
         groups=[list(lines) for _, lines in itertools.groupby(content.lines, key=lambda line: line.model)],
         filters=[
@@ -92,22 +92,22 @@ def page(content: Content) -> str:
     )
 
 
-def answer(rows: list[Row], loss: float = facts.ACCEPTED_LOSS) -> dict[str, Any]:
+def answer(rows: list[Row], loss: float = derived.ACCEPTED_LOSS) -> dict[str, Any]:
     """What the page begins with; its script says the same of the rows that are shown and the loss that is accepted.
 
     `fastest` and `best` are rows or None; `by_model` is the fastest within the loss of its own model's best; `range` is
     the largest loss that the control offers.
     """
-    key = facts.measure_of(rows).key
+    key = derived.measure_of(rows).key
     models = list(dict.fromkeys(row["model"] for row in rows))
-    of_models = (facts.fastest_within([row for row in rows if row["model"] == model], key, loss) for model in models)
+    of_models = (derived.fastest_within([row for row in rows if row["model"] == model], key, loss) for model in models)
     known = [row[key] for row in rows if key and row[key] is not None]
     spread = max(known) - min(known) if known else 0.0
     return {
         "loss": loss,
         "range": max(SMALLEST_RANGE, round(spread + 0.005, 2)),
-        "fastest": facts.fastest_within(rows, key, loss),
-        "best": facts.best_of(rows, key),
+        "fastest": derived.fastest_within(rows, key, loss),
+        "best": derived.best_of(rows, key),
         "by_model": [row for row in of_models if row],
     }
 
@@ -116,7 +116,7 @@ def page_data(rows: list[Row], plots: list[Plot]) -> Markup:
     """JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
     keys = (*COLUMNS, "id", "label", "speed_up", "native", "front")
     value = {
-        "measure": facts.measure_of(rows).key,
+        "measure": derived.measure_of(rows).key,
         "rows": [{key: row[key] for key in keys} for row in rows],
         "plots": {plot.name: {"spec": plot.page_spec(), "figures": plot.records} for plot in plots if plot.records},
     }

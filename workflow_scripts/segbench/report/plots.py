@@ -7,9 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from segbench.markdown import change, miou, seconds, share
-from segbench.report.facts import MIOU, Measure, measure_of
-from segbench.report.plot import (
+from segbench.report.charts import (
     COLOURS,
     NARROW,
     STEP,
@@ -22,6 +20,8 @@ from segbench.report.plot import (
     label_axis,
     legend,
 )
+from segbench.report.derived import MIOU, Measure, measure_of
+from segbench.table.markdown import change, miou, seconds, share
 
 HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some air
 LOG = alt.Scale(type="log", nice=False, padding=12)

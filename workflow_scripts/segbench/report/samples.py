@@ -13,14 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segbench import shards
-from segbench.colours import palette
 from segbench.files import read_json
-from segbench.images import read_image, read_label
-from segbench.index import index_rows
-from segbench.pictures import Picture, choose, marked, train_ids
-from segbench.predictions import Predictions, class_map_of
+from segbench.images import shards
+from segbench.images.colours import palette
+from segbench.images.index import index_rows
+from segbench.images.pictures import Picture, choose, marked, train_ids
+from segbench.images.read import read_image, read_label
 from segbench.report.render import data_address
+from segbench.scoring.predictions import Predictions, class_map_of
 
 Row = dict[str, Any]
 SEEDED, SEED = 2, 0

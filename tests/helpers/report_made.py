@@ -1,0 +1,111 @@
+"""A results folder made by code, as the chain would leave it, for tests of tables and the report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from segbench.files import write_json, write_text
+from segbench.scoring.predictions import PredictionsWriter
+
+HEIGHT, WIDTH, IMAGES = 16, 32, 4
+ENTRIES = {
+    "paddle-fp32": ("paddle", "fp32", 0.2, 0.60),
+    "onnxruntime-fp32": ("onnxruntime", "fp32", 0.1, 0.60),
+    "openvino-int8": ("openvino", "int8", 0.02, 0.585),
+    "openvino-int8-table": ("openvino", "int8", 0.03, 0.597),
+    "openvino-fp16": ("openvino", "fp16", None, None),  # cannot run
+}  # engine, precision, seconds, mIoU
+REASON = "this CPU has no FP16 arithmetic"
+CLASSES = ["road", "car", "sky"]
+
+
+class Made:
+    """`selection` and `settings` as the rules pass them; files below `folder`/results."""
+
+    def __init__(
+        self,
+        folder: Path,
+        models: dict[str, str] | None = None,
+        variants: tuple[str, ...] = tuple(ENTRIES),
+        classes: list[str] | None = None,
+        labelled: bool = True,
+        rounds: int = 3,
+        failed: bool = False,
+        images: int = IMAGES,
+    ) -> None:
+        self.results, self.random = folder / "results", np.random.default_rng(0)
+        self.models = models or {"first": "PSPNet (narrow)", "second": "GCNet (narrow)"}
+        self.classes, self.labelled, self.rounds, self.failed = classes or CLASSES, labelled, rounds, failed
+        entries = {name: {"engine": ENTRIES[name][0], "precision": ENTRIES[name][1]} for name in variants}
+        self.selection = {"dataset": "made", "rounds": rounds, "shards": 1, "models": self.models, "variants": entries}
+        configuration = {"dataset": "made", "rounds": rounds, "models": list(self.models)}
+        self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml"}
+        self.ids = [f"image {number}" for number in range(images)]
+        self._data(folder)
+        for number, model in enumerate(self.models):
+            self._model(model)
+            for variant in variants:
+                self._row(model, variant, number)
+
+    def _data(self, folder: Path) -> None:
+        target = self.results / "data" / "made" / "val"
+        target.mkdir(parents=True)
+        with open(target / "index.csv", "w", newline="", encoding="utf-8") as stream:
+            table = csv.writer(stream)
+            table.writerow(("image_id", "image", "label", "height", "width", "image_sha256"))
+            for image_id in self.ids:
+                image, label = folder / f"{image_id}.png", folder / f"{image_id} label.png"
+                cv2.imwrite(str(image), self.random.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
+                cv2.imwrite(str(label), np.zeros((HEIGHT, WIDTH), np.uint8))
+                table.writerow((image_id, image, label if self.labelled else "", HEIGHT, WIDTH, ""))
+        facts = {"dataset": "made", "classes": self.classes, "ignore_index": 255, "id_map": None}
+        write_json(target / "dataset.json", {**facts, "labelled": self.labelled})
+
+    def _model(self, model: str) -> None:
+        record = {"input": {"height": HEIGHT, "width": WIDTH}, "class_map": None, "has_trained_weights": True}
+        write_json(self.results / "models" / model / "model.json", {**record, "parameter_count": 1000, "files": {}})
+
+    def _row(self, model: str, variant: str, number: int) -> None:
+        _, _, time, miou = ENTRIES[variant]
+        ok = time is not None and not self.failed
+        status: dict[str, Any] = {"status": "ok" if ok else "unsupported", "reason": "" if ok else REASON}
+        here = f"made/{model}/{variant}"
+        built = {"build_s": 1.5, "engine_bytes": 2_000_000} if ok else {}
+        write_json(self.results / "engines" / here / "status.json", status | built)
+        changed = variant not in ("paddle-fp32", "onnxruntime-fp32")
+        agreement = {"pixel_agreement": 0.96875 if changed else 1.0, "reference": "paddle-fp32"}
+        score = status | agreement | {"miou": None, "iou_per_class": None, "warnings": [], "agreement_reason": ""}
+        score["worst_images"] = [[self.ids[1], agreement["pixel_agreement"]]]
+        if ok and self.labelled and miou is not None:
+            score |= {"miou": miou - number / 10, "iou_per_class": dict.fromkeys(self.classes, miou - number / 10)}
+        if variant == "openvino-int8":
+            score["warnings"] = ["agrees with paddle-fp32 on only 0.9687 of pixels (bound 0.99)"]
+        write_json(self.results / "scores" / f"{here}.json", score)
+        for round_ in range(1, self.rounds + 1):
+            self._round(self.results / "runs" / here / str(round_) / "0", status, ok and time, changed)
+
+    def _round(self, folder: Path, status: dict[str, Any], time: float | None, changed: bool) -> None:
+        flags = {"steady": True, "contended": False, "throttled": False, "peak_rss_bytes": 300_000_000}
+        write_json(folder / "status.json", status | (flags if time else {}))
+        times = time * self.random.uniform(0.95, 1.05, len(self.ids)) if time else []
+        lines = [f"{name},{t:.9f},{t * 1.1:.9f}" for name, t in zip(self.ids, times, strict=False)]
+        write_text(folder / "latencies.csv", "\n".join(["image,compute_s,end_to_end_s", *lines]) + "\n")
+        machine = {"cpu_model": "A CPU", "cpu_flags": ["avx2"], "physical_cores": 2, "logical_cores": 2}
+        environment = {"hardware_id": "0123456789ab", "machine": machine, "software": {"numpy": "1.0"}}
+        write_json(folder / "environment.json", environment | {"host": "my-host", "interpreter": "/home/me/python"})
+        with PredictionsWriter(folder / "predictions.zip", HEIGHT, WIDTH) as writer:
+            for image_id in self.ids if time else []:
+                class_map = np.zeros((HEIGHT, WIDTH), np.uint8)
+                class_map[:1, : WIDTH // 2] = changed
+                writer.add(image_id, class_map)
+
+    def arguments(self) -> list[str]:
+        """What every script of the tables and the report is given."""
+        published = Path(__file__).parents[2] / "resources" / "published" / "paddleseg_v100.csv"
+        selection = json.dumps(self.selection)
+        return [f"--results={self.results}", f"--selection={selection}", f"--published={published}"]

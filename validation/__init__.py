@@ -1,0 +1,6 @@
+"""What shows that the clock, the harness and the scores are right. Run: `python -m validation.…`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))

@@ -1,0 +1,102 @@
+"""What the clock itself costs per image, and what a timed job does outside the model, loading of images apart."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from infer import Round
+from segbench.errors import command
+from segbench.images.index import read_index
+from segbench.timing import clock
+from segbench.timing.job import Opened, Rows, open_engine
+
+from validation.common import leave, parser, place_of
+
+
+class Nothing:
+    """A session without a network: what its timing takes is the clock's own."""
+
+    def __init__(self) -> None:
+        self._map = np.zeros((1, 1), np.uint8)
+
+    def upload(self, image: Any) -> None:
+        """Nothing."""
+
+    def execute(self) -> None:
+        """Nothing."""
+
+    def synchronize(self) -> None:
+        """Nothing."""
+
+    def download(self) -> Any:
+        """The same map each time."""
+        return self._map
+
+
+def clock_overhead_us(runs: int) -> float:
+    """Median microseconds of one `time_once` around nothing."""
+    session, image, times = Nothing(), np.zeros((1, 3, 1, 1), np.float32), []
+    with clock.quiet():
+        for _ in range(runs):
+            start = time.perf_counter_ns()
+            clock.time_once(session, image)
+            times.append((time.perf_counter_ns() - start) / 1000)
+    return statistics.median(times)
+
+
+def loading_s(opened: Opened, rows: Rows) -> float:
+    """Seconds to decode and normalise all images once."""
+    start = time.perf_counter()
+    for row in rows:
+        opened.image(row)
+    return time.perf_counter() - start
+
+
+def job(request: dict[str, Any]) -> dict[str, float]:
+    """Round 1 as the workflow runs it, in this process: seconds in all, inside the model, for loading, for the rest."""
+    opened, rows = open_engine(request), read_index(request["index"])
+    clock.warm_up(opened.session, opened.image(rows[0]), clock.WarmUp(**request["timing"]["warm_up"]))
+    before = loading_s(opened, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {key: f"{folder}/{key}" for key in ("latencies", "predictions")}
+        whole = Round(opened, rows, {**request, **files, "round": 1}).run(clock.Stop()).wall_s
+        lines = [line.split(",") for line in Path(files["latencies"]).read_text().splitlines()[1:]]
+    loading = (before + loading_s(opened, rows)) / 2
+    timed, model = sum(float(line[2]) for line in lines), sum(float(line[1]) for line in lines)
+    return {
+        "whole_s": whole,
+        "model_s": model,
+        "timed_s": timed,
+        "loading_s": loading,
+        "rest_s": whole - timed - loading,
+    }
+
+
+@command
+def main() -> None:
+    """Measure both."""
+    a = parser(__doc__, runs=(5000, "calls of the clock around nothing")).parse_args()
+    place = place_of(a)
+    overhead = clock_overhead_us(a.runs)
+    found = job(place.request(**place.side(a.variant), images=0))
+    share = found["rest_s"] / found["model_s"]
+    header = [
+        "variant",
+        "clock per image",
+        "model s",
+        "loading s",
+        "own time outside both s",
+        "as a share of the model's",
+    ]
+    seconds = [f"{found[key]:.2f}" for key in ("model_s", "loading_s", "rest_s")]
+    row = [a.variant, f"{overhead:.1f} µs", *seconds, f"{share:.1%}"]
+    leave(a.out, "overhead", header, [row], {"clock_us": overhead, "share": share, **found})
+
+
+if __name__ == "__main__":
+    main()

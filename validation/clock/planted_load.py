@@ -1,0 +1,63 @@
+"""A busy process on one core during one round: is the round flagged, and how far does the row's figure move?
+
+Clean rounds and one disturbed one are timed by the workflow's own job; then that one stands in for a clean one.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from segbench.errors import command
+
+from validation.common import leave, parser, place_of, time_round
+
+
+@contextmanager
+def busy_core(core: int) -> Iterator[None]:
+    """A process that computes on `core` as long as the block lasts."""
+    code = f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def shift(clean: list[float], disturbed: float, count: int) -> float:
+    """By what fraction the median over `count` rounds moves when the disturbed one stands in for the middle one."""
+    first = clean[:count]
+    planted = [*first[: count // 2], disturbed, *first[count // 2 + 1 :]]
+    return statistics.median(planted) / statistics.median(first) - 1
+
+
+@command
+def main() -> None:
+    """Time the rounds."""
+    options = parser(__doc__, rounds=(6, "clean rounds"), images=(40, "images in each"))
+    a = options.parse_args()
+    place = place_of(a)
+    request = place.request(**place.side(a.variant))
+    request["timing"]["images_per_round"] = a.images
+    clean = [time_round(request, 2 + number, f"clean round {number + 1}/{a.rounds}") for number in range(a.rounds)]
+    with busy_core(min(os.sched_getaffinity(0))):
+        disturbed = time_round(request, 2 + a.rounds, "disturbed round")
+    medians = [one["median_s"] for one in clean]
+    slower = disturbed["median_s"] / statistics.median(medians)
+    shifts = {count: shift(medians, disturbed["median_s"], count) for count in (3, a.rounds) if count <= a.rounds}
+    told = ", ".join(f"{moved:+.1%} ({count} rounds)" for count, moved in shifts.items())
+    flagged = "yes" if disturbed["contended"] else "no"
+    falsely = f"{sum(one['contended'] for one in clean)} of {a.rounds}"
+    header = ["variant", "flagged", "runs again", "its own median", "the row's figure moves", "clean rounds flagged"]
+    row = [a.variant, flagged, disturbed["repeats"], f"×{slower:.2f}", told, falsely]
+    record = {"shifts": shifts, "flagged": disturbed["contended"], "clean": clean, "disturbed": disturbed}
+    leave(a.out, "planted_load", header, [row], record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What the benchmarks of the clock share: built variants of a results folder, and how a figure is left."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.config.schema import Comparison, Timing
+from segbench.errors import InputError
+from segbench.files import read_json, write_json
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import environment_record
+from segbench.process.supervise import Limits, supervise
+from segbench.table.markdown import table
+
+ROOT = Path(__file__).parents[1]
+MARGIN = Comparison().margin
+INFER = str(ROOT / "workflow_scripts" / "infer.py")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the built variants of one model lie."""
+
+    results: Path
+    dataset: str
+    model: str
+
+    def side(self, variant: str) -> dict[str, Any]:
+        """A built variant as the timing scripts are told of it. Raises InputError where it is not built."""
+        folder = self.results / "engines" / self.dataset / self.model / variant
+        built = read_json(folder / "status.json")
+        if built["status"] != "ok":
+            raise InputError(f"{folder}: {built['status']}: {built['reason']}")
+        files = {"engine": str(folder / "engine"), "engine_status": str(folder / "status.json")}
+        return {"variant": built["variant"], "options": {}, "python": sys.executable, **files}
+
+    def request(self, **more: Any) -> dict[str, Any]:
+        """Model, images, default timing; `more` on top."""
+        model = self.results / "models" / self.model / "model.json"
+        index = self.results / "data" / self.dataset / "val" / "index.csv"
+        known = {"model": str(model), "index": str(index), "timing": Timing().model_dump(), "threads": 0}
+        return {**known, **more}
+
+
+def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """Options that every benchmark has; `defaults`: numbers of its own, by option, each a pair of default and help."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--results", type=Path, default=Path("results"), help="results folder with built engines")
+    made.add_argument("--dataset", default="demo", help="its data set (default: %(default)s)")
+    made.add_argument("--model", default="gcnet_demo", help="the model (default: %(default)s)")
+    made.add_argument("--variant", default="onnxruntime-fp32", help="the variant (default: %(default)s)")
+    made.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the JSON record")
+    for name, (default, text) in defaults.items():
+        made.add_argument(
+            f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"{text} (default: %(default)s)"
+        )
+    return made
+
+
+def place_of(arguments: argparse.Namespace) -> Place:
+    """The place that the command line names."""
+    return Place(arguments.results, arguments.dataset, arguments.model)
+
+
+def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any]:
+    """One round by the workflow's own job: its facts, its `times_s` and their `median_s`. Raises InputError when the
+    variant could not run."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {key: f"{folder}/{key}" for key in ("latencies", "predictions")}
+        outcome = supervise(INFER, {"images": 0, **request, "round": number, **files}, Limits(), name)
+        if outcome.status != "ok":
+            raise InputError(f"{name}: {outcome.status}: {outcome.reason}")
+        with open(files["latencies"], newline="", encoding="utf-8") as stream:
+            times = [float(row["compute_s"]) for row in csv.DictReader(stream)]
+        return {**outcome.result, "times_s": times, "median_s": statistics.median(times)}
+
+
+def leave(out: Path, name: str, header: list[str], cells: list[list[Any]], record: dict[str, Any]) -> None:
+    """Print a figure as a Markdown table and write `out/name.json` with all that it was made of, and the machine."""
+    write_json(out / f"{name}.json", {**record, "environment": environment_record(this_machine(), 0)})
+    print(f"\n## {name}\n\n{table(header, cells)}\n")

@@ -1,0 +1,1 @@
+"""Images and labels: decoding, normalising, the index of a split, its shards, colours and pictures."""

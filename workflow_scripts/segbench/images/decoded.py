@@ -1,0 +1,113 @@
+"""Decoded images of a split in one file: the pixels of one after the other, and an index with where and a checksum.
+
+The index goes by the SHA-256 of the image files, so that it cannot speak of an image that was replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segbench.errors import InputError
+from segbench.files import atomic, read_json, write_record
+from segbench.images.index import Row
+from segbench.images.read import ColourImage, read_image
+
+CHANNELS = 3
+
+
+def pixels_of(index: Path) -> Path:
+    """The file of pixels beside an index."""
+    return index.with_suffix(".bin")
+
+
+def decoded_bytes(rows: list[Row]) -> int:
+    """What the pixels of these images take."""
+    return sum(int(row["height"]) * int(row["width"]) * CHANNELS for row in rows)
+
+
+def decode(rows: list[Row], index: Path, jobs: int) -> None:
+    """Decode all images on `jobs` threads and write index and pixels.
+
+    Raises InputError when the disk has no room for them, and for an image that is not the one that was indexed.
+    """
+    need, pixels = decoded_bytes(rows), pixels_of(index)
+    pixels.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(pixels.parent).free
+    print(f"{pixels}: {len(rows)} decoded images, {in_mb(need)}; its disk has {in_mb(free)} free", flush=True)
+    if need >= free:
+        raise InputError(
+            f"{pixels}: would take {in_mb(need)}, its disk has {in_mb(free)} free; make room, or set"
+            " decoded_images: false"
+        )
+    cv2.setNumThreads(1)  # images side by side instead
+    with atomic(pixels) as temporary, open(temporary, "wb") as stream, ThreadPoolExecutor(max(jobs, 1)) as pool:
+        descriptor, starts = stream.fileno(), np.cumsum([0, *(decoded_bytes([row]) for row in rows)]).tolist()
+        entries = pool.map(lambda row, start: _decode_to(descriptor, start, row), rows, starts)
+        found = {row["image_sha256"]: entry for row, entry in zip(rows, entries, strict=True)}
+    write_record(index, {"images": found})
+
+
+def in_mb(size: int) -> str:
+    """`size` bytes as a text, in MB."""
+    return f"{size / 1e6:,.0f} MB"
+
+
+def _decode_to(descriptor: int, start: int, row: Row) -> list[int]:
+    """Write one image's pixels at byte `start`; its entry of the index: start, height, width, CRC-32."""
+    image = read_image(row["image"], row["image_sha256"])
+    height, width = image.shape[:2]
+    if (height, width) != (int(row["height"]), int(row["width"])):
+        raise InputError(f"{row['image']}: has changed since it was indexed; delete the index and run again")
+    data = image.reshape(-1).data
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], start + written)
+    return [start, height, width, zlib.crc32(data)]
+
+
+class ImageReader:
+    """Images of an index.csv: from the decoded ones where these are kept, else from the image's file.
+
+    `index`: decoded.json, or None. May be sent to another process, which then opens the pixels anew.
+    """
+
+    def __init__(self, index: str | Path | None) -> None:
+        self._index = Path(index) if index else None
+        self._entries: dict[str, list[int]] = read_json(index)["images"] if index else {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_index": self._index, "_entries": self._entries}
+
+    @cached_property
+    def _pixels(self) -> npt.NDArray[np.uint8]:
+        assert self._index is not None
+        return np.memmap(pixels_of(self._index), np.uint8, "r")
+
+    def __call__(self, row: Row) -> ColourImage:
+        """uint8 H×W×3, BGR, read-only. Raises InputError naming the file when it is damaged."""
+        entry = self._entries.get(row["image_sha256"])
+        if entry is None:
+            return read_image(row["image"], row["image_sha256"])
+        assert self._index is not None
+        start, height, width, checksum = entry
+        try:
+            pixels = self._pixels[start : start + height * width * CHANNELS]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{pixels_of(self._index)}: {error}; {self._mend}") from None
+        if pixels.size != height * width * CHANNELS or zlib.crc32(pixels.data) != checksum:
+            raise InputError(f"{pixels_of(self._index)}: the pixels of {row['image_id']} are damaged; {self._mend}")
+        return pixels.reshape(height, width, CHANNELS)
+
+    @property
+    def _mend(self) -> str:
+        return f"delete it and {self._index}, and run again"

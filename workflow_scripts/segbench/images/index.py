@@ -1,0 +1,36 @@
+"""The index of a split: its image/label pairs, one row each, read as it was written."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from segbench.errors import InputError
+from segbench.files import check_file, read_json
+from segbench.images.shards import WHOLE, share
+
+Row = dict[str, str]  # image_id, image, label, height, width, image_sha256, label_sha256
+
+
+def index_rows(path: Path | str) -> Iterator[Row]:
+    """Rows of an index.csv, one by one.
+
+    Raises InputError where it is not the file that dataset.json beside it was written with.
+    """
+    path = Path(path)
+    summary = path.with_name("dataset.json")
+    check_file(path, read_json(summary).get("index_sha256") if summary.exists() else None)
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            yield from csv.DictReader(stream)
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path}: is no index ({error}); delete it and run again") from None
+
+
+def read_index(path: Path | str, shard: str = WHOLE) -> list[Row]:
+    """A shard's `index_rows`. Raises InputError when it has none: more shards than images."""
+    rows = list(share(index_rows(path), shard))
+    if shard != WHOLE and not rows:
+        raise InputError(f"shards: {path} has fewer images than shards; lower `shards`")
+    return rows

@@ -1,0 +1,41 @@
+"""Class maps and their differences as pictures: trainIds, colours, red where something is wrong."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segbench.images.index import Row, read_index
+from segbench.images.read import resize_class_map
+
+Picture = npt.NDArray[np.uint8]
+RED = (40, 40, 220)  # BGR
+
+
+def train_ids(
+    raw: npt.NDArray[np.uint8], model: dict[str, Any], dataset: dict[str, Any], height: int, width: int
+) -> npt.NDArray[np.uint8]:
+    """A model's raw class map as trainIds of the data set, height×width uint8; the ignored index for what is none."""
+    table = np.arange(256, dtype=np.uint8)
+    table[len(dataset["classes"]) :] = dataset["ignore_index"]
+    if model["class_map"] is not None:
+        table[: len(model["class_map"])] = model["class_map"]
+    found: npt.NDArray[np.uint8] = table[resize_class_map(raw, height, width)]
+    return found
+
+
+def marked(image: Picture, where: npt.NDArray[np.bool_]) -> Picture:
+    """The BGR image faded, red where H×W `where` is true."""
+    faded = (image // 3 + 150).astype(np.uint8)
+    faded[where] = RED
+    return faded
+
+
+def choose(index: Path, count: int, seed: int) -> list[Row]:
+    """`count` seeded rows of an index.csv, in its order."""
+    rows = read_index(index)
+    return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))]

@@ -1,0 +1,256 @@
+"""Check a merged configuration and say what is wrong: file, key, value, what is allowed, the nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from segbench.calibration import base as calibration
+from segbench.config.options import parse_options
+from segbench.config.schema import Config, Variant
+from segbench.engines import base
+from segbench.errors import InputError
+
+MOST_VALUES = 100_000  # of a whole configuration
+MOST_SHOWN = 200  # characters of a wrong value
+Location = tuple[str | int, ...]
+
+
+def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The configuration with all defaults filled in, as plain data.
+
+    `merged` is what Snakemake merged from `files` (in order) and the `command_line`. Raises InputError with all faults,
+    one a line.
+    """
+    _refuse_bomb(merged)
+    sources = Sources(files, command_line or {})
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        found = [fault for fault in error.errors() if not _is_other_member(fault)]
+        raise InputError("\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in found))) from None
+    faults = [*_unknown_names(config, sources), *_bad_variants(config, sources)]
+    faults += [] if faults else _no_training_split(config, sources)
+    if faults:
+        raise InputError("\n".join(faults))
+    return config.model_dump(mode="json")
+
+
+def _refuse_bomb(merged: dict[str, Any]) -> None:
+    """Raise InputError where aliases of aliases (`*a`) make a few lines stand for more than MOST_VALUES values."""
+    count, todo = 0, [("configuration", merged)]
+    while todo:
+        key, value = todo.pop()
+        inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for name, one in inside:
+            count += 1
+            if count > MOST_VALUES:
+                raise InputError(f"{key}: more than {MOST_VALUES} values; YAML aliases (*name) multiply them")
+            todo.append((str(name) if value is merged else key, one))
+
+
+class Sources:
+    """Which file a key was last set in."""
+
+    def __init__(self, files: list[str], command_line: dict[str, Any]) -> None:
+        self._command_line = command_line
+        self._contents = [(path, _plain_yaml(path)) for path in files]
+
+    def of(self, location: Location) -> str:
+        """`--config`, or the last file that has the key or its nearest parent."""
+        if location and location[0] in self._command_line:
+            return "--config"
+        for length in range(len(location), 0, -1):
+            for path, content in reversed(self._contents):
+                if _has(content, location[:length]):
+                    return path
+        return "configuration"
+
+
+def _plain_yaml(path: str) -> Any:
+    """Content of a YAML file without tags: Snakemake, which has read it before, lets some name Python objects."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no plain YAML ({' '.join(str(error).split())})") from None
+
+
+def _has(content: Any, location: Location) -> bool:
+    for key in location:
+        try:
+            content = content[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _key(location: Location) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".")
+
+
+def _is_other_member(fault: Any) -> bool:
+    """Whether pydantic tells that a mapping is not the word of the same union: its own faults are told anyway."""
+    return fault["type"] == "literal_error" and isinstance(fault["input"], dict)
+
+
+def _describe(fault: Any, merged: dict[str, Any], sources: Sources) -> str:
+    location = _without_union_members(fault["loc"], merged)
+    where = f"{sources.of(location)}: {_key(location)}"
+    kind, given = fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key; {_nearest(str(location[-1]), _known_keys(location[:-1]))}"
+    if kind == "missing":
+        return f"{where}: missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    if isinstance(given, (dict, list)) and kind == "value_error":
+        return f"{where}: {message}"
+    return f"{where}: {_shown(given)}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+def _without_union_members(location: Location, merged: dict[str, Any]) -> Location:
+    """Drop the parts that pydantic adds for a union's members (`Weights`, `literal['random']`, `[key]`)."""
+    kept: list[str | int] = []
+    content: Any = merged
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        inside = (isinstance(content, dict) and part in content) or (
+            isinstance(content, list) and isinstance(part, int)
+        )
+        if inside:
+            content = content[part]  # type: ignore[index]
+            kept.append(part)
+        elif last and isinstance(content, dict) and part != "[key]" and str(part) in _known_keys(tuple(kept)):
+            kept.append(part)  # a missing key
+    return tuple(kept)
+
+
+def _known_keys(location: Location) -> list[str]:
+    """Keys of the section at `location`, found by walking the schema."""
+    section: Any = Config
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            field = section.model_fields.get(str(part))
+            section = field.annotation if field else None
+        elif typing.get_origin(section) is dict:
+            section = typing.get_args(section)[1]
+        if section is None:
+            return []
+        members = [m for m in typing.get_args(section) if isinstance(m, type) and issubclass(m, BaseModel)]
+        if members and typing.get_origin(section) is not dict:
+            section = members[0]
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def _unknown_names(config: Config, sources: Sources) -> list[str]:
+    chosen: list[tuple[str, str, list[str], dict[str, Any]]] = [
+        ("models", "model", config.models, config.model_catalogue),
+        ("variants", "variant", config.variants, config.variant_catalogue),
+        ("dataset", "data set", [config.dataset], config.dataset_catalogue),
+    ]
+    faults = []
+    for key, word, names, catalogue in chosen:
+        for number, name in enumerate(names):
+            if name not in catalogue:
+                location: Location = (key,) if key == "dataset" else (key, number)
+                nearest = _nearest(name, list(catalogue))
+                faults.append(f"{sources.of(location)}: {_key(location)}: unknown {word} {name!r}; {nearest}")
+    for number, pair in enumerate(config.comparison.pairs):
+        for side, name in enumerate(pair):
+            if name not in config.variants:
+                location = ("comparison", "pairs", number, side)
+                told = f"{sources.of(location)}: {_key(location)}: {name!r} is not among the chosen variants"
+                faults.append(f"{told}; {_nearest(name, config.variants)}")
+    reference = config.reference
+    if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
+        nearest = _nearest(reference, list(config.variant_catalogue))
+        faults.append(f"{sources.of(('reference',))}: reference: unknown variant {reference!r}; {nearest}")
+    return faults
+
+
+def _bad_variants(config: Config, sources: Sources) -> list[str]:
+    faults, known = [], base.names()
+    for name, variant in config.variant_catalogue.items():
+        location: Location = ("variant_catalogue", name)
+        if variant.engine not in known:
+            where = f"{sources.of((*location, 'engine'))}: {_key(location)}.engine"
+            faults.append(f"{where}: unknown engine {variant.engine!r}; {_nearest(variant.engine, known)}")
+            continue
+        engine = base.load(variant.engine)
+        if fault := _calibrator_fault(config, variant, engine):
+            faults.append(f"{sources.of((*location, 'calibrator'))}: {_key(location)}.calibrator: {fault}")
+        elif fault := _calibration_fault(config, variant, engine):
+            faults.append(f"{sources.of((*location, 'build'))}: {_key(location)}.build: {fault}")
+        for key, kind in (("build", engine.build_options), ("run", engine.run_options)):
+            try:
+                parse_options(kind, getattr(variant, key), f"{sources.of((*location, key))}: {_key(location)}.{key}")
+            except InputError as error:
+                faults.append(str(error))
+    for name, calibrator in config.calibrator_catalogue.items():
+        location = ("calibrator_catalogue", name, "options")
+        try:
+            kind = calibration.load(calibrator.library).options
+            parse_options(kind, calibrator.options, f"{sources.of(location)}: {_key(location)}")
+        except InputError as error:
+            faults.append(str(error))
+    for engine_name, path in config.interpreters.items():
+        where = f"{sources.of(('interpreters', engine_name))}: interpreters.{engine_name}"
+        if engine_name not in known:
+            faults.append(f"{where}: unknown engine; {_nearest(engine_name, known)}")
+        elif shutil.which(path) is None:
+            faults.append(f"{where}: {path!r} is not there or not executable; a Python interpreter is wanted")
+    return faults
+
+
+def _no_training_split(config: Config, sources: Sources) -> list[str]:
+    splits = config.dataset_catalogue[config.dataset].splits
+    calibrated = next((name for name in config.variants if config.variant_catalogue[name].calibrator), None)
+    if calibrated is None or splits is None or "train" in splits:
+        return []
+    where: Location = ("dataset_catalogue", config.dataset, "splits")
+    return [f"{sources.of(where)}: {_key(where)}: has no train, which {calibrated} is calibrated with"]
+
+
+def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
+    """What keeps a variant from using its calibrator's result; empty when nothing does or options are no good."""
+    if variant.calibrator is None:
+        return ""
+    entry = config.calibrator_catalogue[variant.calibrator]
+    try:
+        built = parse_options(engine.build_options, variant.build, "")
+        calibrated = parse_options(calibration.load(entry.library).options, entry.options, "")
+    except InputError:
+        return ""
+    fault = engine.calibration_fault(built, calibrated)
+    return f"calibrator {variant.calibrator!r}: {fault}" if fault else ""
+
+
+def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
+    """What is wrong with a variant's calibrator; empty when nothing is."""
+    name, allowed = variant.calibrator, engine.calibrators
+    if name is None:
+        missing = bool(allowed) and variant.precision == "int8"
+        return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}" if missing else ""
+    if variant.precision != "int8":
+        return f"{name!r}: precision {variant.precision} is not calibrated; remove the key"
+    if name not in config.calibrator_catalogue:
+        return f"unknown calibrator {name!r}; {_nearest(name, list(config.calibrator_catalogue))}"
+    library = config.calibrator_catalogue[name].library
+    fits = ", ".join(key for key, entry in config.calibrator_catalogue.items() if entry.library in allowed)
+    return "" if library in allowed else f"{name!r} is made by {library}; {variant.engine} takes {fits or 'none'}"

@@ -1,0 +1,62 @@
+"""Which modules a script is made of, so that an edit reruns the jobs it touches and no others."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+SCRIPTS = Path("workflow_scripts")
+PACKAGES = ("segbench.", "demo.")
+TYPES_ONLY = "TYPE_CHECKING"
+
+
+def modules_of(script: str, chosen: str | None = None) -> list[str]:
+    """Files of `segbench` that `script` imports, directly or not, and those of file `chosen` below it (an engine's or a
+    calibrator's, loaded by name); sorted, relative paths."""
+    found: set[str] = set()
+    todo = [str(SCRIPTS / script)]
+    if chosen:
+        todo.append(str(SCRIPTS / "segbench" / chosen))
+        found.add(todo[-1])
+    while todo:
+        for path in _imports(todo.pop()):
+            if path not in found:
+                found.add(path)
+                todo.append(path)
+    return sorted(found)
+
+
+@functools.cache
+def _imports(path: str) -> tuple[str, ...]:
+    """Local files behind the import statements of one file, those inside functions included, those for types not."""
+    names: set[str] = set()
+    for node in _statements(ast.parse(Path(path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(file for name in sorted(names) if name.startswith("segbench.") if (file := _file(name)))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below `node`, without what stands under `if TYPE_CHECKING`: it is never run.
+
+    Not `ast.walk`: that looks at every expression too, ten times as many nodes, whenever a workflow is planned.
+    """
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, block, ()):
+            yield child
+            if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == TYPES_ONLY):
+                yield from _statements(child)
+
+
+def _file(module: str) -> str | None:
+    """Path of a module of ours; None for a package's folder without content or a name that is no module."""
+    path = SCRIPTS.joinpath(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.exists():
+            return str(candidate)
+    return None

@@ -1,0 +1,135 @@
+"""Write config/README.md and config/schemas/config.schema.json from the configuration's types.
+
+usage: python workflow_scripts/segbench/planning/document.py   (from the project's root)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from segbench.config import schema
+from segbench.engines import base
+from segbench.files import write_text
+
+INTRODUCTION = """# Configuration
+
+`config/config.yaml` is the default run. Another run is an overlay: `snakemake --configfile config/NAME.yaml`, and
+single keys are set by `--config key=value` (`--config dataset_root=/data/cityscapes`). Lists and scalars replace what
+was there, mappings merge. Models, variants and data sets are entries of catalogues (`config/models.yaml`,
+`config/variants.yaml`, `config/datasets.yaml`); an overlay may add entries of its own. Editors can check a file against
+`config/schemas/config.schema.json`.
+
+A model's name fixes its weights *and* its input size: its results lie under that name, so an entry with other weights
+wants another name.
+
+This page is made from the types in `workflow_scripts/segbench/config/schema.py`; a test keeps it current.
+"""
+SECTIONS: dict[str, type[BaseModel]] = {
+    "Top level": schema.Config,
+    "timing": schema.Timing,
+    "timing.warm_up": schema.WarmUp,
+    "comparison": schema.Comparison,
+    "limits": schema.Limits,
+    "calibration": schema.Calibration,
+    "training": schema.Training,
+    "model_catalogue.NAME": schema.Model,
+    "model_catalogue.NAME.weights": schema.Weights,
+    "model_catalogue.NAME.input": schema.InputSize,
+    "model_catalogue.NAME.preprocessing": schema.Preprocessing,
+    "variant_catalogue.NAME": schema.Variant,
+    "calibrator_catalogue.NAME": schema.Calibrator,
+    "dataset_catalogue.NAME": schema.Dataset,
+    "dataset_catalogue.NAME.splits.SPLIT": schema.FolderSplit,
+    "dataset_catalogue.NAME.generate": schema.Generate,
+}
+
+
+def readme() -> str:
+    """The text of config/README.md."""
+    parts = [INTRODUCTION]
+    for title, section in SECTIONS.items():
+        rows = [
+            f"| `{key}` | {_type(field)} | {_default(field)} | {field.description} |" for key, field in _fields(section)
+        ]
+        parts.append(
+            f"## {title}\n\n{section.__doc__}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+            + "\n".join(rows)
+        )
+    parts.append(_engine_options())
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def json_schema() -> str:
+    """The text of config/schemas/config.schema.json. Nothing is required there: an overlay sets what it changes."""
+    whole = schema.Config.model_json_schema()
+    whole.pop("required", None)
+    return json.dumps(whole, indent=1) + "\n"
+
+
+def _fields(section: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    return list(section.model_fields.items())
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "its defaults"
+    if field.default is PydanticUndefined:
+        return "(needed)"
+    return f"`{json.dumps(field.default)}`"
+
+
+def _type(field: FieldInfo) -> str:
+    return _words(field.annotation)
+
+
+def _words(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is typing.Annotated:
+        return _words(arguments[0])
+    if origin is list:
+        return f"list of {_words(arguments[0])}"
+    if origin is dict:
+        return "mapping"
+    if arguments:
+        return " or ".join(_words(argument) for argument in arguments)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
+    names = {int: "whole number", float: "number", str: "text", bool: "true/false", type(None): "null"}
+    return names.get(annotation, "any")
+
+
+def _engine_options() -> str:
+    lines = ["## Options of the engines", "`variant_catalogue.NAME.build` and `.run`, by engine:", ""]
+    for name in base.names():
+        engine = base.load(name)
+        lines.append(f"### {name}\n")
+        for key, kind in (("build", engine.build_options), ("run", engine.run_options)):
+            defaults = ", ".join(f"`{k}: {json.dumps(v)}`" for k, v in vars(kind()).items())
+            lines.append(
+                f"- `{key}`: {' '.join((kind.__doc__ or '').split())}" + (f" Defaults: {defaults}." if defaults else "")
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write both files below the working directory."""
+    write_text("config/README.md", readme())
+    write_text("config/schemas/config.schema.json", json_schema())
+
+
+if __name__ == "__main__":
+    main()

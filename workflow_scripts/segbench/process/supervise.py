@@ -1,0 +1,309 @@
+"""Run what touches an engine in a child process, and turn however it ends into a status.
+
+A script that touches an engine has two faces. Called by its rule it is the parent: it starts itself again as the
+child (`--worker`: the request comes on standard input, progress and the answer go back through a pipe), watches it,
+and writes the files. The child imports the framework, does the work, and may crash, hang or eat the memory without
+taking the status file along. This module imports no framework.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import Failed, InputError, Unsupported, disk_fault
+from segbench.process.lifetime import die_with_parent
+
+POLL_S = 0.5  # one read of /proc per poll: some 20 µs of CPU twice a second beside the clock
+KEPT_LOG_LINES = 40
+MOST_LINE = 4096  # characters that are kept of a line
+MOST_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every image
+MEBIBYTE = 1 << 20
+DISK_IS_FULL = os.strerror(errno.ENOSPC)
+SCARCE_BYTES = 1 << 20  # free on a disk that is called full
+PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
+
+_last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done": 0}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a stage may use. `memory_mb`: resident MiB of the child (None: all but 512 MiB of the machine's);
+    `stall_s`: seconds without any progress before it counts as hung; `stage_s`: seconds in all (None: no limit)."""
+
+    memory_mb: int | None = None
+    stall_s: float = 1800.0
+    stage_s: float | None = None
+
+
+def configured_limits() -> Limits:
+    """What the workflow's `limits` say (it hands them on in SEGBENCH_LIMITS); the defaults outside of it."""
+    return Limits(**json.loads(os.environ.get("SEGBENCH_LIMITS", "{}")))
+
+
+@dataclass
+class Outcome:
+    """How a stage ended: `status` is ok, unsupported or failed; `result` is what the work returned when ok."""
+
+    status: str
+    reason: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    peak_rss_bytes: int | None = None
+    wall_s: float = 0.0
+
+
+def report(phase: str, done: int = 0, total: int = 0) -> None:
+    """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child."""
+    now = time.monotonic()
+    same_phase = phase == _last_report["phase"] and done >= _last_report["done"]  # a phase may begin anew
+    if PIPE not in os.environ or (same_phase and done != total and now - _last_report["time"] < POLL_S):
+        return
+    if not same_phase:
+        _last_report.update(started=now, first=done)
+    _last_report.update(phase=phase, time=now, done=done)
+    counted = done - _last_report["first"]
+    left = (now - _last_report["started"]) / counted * (total - done) if counted > 0 else None
+    _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left})
+
+
+def stage(main: Callable[[], None], work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Entry point of a supervised script: `main` in the parent, `work(request)` in the child."""
+    if sys.argv[1:] == ["--worker"]:
+        _run_worker(work)
+    else:
+        main()
+
+
+def _send(message: dict[str, Any]) -> None:
+    data = (json.dumps(message) + "\n").encode()
+    while data:
+        data = data[os.write(int(os.environ[PIPE]), data) :]
+
+
+def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    try:
+        reply: dict[str, Any] = {"status": "ok", "reason": "", "result": work(json.load(sys.stdin))}
+    except Unsupported as error:
+        reply = {"status": "unsupported", "reason": one_line(str(error))}
+    except Failed as error:
+        reply = {"status": "failed", "reason": one_line(str(error))}
+    except MemoryError as error:
+        reply = {"status": "failed", "reason": f"out of memory: {one_line(str(error)) or 'an allocation was refused'}"}
+    except InputError as error:
+        reply = {"status": "input error", "reason": str(error)}
+    except Exception as error:
+        reply = {"status": "bug", "reason": traceback.format_exc()}
+        if DISK_IS_FULL in str(error):  # the parent knows the file's final name, and that this is no row's reason
+            reply = {"status": "failed", "reason": str(error)}
+        elif isinstance(error, OSError) and (told := disk_fault(error)):
+            reply = {"status": "input error", "reason": told}
+    _send({"answer": reply})
+    # Frameworks are known to crash in their own clean-up at exit; the work is done and written by now.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def supervise(
+    script: str, request: dict[str, Any], limits: Limits, name: str = "", python: str = sys.executable
+) -> Outcome:
+    """Run `script` as a child with `request` and wait for its end, a signal, a limit or a stall.
+
+    Progress is printed with `name` before it. `python`: the child's interpreter.
+
+    Raises InputError when the child found wrong input, OSError when the disk was full, and RuntimeError with its
+    traceback when our own code failed: that is a bug, not a row's reason.
+    """
+    child = _Child([python, script, "--worker"], json.dumps(request), f"{name}: " if name else "")
+    killed_because = child.watch(limits)
+    reply = child.answer
+    if reply and reply["status"] == "input error":
+        raise InputError(reply["reason"])
+    if reply and reply["status"] == "bug":
+        raise RuntimeError(f"{script} failed:\n{reply['reason']}")
+    good = reply is not None and reply["status"] == "ok"
+    if not good and _is_disk_full(request, [*child.lines, reply["reason"] if reply else ""]):
+        raise OSError(errno.ENOSPC, DISK_IS_FULL)  # not the row's reason: it would outlast the full disk
+    facts: dict[str, Any] = {"peak_rss_bytes": child.peak_rss_bytes, "wall_s": child.wall_s}
+    if killed_because:
+        return Outcome("failed", killed_because, **facts)
+    if reply is None:
+        return Outcome("failed", child.how_it_died(), **facts)
+    return Outcome(reply["status"], reply["reason"], reply.get("result", {}), **facts)
+
+
+def _is_disk_full(request: dict[str, Any], said: list[str]) -> bool:
+    """Whether the child says so, or next to nothing is free where it writes: ONNX Runtime then only says that its
+    "Protobuf serialization failed"."""
+    folders = [Path(request[key]).parent for key in ("out", "latencies") if key in request]
+    scarce = any(folder.exists() and shutil.disk_usage(folder).free < SCARCE_BYTES for folder in folders)
+    return scarce or any(DISK_IS_FULL in line for line in said)
+
+
+class _Child:
+    """One supervised process: its log lines are passed on, its memory and progress watched."""
+
+    def __init__(self, command: list[str], request: str, heading: str) -> None:
+        self._heading = heading
+        self.answer: dict[str, Any] | None = None
+        self.peak_rss_bytes: int | None = None
+        self.wall_s = 0.0
+        self.phase = "starting"
+        self.lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
+        self._messages, far_end = os.pipe()
+        self._unread = b""
+        self._logged = 0
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[far_end],
+            env={**os.environ, PIPE: str(far_end)},
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  its only other thread sleeps
+        )
+        os.close(far_end)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stream:
+            stream.write(request.encode())
+
+    def watch(self, limits: Limits) -> str:
+        """Wait for the end. Returns why the child was killed, or an empty string when it ended by itself."""
+        memory_limit = (limits.memory_mb or usable_memory_mb()) * MEBIBYTE
+        previous = signal.signal(signal.SIGTERM, self._pass_on)
+        alive = self._started
+        try:
+            with selectors.DefaultSelector() as ready:
+                assert self._process.stdout is not None
+                ready.register(self._process.stdout, selectors.EVENT_READ, self._log)
+                ready.register(self._messages, selectors.EVENT_READ, self._note)
+                while True:
+                    for key, _ in ready.select(POLL_S):
+                        data = os.read(key.fd, 65536)
+                        if data:
+                            alive = time.monotonic()
+                            key.data(data)
+                        else:
+                            ready.unregister(key.fileobj)
+                    self._sample_memory()
+                    if not ready.get_map():  # it has closed its pipes: wait for its end, not for the poll
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            self._process.wait(POLL_S)
+                    if self._process.poll() is not None:
+                        return ""
+                    now = time.monotonic()
+                    reason = self._beyond(limits, memory_limit, now - self._started, now - alive)
+                    if reason:
+                        return reason
+        finally:
+            self._kill()
+            signal.signal(signal.SIGTERM, previous)
+            self._log(_read_rest(self._process.stdout))
+            self._note(_read_rest(os.fdopen(self._messages, "rb")))
+            self.wall_s = time.monotonic() - self._started
+
+    def how_it_died(self) -> str:
+        """The reason for a child that left no answer: its signal or exit status, the phase, its last words."""
+        code = self._process.returncode
+        last_words = one_line(" | ".join(line for line in list(self.lines)[-3:] if line.strip()), 240)
+        said = f"; last log lines: {last_words}" if last_words else ""
+        if code < 0:
+            name = signal.Signals(-code).name
+            peak = f"peak {(self.peak_rss_bytes or 0) // MEBIBYTE} MiB"
+            guess = f", most likely out of memory ({peak})" if -code == signal.SIGKILL else ""
+            return f"crashed by {name} while {self.phase}{guess}{said}"
+        return f"the engine ended its process with exit status {code} while {self.phase}{said}"
+
+    def _beyond(self, limits: Limits, memory_limit: int, age_s: float, silence_s: float) -> str:
+        if (self.peak_rss_bytes or 0) > memory_limit:
+            return (
+                f"out of memory while {self.phase}: used {(self.peak_rss_bytes or 0) // MEBIBYTE} MiB,"
+                f" limit {memory_limit // MEBIBYTE} MiB (limits.memory_mb)"
+            )
+        if limits.stage_s is not None and age_s > limits.stage_s:
+            return f"time limit: {limits.stage_s:g} s were over while {self.phase} (limits.stage_s)"
+        if silence_s > limits.stall_s:
+            return f"hung: no progress for {limits.stall_s:g} s while {self.phase} (limits.stall_s)"
+        return ""
+
+    def _log(self, data: bytes) -> None:
+        text = data.decode(errors="replace")
+        self.lines.extend(line[:MOST_LINE] for line in text.splitlines())
+        if self._logged <= MOST_LOG_BYTES:
+            self._logged += len(data)
+            full = self._logged > MOST_LOG_BYTES
+            sys.stdout.write(
+                f"{text}\n… it says more than {MOST_LOG_BYTES} bytes: the rest is left out\n" if full else text
+            )
+            sys.stdout.flush()
+
+    def _note(self, data: bytes) -> None:
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for message in map(json.loads, lines):
+            if "answer" in message:
+                self.answer = message["answer"]
+            else:
+                self.phase = message["phase"]
+                left = message.get("left_s")
+                print(f"{self._heading}{self.phase}" + (f", {left:.0f} s left" if left else ""), flush=True)
+
+    def _sample_memory(self) -> None:
+        try:
+            with open(f"/proc/{self._process.pid}/status") as stream:
+                for line in stream:
+                    if line.startswith("VmHWM:"):
+                        self.peak_rss_bytes = max(self.peak_rss_bytes or 0, int(line.split()[1]) * 1024)
+        except OSError:
+            pass  # it has just ended, or this system has no /proc
+
+    def _pass_on(self, *_: object) -> None:
+        self._kill()
+        sys.exit(128 + signal.SIGTERM)
+
+    def _kill(self) -> None:
+        # The child leads a session of its own, so that what it started in turn ends with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _read_rest(stream: Any) -> bytes:
+    """What is still in a pipe whose writer has ended; it is closed."""
+    os.set_blocking(stream.fileno(), False)
+    with stream:
+        return stream.read() or b""
+
+
+def usable_memory_mb() -> int:
+    """MiB that a stage may take: the machine's, or the control group's or Slurm job's when less, less 512 MiB."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit_file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(limit_file).read_text()))
+        except (OSError, ValueError):
+            continue
+    asked_mb = os.environ.get("SLURM_MEM_PER_NODE", "")
+    total = min(total, int(asked_mb) * MEBIBYTE) if asked_mb.isdigit() and int(asked_mb) else total  # 0: all of it
+    return max(total // MEBIBYTE - 512, 256)
+
+
+def one_line(text: str, most: int = 400) -> str:
+    """`text` on one line, at most `most` characters: what fits a table cell."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -1,0 +1,136 @@
+"""What the report says of rows beyond table.csv: native row, speed-up, loss, Pareto front, the answer.
+
+A row is a dict as `table.rows.read_row` makes it. The report's own keys are `id`, `label`, `native`, `speed_up`,
+`speed_up_low`, `speed_up_high`, `front`. Nothing here is rounded.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any, NamedTuple
+
+from segbench.table.markdown import flags
+
+Row = dict[str, Any]
+ACCEPTED_LOSS = 0.01  # of mIoU: what the report begins with; its reader moves it
+
+
+class Measure(NamedTuple):
+    """What accuracy is judged by, and what the report calls it."""
+
+    key: str
+    name: str
+    note: str
+
+
+MIOU = Measure("miou", "mIoU", "")
+AGREEMENT = Measure(
+    "pixel_agreement",
+    "agreement",
+    "No mIoU was measured (no labels, or random weights): variants are judged by the share of pixels at which they"
+    " agree with their own model's reference. That says what a variant changes, not which model is right.",
+)
+NOTHING = Measure(
+    "", "accuracy", "Neither mIoU nor agreement was measured: the fastest is the fastest, whatever it computes."
+)
+
+
+def measure_of(rows: list[Row]) -> Measure:
+    """mIoU where any row has it, else the agreement with the reference, else nothing."""
+    return next((m for m in (MIOU, AGREEMENT) if any(row[m.key] is not None for row in rows)), NOTHING)
+
+
+def with_facts(rows: list[Row]) -> list[Row]:
+    """Copies of `rows` with the report's own keys, in their order."""
+    titles = {row["model"]: row["title"] for row in rows}
+    doubled = [title for title in titles.values() if list(titles.values()).count(title) > 1]
+    natives = {model: native_of([row for row in rows if row["model"] == model]) for model in _models(rows)}
+    front = {id(row) for row in pareto_front(rows, measure_of(rows).key)}
+    return [
+        {
+            **row,
+            "id": f"r{number}",
+            "label": f"{isolated(row['model'] if row['title'] in doubled else row['title'])} · {row['variant']}",
+            "native": natives[row["model"]] is row,
+            **speed_up(row, natives[row["model"]]),
+            "front": id(row) in front,
+        }
+        for number, row in enumerate(rows)
+    ]
+
+
+def isolated(name: str) -> str:
+    """`name`, so that marks of writing direction in it turn nothing behind it (Unicode's FSI … PDI)."""
+    turns = any(unicodedata.bidirectional(c) in {"LRE", "RLE", "LRO", "RLO", "LRI", "RLI", "FSI"} for c in name)
+    return f"\u2068{name}\u2069" if turns else name
+
+
+def native_of(rows: list[Row]) -> Row | None:
+    """The row of one model that its speed-ups are over: the unaccelerated one in FP32, else the reference's."""
+    timed = [row for row in rows if row["time_s"]]
+    plain = (row for row in timed if not row["accelerated"] and row["precision"] == "fp32")
+    return next(plain, None) or next((row for row in timed if row["variant"] == row["reference"]), None)
+
+
+def speed_up(row: Row, native: Row | None) -> dict[str, float | None]:
+    """native's time / row's time, with bounds from the opposite ends of both 95% intervals where both have one."""
+    found: dict[str, float | None] = dict.fromkeys(("speed_up", "speed_up_low", "speed_up_high"))
+    if native is None or not row["time_s"]:
+        return found
+    found["speed_up"] = native["time_s"] / row["time_s"]
+    if native is not row and row["time_s_low"] and native["time_s_low"]:
+        found["speed_up_low"] = native["time_s_low"] / row["time_s_high"]
+        found["speed_up_high"] = native["time_s_high"] / row["time_s_low"]
+    return found
+
+
+def pareto_front(rows: list[Row], key: str) -> list[Row]:
+    """Rows that no other is both faster and better than, fastest first; rows without time or `key` are none."""
+    front: list[Row] = []
+    known = [row for row in rows if key and row["time_s"] and row[key] is not None]
+    for row in sorted(known, key=lambda r: (r["time_s"], -r[key])):
+        if not front or row[key] > front[-1][key]:
+            front.append(row)
+    return front
+
+
+def fastest_within(rows: list[Row], key: str, loss: float) -> Row | None:
+    """The fastest row whose `key` is at most `loss` below the best one's; with no key the fastest of all."""
+    timed = [row for row in rows if row["time_s"] and (not key or row[key] is not None)]
+    if not timed:
+        return None
+    best = max(row[key] for row in timed) if key else 0
+    # 1e-12: 0.61 - 0.60 is a little more than 0.01.
+    return min((r for r in timed if not key or best - r[key] <= loss + 1e-12), key=lambda r: r["time_s"])
+
+
+def best_of(rows: list[Row], key: str) -> Row | None:
+    """The row with the highest `key`, the fastest of equals."""
+    timed = [row for row in rows if key and row["time_s"] and row[key] is not None]
+    return max(timed, key=lambda row: (row[key], -row["time_s"]), default=None)
+
+
+def warnings_of(row: Row) -> list[str]:
+    """Everything that speaks against a row's figures, one sentence each."""
+    if row["status"] != "ok":
+        return []
+    told = [*filter(None, row["warnings"].split("; ")), *flags(row)]
+    if row["time_s"] is None:
+        return [*told, "no image was timed"]
+    if row["time_s_low"] is None:
+        told.append("one round only: no interval")
+    missing = [name for name in ("p90", "p99") if row[f"{name}_s"] is None]
+    return [*told, f"too few samples for {' and '.join(missing)}"] if missing else told
+
+
+def warnings(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Every warning with the rows that have it: those of fewest rows first, which say most."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        for warning in warnings_of(row):
+            found.setdefault(warning, []).append(row)
+    return sorted(found.items(), key=lambda pair: len(pair[1]))
+
+
+def _models(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(row["model"] for row in rows))

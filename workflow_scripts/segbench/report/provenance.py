@@ -1,0 +1,82 @@
+"""How it was measured: machines, software and commits behind the rows, as a reader may see them.
+
+Host names and paths stay out: a report is made to be shared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segbench.files import read_json
+from segbench.images import shards
+
+Row = dict[str, Any]
+# What of the CPU decides which kernels an engine takes.
+TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve")
+
+
+def environments(results: Path, rows: list[Row], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
+    """One record per kind of machine and software that rows ran on, with the labels of those rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        here = f"{row['dataset']}/{row['model']}/{row['variant']}"
+        for folder in (
+            folder for n in range(1, rounds + 1) for folder in shards.folders(results, here, n, shard_count)
+        ):
+            record = read_json(folder / "environment.json")
+            if not record.get("machine"):
+                continue
+            facts = _facts(record)
+            kept = found.setdefault(repr(facts), {"facts": facts, "labels": []})
+            if row["label"] not in kept["labels"]:
+                kept["labels"].append(row["label"])
+    return list(found.values())
+
+
+def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
+    machine = record["machine"]
+    flags = [flag for flag in TELLING_FLAGS if flag in machine.get("cpu_flags", ())]
+    facts = {
+        "hardware id": record.get("hardware_id"),
+        "CPU": machine.get("cpu_model"),
+        "instruction sets": ", ".join(flags),
+        "cores": f"{machine.get('physical_cores')} physical, {machine.get('logical_cores')} logical",
+        "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine.get("memory_bytes") else "",
+        "GPU": _text(record.get("gpu") or machine.get("gpus")),
+        "NVIDIA driver": machine.get("nvidia_driver"),
+        "frequency governor": record.get("governor"),
+        "threads of the engine": record.get("threads"),
+        "system": record.get("system"),
+        "Python": record.get("python"),
+        "software": _text(record.get("software")),
+        "git commit of the workflow": record.get("git_commit"),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def _text(value: Any) -> str:
+    """A mapping or list on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {entry}" for name, entry in value.items())
+    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value or "")
+
+
+def models(results: Path, rows: list[Row]) -> list[dict[str, str]]:
+    """What each model is: input, parameters, preprocessing, digests of its files."""
+    found = []
+    for name, title in {row["model"]: row["title"] for row in rows}.items():
+        record = read_json(results / "models" / name / "model.json")
+        found.append({"title": title, **_model(record)})
+    return found
+
+
+def _model(record: dict[str, Any]) -> dict[str, str]:
+    size, count = record.get("input") or {}, record.get("parameter_count")
+    return {
+        "input": f"1×3×{size.get('height')}×{size.get('width')}" if size else "",
+        "parameters": f"{count / 1e6:.2f} M" if count else "",
+        "weights": "trained" if record.get("has_trained_weights") else "random",
+        "preprocessing": _text(record.get("preprocessing")),
+        "files": ", ".join(f"{name} {digest[:12]}" for name, digest in (record.get("files") or {}).items()),
+    }

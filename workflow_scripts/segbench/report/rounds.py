@@ -1,0 +1,55 @@
+"""The latencies of each round, thinned for drawing, and what says whether they drift or have two modes."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from pathlib import Path
+from typing import Any
+
+from segbench.images import shards
+
+Row = dict[str, Any]
+KEPT = 150  # latencies of a round that are drawn: beyond, evenly spaced order statistics stand for all
+
+
+def rounds_of(results: Path, rows: list[Row], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
+    """One record per row and round that was timed; times in seconds.
+
+    `times` are its sorted latencies, thinned; `late_to_early` is the median of the round's second half over that of its
+    first: 1 without drift.
+    """
+    found = []
+    for row in rows:
+        for number in range(1, rounds + 1):
+            here = f"{row['dataset']}/{row['model']}/{row['variant']}"
+            folders = shards.folders(results, here, number, shard_count) if row["status"] == "ok" else []
+            times = [time for folder in folders for time in _read(folder / "latencies.csv")]
+            if times:
+                found.append({"row": row["id"], "label": row["label"], "round": number, **summary(times)})
+    return found
+
+
+def summary(times: list[float]) -> dict[str, Any]:
+    """Count, smallest, median, largest, drift and thinned latencies (seconds) of a round in the order it ran."""
+    half = len(times) // 2
+    return {
+        "count": len(times),
+        "low_s": min(times),
+        "median_s": statistics.median(times),
+        "high_s": max(times),
+        "late_to_early": statistics.median(times[half:]) / statistics.median(times[:half]) if half else None,
+        "times": [float(f"{time:.4g}") for time in thin(sorted(times))],
+    }
+
+
+def thin(ordered: list[float], kept: int = KEPT) -> list[float]:
+    """At most `kept` of `ordered`, evenly spaced in rank, the first and the last among them."""
+    if len(ordered) <= kept:
+        return ordered
+    return [ordered[round(n * (len(ordered) - 1) / (kept - 1))] for n in range(kept)]
+
+
+def _read(path: Path) -> list[float]:
+    with open(path, newline="", encoding="utf-8") as stream:
+        return [float(row["compute_s"]) for row in csv.DictReader(stream)]

@@ -1,0 +1,1 @@
+"""What the engines of one family share; an engine itself is one file in ."""

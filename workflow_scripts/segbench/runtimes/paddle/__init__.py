@@ -1,0 +1,1 @@
+"""What Paddle Inference leaves in its cache and writes to its log."""

@@ -1,0 +1,233 @@
+"""Class maps of a run in one file: a zip archive with one zstd frame per image, read back lazily.
+
+Images come in parts of a few hundred: their frames one behind the other, and an index with the place of each frame and
+two digests: of each class map, by which rounds are compared, and of each frame, by which damage is found when it is
+read (20 µs; a digest of the whole map would take longer than scoring it). Readers and writers hold one part at a time,
+and a 64-bit key of every other image: a run may have millions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from segbench.errors import InputError
+from segbench.files import atomic
+from segbench.images.read import MOST_PIXELS
+
+INDEX = "index.json"  # height, width, dtype, whether maps are kept, number of parts
+KEYS = "keys"  # `key_of` of every image in the order written, little-endian uint64
+PART = 256  # images
+DAMAGE = (
+    *(KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, MemoryError, OverflowError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, zstandard.ZstdError),
+)
+
+
+class Packed(NamedTuple):
+    """A class map ready to be written: its digest, and its zstd frame where maps are kept."""
+
+    digest: str
+    frame: bytes | None
+
+
+def pack(class_map: npt.NDArray[np.uint8], keep: bool) -> Packed:
+    """Compress an H×W map for `PredictionsWriter.add_packed`; only its digest unless `keep`."""
+    data = np.ascontiguousarray(class_map)
+    frame = zstandard.ZstdCompressor(level=1).compress(data.data) if keep else None
+    return Packed(digest_of(data), frame)
+
+
+class Entry(NamedTuple):
+    """An image in its part's index: digests of its class map and of its frame, and where the frame lies."""
+
+    digest: str
+    frame_digest: str | None = None
+    start: int = 0
+    size: int = 0
+
+
+class PredictionsWriter:
+    """Writes class maps as they come; the file appears when the `with` block ends without an exception.
+
+    With `keep_maps=False` only each map's digest is kept: enough to see whether a later round computed the same.
+    """
+
+    def __init__(self, path: str | Path, height: int, width: int, keep_maps: bool = True) -> None:
+        self._target = atomic(path)
+        self._shape, self.keep_maps = (height, width), keep_maps
+        self._keys: dict[int, None] = {}
+        self._parts = 0
+        self._entries: dict[str, Entry] = {}  # of the part that is not written yet
+        self._frames = bytearray()
+
+    def __enter__(self) -> PredictionsWriter:
+        self._archive = zipfile.ZipFile(self._target.__enter__(), "w", zipfile.ZIP_STORED)
+        return self
+
+    def add(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
+        """Add the H×W map of one image. Raises ValueError for another shape or type, or an image added twice."""
+        self.check(image_id, class_map)
+        self.add_packed(image_id, pack(class_map, self.keep_maps))
+
+    def check(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
+        """Raises ValueError for a map of another shape or type."""
+        if class_map.shape != self._shape or class_map.dtype != np.uint8:
+            raise ValueError(
+                f"class map of {image_id}: {class_map.dtype} {class_map.shape}, expected uint8 {self._shape}"
+            )
+
+    def add_packed(self, image_id: str, packed: Packed) -> None:
+        """Add what `pack` made of a map. Raises ValueError for an image added twice."""
+        key = key_of(image_id)
+        if key in self._keys:
+            raise ValueError(f"class map of {image_id} was added before")
+        self._keys[key] = None
+        if packed.frame is None:
+            self._entries[image_id] = Entry(packed.digest)
+        else:
+            place = len(self._frames), len(packed.frame)
+            self._entries[image_id] = Entry(packed.digest, digest_of(packed.frame), *place)
+            self._frames += packed.frame
+        if len(self._entries) == PART:
+            self._write_part()
+
+    def _write_part(self) -> None:
+        self._archive.writestr(f"{self._parts}.json", json.dumps(self._entries))
+        self._archive.writestr(f"{self._parts}.zst", bytes(self._frames))
+        self._parts += 1
+        self._entries, self._frames = {}, bytearray()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            if self._entries:
+                self._write_part()
+            height, width = self._shape
+            index = {"height": height, "width": width, "dtype": "uint8", "maps": self.keep_maps, "parts": self._parts}
+            self._archive.writestr(KEYS, np.fromiter(self._keys, "<u8", len(self._keys)).tobytes())
+            self._archive.writestr(INDEX, json.dumps(index))
+        self._archive.close()
+        self._target.__exit__(kind, error, trace)
+
+
+class Predictions:
+    """Reads what a `PredictionsWriter` wrote. Every kind of damage is an InputError that names file and image."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any], keys: bytes) -> None:
+        self._path, self._archive = path, archive
+        self.height, self.width, self.has_maps = int(index["height"]), int(index["width"]), bool(index["maps"])
+        if index["dtype"] != "uint8" or min(self.height, self.width) < 0 or self.height * self.width > MOST_PIXELS:
+            raise ValueError(f"{index['dtype']!r} class maps of {self.height}×{self.width}")
+        written = np.frombuffer(keys, "<u8")
+        self._order = np.argsort(written)
+        self._keys = written[self._order]
+        self._parts = range(int(index["parts"]))
+        self._part, self._entries, self._frames = -1, dict[str, Entry](), b""  # the part that was read last
+
+    @classmethod
+    def open(cls, path: str | Path) -> Predictions:
+        """Open a predictions file; no class map is read yet."""
+        path = Path(path)
+        try:
+            archive = zipfile.ZipFile(path)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("a member is compressed, which could make a little fill the memory")
+            return cls(path, archive, json.loads(archive.read(INDEX)), archive.read(KEYS))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except DAMAGE as error:
+            raise _damaged(path, error) from None
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """Image ids, in the order they were written."""
+        for part in self._parts:
+            yield from self._read(part)
+
+    def digest(self, image_id: str) -> str:
+        """Digest of an image's class map (hexadecimal)."""
+        return self._entry(image_id).digest
+
+    def __contains__(self, image_id: str) -> bool:
+        return self._find(image_id) is not None
+
+    def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
+        """The H×W class map of an image."""
+        entry = self._entry(image_id)
+        if not self.has_maps:
+            raise InputError(f"{self._path}: has digests of class maps only; class maps are kept by the first round")
+        try:
+            frame = self._frames[entry.start : entry.start + entry.size]
+            if digest_of(frame) != entry.frame_digest:
+                raise ValueError("not what was written")
+            size = zstandard.get_frame_parameters(frame).content_size
+            if size != self.height * self.width:
+                raise ValueError(f"{size} bytes instead of {self.height}×{self.width}")
+            data = zstandard.ZstdDecompressor().decompress(frame)
+        except DAMAGE as error:
+            raise InputError(
+                f"{self._path}: class map of {image_id} is damaged ({error}); delete it and run again"
+            ) from None
+        return np.frombuffer(data, np.uint8).reshape(self.height, self.width)
+
+    def _find(self, image_id: str) -> int | None:
+        """The part that has the image."""
+        key = np.uint64(key_of(image_id))
+        at = int(np.searchsorted(self._keys, key))
+        return int(self._order[at]) // PART if at < len(self._keys) and self._keys[at] == key else None
+
+    def _entry(self, image_id: str) -> Entry:
+        part = self._find(image_id)
+        if part is None:
+            raise InputError(f"{self._path}: has no class map of {image_id}")
+        entries = self._read(part)
+        if image_id not in entries:
+            raise _damaged(self._path, f"part {part} has no {image_id}")
+        return entries[image_id]
+
+    def _read(self, part: int) -> dict[str, Entry]:
+        """The index of a part; its frames are in memory then."""
+        if part != self._part:
+            try:
+                found = json.loads(self._archive.read(f"{part}.json"))
+                self._entries = {image_id: Entry(*entry) for image_id, entry in found.items()}
+                self._frames = self._archive.read(f"{part}.zst")
+                self._part = part
+            except (*DAMAGE, AttributeError) as error:
+                raise _damaged(self._path, error) from None
+        return self._entries
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    return InputError(f"{path}: damaged ({why}); delete it and run again")
+
+
+def class_map_of(shards: Sequence[Predictions], image_id: str) -> npt.NDArray[np.uint8]:
+    """The H×W class map of an image from the shard that has it; without one the last tells that it has none."""
+    return next((one for one in shards if image_id in one), shards[-1])[image_id]
+
+
+def key_of(image_id: str) -> int:
+    """64 bits of an image id: what is held of every image."""
+    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "little")
+
+
+def digest_of(data: Any) -> str:
+    """128-bit BLAKE2b of a buffer's bytes, in hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,104 @@
+"""Whether one thing is faster than, slower than or the same as another, and whether it still computes the right thing.
+
+Pure functions of numbers. A ratio is the time of what is judged over the time of what it is compared with: above 1 it
+is slower.
+
+The unit is the median of a round (a process), not the latency of an image: latencies within a process depend on each
+other, and its layout in memory is one draw (Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013).
+Ratios are handled as differences of logarithms, so that A/B and B/A get opposite verdicts.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any, NamedTuple
+
+from segbench.timing.intervals import LEVEL, log_interval
+
+SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "WRONG"
+
+
+class Ratio(NamedTuple):
+    """Ratio of the rounds' medians (geometric mean), its 95% interval (None: too few rounds), and how it was made."""
+
+    value: float
+    low: float | None
+    high: float | None
+    method: str
+
+
+def paired_ratio(judged: list[float], other: list[float]) -> Ratio:
+    """Ratio of medians that belong together round by round: what drifts from round to round falls out.
+
+    Student's t on the logarithms of the rounds' ratios. The lists hold seconds and are equally long, else ValueError.
+    """
+    ratios = [a / b for a, b in zip(judged, other, strict=True)]
+    if len(ratios) < 2:
+        return Ratio(ratios[0], None, None, "one round")
+    centre, half = log_interval(ratios)
+    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), "paired-t-log")
+
+
+def unpaired_ratio(judged: list[float], other: list[float]) -> Ratio:
+    """Ratio of medians of separate runs.
+
+    Welch's t on the logarithms of the rounds' medians (B. L. Welch, Biometrika 34, 1947): rounds of the two may vary
+    differently, and differ in number. Without two rounds on each side there is no interval.
+    """
+    from scipy.special import stdtrit
+
+    logarithms = [[math.log(value) for value in values] for values in (judged, other)]
+    centre = statistics.fmean(logarithms[0]) - statistics.fmean(logarithms[1])
+    if min(map(len, logarithms)) < 2:
+        return Ratio(math.exp(centre), None, None, "one round")
+    errors = [statistics.variance(values) / len(values) for values in logarithms]
+    if sum(errors) == 0:
+        return Ratio(math.exp(centre), math.exp(centre), math.exp(centre), "welch-t-log")
+    parts = [error**2 / (len(values) - 1) for error, values in zip(errors, logarithms, strict=True)]
+    half = math.sqrt(sum(errors)) * float(stdtrit(sum(errors) ** 2 / sum(parts), 0.5 + LEVEL / 2))
+    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), "welch-t-log")
+
+
+def time_verdict(ratio: Ratio, margin: float) -> str:
+    """SAME, FASTER, SLOWER or UNCLEAR.
+
+    SAME: the whole interval lies within 1/(1 + margin) … 1 + margin, the two-sided test of equivalence (Schuirmann,
+    J. Pharmacokinet. Biopharm. 15, 1987; at 95% where he takes 90%). FASTER, SLOWER: the interval does not contain 1,
+    and the ratio itself lies beyond the margin: real, and large enough to matter. All else, and any ratio without an
+    interval, is UNCLEAR: more rounds are wanted.
+    """
+    if ratio.low is None or ratio.high is None:
+        return UNCLEAR
+    least, most = 1 / (1 + margin), 1 + margin
+    if least <= ratio.low and ratio.high <= most:
+        return SAME
+    if ratio.low > 1 and ratio.value > most:
+        return SLOWER
+    if ratio.high < 1 and ratio.value < least:
+        return FASTER
+    return UNCLEAR
+
+
+def faults(judged: dict[str, Any], other: dict[str, Any], max_drop: float, agreement_bound: float) -> list[str]:
+    """Why `judged` is WRONG beside `other`; empty where nothing is.
+
+    Both have a table row's `status`, `reason`, `miou`, `pixel_agreement` (a share) and `repeatable`, None where not
+    known. `max_drop`: mIoU that may be lost. What was wrong with `other` as well is no news.
+    """
+    if judged["status"] != "ok":
+        return [f"{judged['status']}: {judged['reason']}"] if other["status"] == "ok" else []
+    found = []
+    if judged["miou"] is not None and other["miou"] is not None and other["miou"] - judged["miou"] > max_drop:
+        found.append(f"mIoU {other['miou']:.4f} → {judged['miou']:.4f}")
+    if other["miou"] is not None and judged["miou"] is None:
+        found.append("its mIoU is no longer known")
+    if _below(judged, agreement_bound) and not _below(other, agreement_bound):
+        found.append(f"agrees with its reference on {judged['pixel_agreement']:.4%} of pixels only")
+    if judged["repeatable"] is False and other["repeatable"] is not False:
+        found.append("its rounds computed different class maps")
+    return found
+
+
+def _below(row: dict[str, Any], bound: float) -> bool:
+    return row["pixel_agreement"] is not None and row["pixel_agreement"] < bound

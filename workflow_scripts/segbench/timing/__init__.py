@@ -1,0 +1,1 @@
+"""The clock, and all that makes its figures trustworthy: rounds, disturbance, intervals."""

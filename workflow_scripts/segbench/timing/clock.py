@@ -1,0 +1,160 @@
+"""The one place that reads clocks: how long one image takes, when the machine has warmed up, when a round may end.
+
+Two times per image. `compute_s` runs from the call to the end of the device's work; `end_to_end_s` adds the copy of
+the input to the device and of the class map back. Decoding, normalising, saving and scoring stand outside both.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from segbench.engines.base import ClassMap, Float32Image, Session
+from segbench.machine.environment import THREAD_VARIABLES
+from segbench.timing.intervals import order_statistic_ranks
+
+
+class Latency(NamedTuple):
+    """Seconds of one image, and what came out."""
+
+    compute_s: float
+    end_to_end_s: float
+    class_map: ClassMap
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Runs before timing: at least `min_runs`, at most `max_runs` or `max_s` seconds, until `is_steady` says so of the
+    last `window` runs with `tolerance` (a fraction)."""
+
+    min_runs: int = 2
+    max_runs: int = 50
+    max_s: float = 10.0
+    window: int = 6
+    tolerance: float = 0.05
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When a round after the first may end: its median's 95% interval is within ± `half_width` (a fraction) of it, or
+    `budget_s` seconds are spent inside the model. None: not for that reason."""
+
+    half_width: float | None = None
+    budget_s: float | None = None
+
+    def reached(self, times: list[float]) -> bool:
+        """Whether the round with these times may end."""
+        if self.budget_s is not None and sum(times) >= self.budget_s:
+            return True
+        ranks = order_statistic_ranks(len(times)) if self.half_width is not None else None
+        if ranks is None or self.half_width is None:
+            return False
+        ordered = sorted(times)
+        width = ordered[ranks[1]] - ordered[ranks[0]]
+        return width / 2 <= self.half_width * statistics.median(ordered)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold Python's garbage collector off: a collection inside a timed run would count as the model's time."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def settle_threads(threads: int, pin: bool) -> list[int]:
+    """Fix the thread counts of numerical libraries and pin this process to `threads` cores; returns the cores.
+
+    To be called before the framework is imported: its thread pools read both when they start.
+    """
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    cores = sorted(os.sched_getaffinity(0))
+    if pin and threads < len(cores):
+        os.sched_setaffinity(0, cores[:threads])
+    return sorted(os.sched_getaffinity(0))
+
+
+def time_once(session: Session, image: Float32Image) -> Latency:
+    """Time one 1×3×H×W image. Monotonic nanosecond clock; the device is synchronised before each reading.
+
+    A session on a device with a clock of its own (CUDA events) has `compute_seconds`, which then takes the place of
+    the host's reading.
+    """
+    start = time.perf_counter_ns()
+    session.upload(image)
+    session.synchronize()
+    uploaded = time.perf_counter_ns()
+    session.execute()
+    session.synchronize()
+    computed = time.perf_counter_ns()
+    class_map = session.download()
+    end = time.perf_counter_ns()
+    on_device = getattr(session, "compute_seconds", None)
+    return Latency(on_device() if on_device else (computed - uploaded) * 1e-9, (end - start) * 1e-9, class_map)
+
+
+def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:
+    """Run `image` until the times are steady. Returns the number of runs and whether they settled (None: no runs)."""
+    if rule.max_runs == 0:
+        return 0, None
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < rule.max_runs:
+        times.append(time_once(session, image).compute_s)
+        if len(times) >= max(rule.min_runs, rule.window) and is_steady(times[-rule.window :], rule.tolerance):
+            return len(times), True
+        if len(times) >= rule.min_runs and time.perf_counter() - started > rule.max_s:
+            break
+    # Too slow for a whole window in `max_s`: the last two runs have to do.
+    few = len(times) < rule.window and len(times) >= 2
+    return len(times), few and abs(times[-1] - times[-2]) <= 2 * rule.tolerance * times[-1]
+
+
+def is_steady(times: list[float], tolerance: float) -> bool:
+    """Whether `times` look alike in their two halves, after pyperf's test for warm-up runs.
+
+    The first value must be no outlier of the rest (Tukey's fences), means and quartiles of the halves must differ by at
+    most `tolerance`, and their spreads (median absolute deviation) by at most twice that, as fractions of the median.
+    """
+    half = len(times) // 2
+    first, second = times[:half], times[half:]
+    scale = statistics.median(second)
+    low, high = _quartiles(times[1:])
+    fence = 1.5 * (high - low) + tolerance * scale
+    if not low - fence <= times[0] <= high + fence:
+        return False
+    pairs = [
+        (statistics.fmean(first), statistics.fmean(second)),
+        *zip(_quartiles(first), _quartiles(second), strict=True),
+    ]
+    if any(abs(a - b) > tolerance * scale for a, b in pairs):
+        return False
+    return abs(_deviation(first) - _deviation(second)) <= 2 * tolerance * scale
+
+
+def _quartiles(values: list[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    return _at(ordered, 0.25), _at(ordered, 0.75)
+
+
+def _at(ordered: list[float], share: float) -> float:
+    position = share * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def _deviation(values: list[float]) -> float:
+    centre = statistics.median(values)
+    return statistics.median(abs(value - centre) for value in values)

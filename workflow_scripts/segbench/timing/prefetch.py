@@ -1,0 +1,208 @@
+"""What brings images to the clock and takes class maps from it: in turn with it, or in other processes beside it.
+
+Beside it only while a GPU is timed: the next images are then decoded and normalised, and the last class maps
+compressed, by helper processes. Between them and the timed process lie shared memory, of a fixed size, and pipes that
+it reads and writes between two images. It has no thread for them: one that holds Python's lock would be timed too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segbench.errors import Failed, InputError
+from segbench.images.decoded import ImageReader, Row
+from segbench.images.read import Normalizer
+from segbench.scoring.predictions import Packed, PredictionsWriter, pack
+
+MOST_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
+SLOTS = 2  # images of each helper: one that may be in use, and one that is being made
+
+Float32Image = npt.NDArray[np.float32]  # 1×3×H×W
+ClassMap = npt.NDArray[np.uint8]  # H×W
+
+
+class InTurn(contextlib.AbstractContextManager["InTurn"]):
+    """In the timed process: an image is made ready, then timed, then its class map is saved."""
+
+    helpers: tuple[int, ...] = ()
+
+    def __init__(self, rows: list[Row], predictions: PredictionsWriter, prepare: Callable[[Row], Float32Image]) -> None:
+        self._rows, self._prepare = rows, prepare
+        self.save = predictions.add
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+    def images(self) -> Iterator[tuple[Row, Float32Image]]:
+        """Each row with its image, which is valid until the next."""
+        for row in self._rows:
+            yield row, self._prepare(row)
+
+    def finish(self) -> None:
+        """All is saved already."""
+
+
+class Ahead(contextlib.AbstractContextManager["Ahead"]):
+    """In `count` helper processes, in turn: image i and its class map are helper i mod `count`'s.
+
+    `size` is the height and width of both in pixels. A helper's InputError is raised when its image is due.
+    """
+
+    def __init__(
+        self,
+        rows: list[Row],
+        predictions: PredictionsWriter,
+        reader: ImageReader,
+        preprocessing: dict[str, Any],
+        size: tuple[int, int],
+        count: int,
+    ) -> None:
+        self._rows, self._predictions = rows, predictions
+        # One piece: where /dev/shm is too small for it, it becomes a file elsewhere; many small ones would be promised
+        # more than there is.
+        memory = get_context("spawn").RawArray(ctypes.c_uint8, count * _bytes_per_helper(*size))
+        task = _Task(reader, preprocessing, size, predictions.keep_maps)
+        self._all = [_Helper(number, memory, task) for number in range(count)]
+        for helper in self._all:
+            helper.receive()  # it is ready: what its start takes stays out of the timed stretch
+        self.helpers = tuple(helper.process_id for helper in self._all)
+        self._unsaved: deque[tuple[str, _Helper]] = deque()  # oldest first
+
+    def images(self) -> Iterator[tuple[Row, Float32Image]]:
+        """Each row with its image, which is valid until the next."""
+        for number in range(SLOTS * len(self._all)):
+            self._order(number)
+        for number, row in enumerate(self._rows):
+            self._current = self._all[number % len(self._all)]
+            self._current.receive()
+            yield row, self._current.images[self._slot(number)]
+            self._order(number + SLOTS * len(self._all))
+
+    def save(self, image_id: str, class_map: ClassMap) -> None:
+        """Hand over the class map of the image that `images` gave last."""
+        self._predictions.check(image_id, class_map)
+        if len(self._unsaved) == len(self._all):  # the oldest is this helper's
+            self._collect()
+        self._current.class_map[:] = class_map
+        self._current.send(None)
+        self._unsaved.append((image_id, self._current))
+
+    def finish(self) -> None:
+        """Wait until all class maps are saved."""
+        while self._unsaved:
+            self._collect()
+
+    def __exit__(self, *_: object) -> None:
+        """End the helpers."""
+        for helper in self._all:
+            helper.stop()
+
+    def _slot(self, number: int) -> int:
+        return number // len(self._all) % SLOTS
+
+    def _order(self, number: int) -> None:
+        if number < len(self._rows):
+            self._all[number % len(self._all)].send((self._slot(number), self._rows[number]))
+
+    def _collect(self) -> None:
+        """Save the oldest class map. Answers before its own are of images that nobody will ask for."""
+        image_id, helper = self._unsaved.popleft()
+        while not isinstance(packed := helper.receive(), Packed):
+            continue
+        self._predictions.add_packed(image_id, packed)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What every helper is told once."""
+
+    reader: ImageReader
+    preprocessing: dict[str, Any]
+    size: tuple[int, int]
+    keep_maps: bool
+
+
+class _Helper:
+    """A helper process as the timed process sees it: its part of the shared memory, and a pipe."""
+
+    def __init__(self, number: int, memory: Any, task: _Task) -> None:
+        self.images, self.class_map = _views(memory, number, task.size)
+        self._pipe, far_end = get_context("spawn").Pipe()
+        self._process = get_context("spawn").Process(target=_help, args=(far_end, number, memory, task), daemon=True)
+        self._process.start()
+        far_end.close()
+        self.process_id = self._process.pid or 0
+
+    def send(self, request: tuple[int, Row] | None) -> None:
+        """Ask for an image (its slot and row), or for the class map (None)."""
+        with self._alive():
+            self._pipe.send(request)
+
+    def receive(self) -> Packed | None:
+        """The next answer, in the order of the requests; None says that an image is ready."""
+        with self._alive():
+            answer: Packed | InputError | None = self._pipe.recv()
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError):
+            raise Failed("a process that prepares images has died, most likely out of memory") from None
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+
+def _help(pipe: Connection, number: int, memory: Any, task: _Task) -> None:
+    """In the helper: answer requests until the timed process closes the pipe."""
+    cv2.setNumThreads(1)
+    images, class_map = _views(memory, number, task.size)
+    normalizers = [Normalizer(task.preprocessing, *task.size, buffer=image) for image in images]
+    pipe.send(None)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            request = pipe.recv()
+            try:
+                pipe.send(_answer(request, task, normalizers, class_map))
+            except InputError as error:
+                pipe.send(error)
+
+
+def _answer(
+    request: tuple[int, Row] | None, task: _Task, normalizers: list[Normalizer], class_map: ClassMap
+) -> Packed | None:
+    if request is None:
+        return pack(class_map, task.keep_maps)
+    slot, row = request
+    normalizers[slot](task.reader(row), row["image"])
+    return None
+
+
+def _bytes_per_helper(height: int, width: int) -> int:
+    return -(-(SLOTS * 3 * 4 + 1) * height * width // 64) * 64  # whole cache lines
+
+
+def _views(memory: Any, number: int, size: tuple[int, int]) -> tuple[list[Float32Image], ClassMap]:
+    """A helper's images, float32 1×3×H×W, and its class map, uint8 H×W, in the shared memory."""
+    pixels, start = size[0] * size[1], number * _bytes_per_helper(*size)
+    images = np.frombuffer(memory, np.float32, SLOTS * 3 * pixels, start).reshape(SLOTS, 1, 3, *size)
+    class_map = np.frombuffer(memory, np.uint8, pixels, start + images.nbytes).reshape(size)
+    return list(images), class_map
