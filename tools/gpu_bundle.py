@@ -21,9 +21,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from doctor import BASE_FILES, read_configuration
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import write_json, write_text
 from segbench.planning.parameters import Parameters
+from segbench.process.lifetime import command
 
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages", "*.a")
 RUN = """#!/usr/bin/env bash

@@ -16,7 +16,8 @@ from segbench.errors import InputError
 from segbench.files import read_json, write_json
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.process.supervise import Limits, supervise
+from segbench.process.limits import Limits
+from segbench.process.supervise import supervise
 from segbench.table.markdown import table
 
 ROOT = Path(__file__).parents[1]

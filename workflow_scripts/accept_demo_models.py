@@ -7,8 +7,9 @@ import re
 import shutil
 from pathlib import Path
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import atomic, read_json, sha256_of, write_text
+from segbench.process.lifetime import command
 
 KEPT = {"weights.npz": "npz", "training.json": "json", "log.csv": "csv"}
 

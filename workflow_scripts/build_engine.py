@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration.base import LAYERS
-from segbench.config.options import parse_options
-from segbench.engines.base import ExportedModel, Variant, load
-from segbench.errors import InputError, Unsupported, command
+from segbench.config.options import Variant, parse_options
+from segbench.engines.base import load
+from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json, sha256_of, write_record
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.models.exported import ExportedModel
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import Outcome, progress, stage, supervise
 
 
 def build(request: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{model.folder / 'model.onnx'}: damaged; delete it and run again")
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
     table = open_calibration(request["calibration"], model)
-    report("building")
+    progress("building")
     started = time.perf_counter()
     facts = engine.build(model, table, variant, options, Path(request["out"]))
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}

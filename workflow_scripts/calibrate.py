@@ -15,12 +15,14 @@ from typing import Any
 from segbench.calibration.base import TABLE, Task, load, needs_reduced_range
 from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
 from segbench.config.options import parse_options
-from segbench.engines.base import ExportedModel
-from segbench.errors import InputError, Unsupported, command
+from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json, write_record
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.models.exported import ExportedModel
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import Outcome, progress, stage, supervise
 
 
 def calibrate(request: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def calibrate(request: dict[str, Any]) -> dict[str, Any]:
         cache=Path(request["cache"]),
     )
     task.cache.mkdir(parents=True, exist_ok=True)
-    report("opening the model")
+    progress("opening the model")
     facts = calibrator.calibrate(task, options, Path(request["out"]))
     record = {"model_digest": model.digest, "image_count": len(rows), "reduce_range": task.reduce_range}
     return {**record, "environment": environment_record(machine, 0), **facts}

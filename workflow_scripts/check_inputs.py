@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import read_json, write_record
+from segbench.process.lifetime import command
 
 
 def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> None:

@@ -17,11 +17,13 @@ from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.images import HeldOut, split_rows
 from segbench.calibration.table import read_table
-from segbench.engines.base import ExportedModel
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, write_record
 from segbench.machine.cpu import this_machine
-from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.models.exported import ExportedModel
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import Outcome, progress, stage, supervise
 
 JUDGES = 4  # images that each layer's sensitivity is measured on
 
@@ -40,7 +42,7 @@ def choose(request: dict[str, Any]) -> dict[str, Any]:
         return {"fp32_layers": []}
     with tempfile.TemporaryDirectory() as folder:
         work = Work(qdq.prepare(model, Path(folder)), table, Path(folder))
-        report("measuring the loss")
+        progress("measuring the loss")
         full = held_out.miou(work.session(work.prepared))
         drop = work.drop(full, held_out, [])
         facts = {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows)}
@@ -102,7 +104,7 @@ def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
         alone = work.quantized(only=[layer])
         changed = [np.mean(alone(image) != want) for image, want in zip(images, expected, strict=True)]
         found.append([layer, float(np.mean(changed))])
-        report("finding the layers that hurt most", done, len(layers))
+        progress("finding the layers that hurt most", done, len(layers))
     return sorted(found, key=lambda entry: -entry[1])
 
 

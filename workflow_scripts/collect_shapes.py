@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from segbench.engines.base import ExportedModel, Variant, load, stage_files
-from segbench.engines.paddle import paddle_files
+from segbench.config.options import Variant
+from segbench.engines.base import load
 from segbench.engines.paddle_gpu import gpu_errors
 from segbench.engines.paddle_tensorrt import SHAPES
-from segbench.errors import Failed, Unsupported, command
-from segbench.files import atomic, sha256_of, write_record
+from segbench.errors import Failed, Unsupported
+from segbench.files import atomic, sha256_of, stage_files, write_record
 from segbench.machine.cpu import this_machine
+from segbench.models.exported import ExportedModel, paddle_files
 from segbench.models.paddle_files import read_program
-from segbench.process.supervise import Limits, configured_limits, report, stage, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import progress, stage, supervise
 
 BLOCK = 'shape_range_info {{\n  name: "{name}"\n{sizes}}}\n'
 
@@ -82,7 +85,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     support = load("paddle_tensorrt").supports(Variant("", "paddle_tensorrt", "fp32"), this_machine())
     if not support.ok:
         raise Unsupported(support.reason)
-    report("collecting shapes")
+    progress("collecting shapes")
     out = Path(request["out"])
     model = ExportedModel.open(Path(request["model"]))
     shapes = read_shapes(paddle_files(model)[0].read_bytes())

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import read_json, write_json, write_text
+from segbench.process.lifetime import command
 from segbench.table.comparison import Row, against_baseline, of_pairs, read_table
 from segbench.table.markdown import table
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segbench.errors import command
 from segbench.images.decoded import decode
 from segbench.images.index import read_index
+from segbench.process.lifetime import command
 
 
 @command

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import atomic, sha256_of, write_record
 from segbench.machine.cpu import package_version
 from segbench.models.onnx_twin import make_twin
-from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import Outcome, progress, stage, supervise
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 
@@ -20,7 +21,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`."""
     import onnx
 
-    report("converting to ONNX")
+    progress("converting to ONNX")
     model = make_twin(Path(request["pdmodel"]), Path(request["pdiparams"]))
     onnx.save(model, request["out"])
     return {}

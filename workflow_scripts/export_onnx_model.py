@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import as_fetched, atomic, sha256_of, write_record
 from segbench.models.onnx_files import count_parameters, read_onnx
 from segbench.models.onnx_twin import (
@@ -20,6 +20,7 @@ from segbench.models.onnx_twin import (
     shapes_of,
 )
 from segbench.models.record import check_class_map, model_record
+from segbench.process.lifetime import command
 
 INTEGERS = ("INT64", "INT32", "UINT8")
 LEAST_OPSET = 11  # Resize has its coordinate modes from here on

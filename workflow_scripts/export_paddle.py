@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import as_fetched, atomic, scratch, write_record
 from segbench.models import architectures, inference_model
 from segbench.models.checkpoint import read_arrays
 from segbench.models.paddle_files import count_parameters, without_call_stacks
 from segbench.models.record import check_class_map, model_record
+from segbench.process.lifetime import command
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleseg")
 

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import urlunsplit
 from urllib.request import url2pathname
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import atomic, need_room, record_beside, sha256_of, write_record
 from segbench.models.download import Download, split_address
 from segbench.models.paddle_files import refuse_json_model
+from segbench.process.lifetime import command
 
 
 def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:

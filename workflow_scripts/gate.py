@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import read_json
+from segbench.process.lifetime import command
 from segbench.table.comparison import Row
 from segbench.table.verdict import SLOWER, WRONG
 

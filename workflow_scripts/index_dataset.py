@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from segbench.datasets.base import Facts, Pair, load
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import sha256_of, write_record, write_text
 from segbench.images.index import index_rows
 from segbench.images.read import read_image, read_label
 from segbench.process import lifetime
+from segbench.process.lifetime import command
 
 COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256")
 TOLD = 20  # faults that are listed one by one

@@ -12,13 +12,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import atomic, read_json, sha256_of, write_record
 from segbench.images.index import read_index
 from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
-from segbench.process.supervise import Limits, configured_limits, report, stage, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import progress, stage, supervise
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
@@ -49,7 +50,7 @@ class Round:
 
     def run_undisturbed(self, timing: dict[str, Any]) -> dict[str, Any]:
         """Warm up and run; run again, within a bound, when something else took the machine. Returns facts."""
-        report("warming up")
+        progress("warming up")
         image = self._opened.image(self._rows[0])
         runs, steady = clock.warm_up(self._opened.session, image, clock.WarmUp(**timing["warm_up"]))
         stop = clock.Stop() if self._request["round"] == 1 else clock.Stop(timing["half_width"], timing["round_s"])
@@ -86,7 +87,7 @@ class Round:
                 times.append(timed.compute_s)
                 table.writerow((row["image_id"], f"{timed.compute_s:.9f}", f"{timed.end_to_end_s:.9f}"))
                 feed.save(row["image_id"], timed.class_map)
-                report(doing, done, len(self._rows))
+                progress(doing, done, len(self._rows))
                 if stop.reached(times):
                     break
             feed.finish()

@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 from demo.scene import SPLITS, VERSION, scene
 from segbench.datasets.cityscapes import IMAGE, TRAIN_IDS
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import SNAKEMAKES_OWN, atomic, write_json
 from segbench.process import lifetime
+from segbench.process.lifetime import command
 
 CITY, SEQUENCE = "demo", 1000  # images in a sequence, in the sense of Cityscapes' file names
 SMALLEST, LARGEST = 64, 8192

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import read_json, write_record
+from segbench.process.lifetime import command
 from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
 
 SEVERITY = ("ok", "unsupported", "failed")

@@ -8,8 +8,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import write_text
+from segbench.process.lifetime import command
 from segbench.table.comparison import read_table
 from segbench.table.markdown import miou, seconds, share, table
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from segbench.errors import command
 from segbench.files import atomic, checked, read_json
 from segbench.images.colours import palette
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
+from segbench.process.lifetime import command
 from segbench.scoring.predictions import Predictions, class_map_of
 
 Facts = dict[str, Any]

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import read_json, write_text
 from segbench.process import lifetime
+from segbench.process.lifetime import command
 from segbench.report import provenance, render
 from segbench.report.charts import Plot, Row
 from segbench.report.derived import with_facts

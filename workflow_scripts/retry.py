@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segbench.errors import command
 from segbench.files import read_json
+from segbench.process.lifetime import command
 
 PATTERNS = (
     "models/*/onnx.json",

@@ -16,12 +16,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from segbench.errors import InputError, command
+from segbench.arrays import ClassMap
+from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
 from segbench.images.index import Row, index_rows
-from segbench.images.read import read_label, resize_class_map
+from segbench.images.normalize import resize_class_map
+from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
-from segbench.scoring.confusion import ClassMap, Matrix, fold, pair_counts
+from segbench.process.lifetime import command
+from segbench.scoring.confusion import Matrix, fold, pair_counts
 from segbench.scoring.predictions import Predictions
 from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
 

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import write_json, write_text
 from segbench.machine.cpu import this_machine
+from segbench.process.lifetime import command
 from segbench.table.markdown import class_table, full_table, page_cells, page_table, published_table, reasons
 from segbench.table.published import compare, read_published
 from segbench.table.rows import COLUMNS, read_rows

@@ -15,13 +15,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from segbench.engines.base import Float32Image, Session
-from segbench.errors import Unsupported, command
+from segbench.arrays import Float32Image
+from segbench.engines.base import Session
+from segbench.errors import Unsupported
 from segbench.files import read_json, write_record
 from segbench.images.index import read_index
 from segbench.machine.cpu import package_version, this_machine
 from segbench.machine.environment import config_hash, environment_record
-from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import Outcome, progress, stage, supervise
 from segbench.timing import clock
 from segbench.timing.job import choose_images, open_engine
 
@@ -41,7 +44,7 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
     chosen = {**timing, "images_per_round": LIBRARY_IMAGES}
     # The normaliser reuses its buffer: each image is kept as a copy.
     images = [opened.image(row).copy() for row in choose_images(read_index(request["index"]), 2, chosen, 0)]
-    report("warming up")
+    progress("warming up")
     runs, steady = clock.warm_up(opened.session, images[0], clock.WarmUp(**timing["warm_up"]))
     watch = opened.watch()
     clocks = {"ours": by_us, "LoadGen": by_loadgen}
@@ -52,7 +55,7 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
             by_clock = clocks[name](opened.session, images, timing["queries"])
         for key, median in by_clock.items():
             medians[key].append(median)
-        report("timing", number + 1, len(order))
+        progress("timing", number + 1, len(order))
     seen = watch.stop()
     return {
         "ours_s": medians["ours"],

@@ -18,12 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import command
 from segbench.files import read_json, write_record
 from segbench.images.index import read_index
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
-from segbench.process.supervise import Limits, Outcome, configured_limits, report, stage, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.supervise import Outcome, progress, stage, supervise
 from segbench.scoring.predictions import Predictions, digest_of
 from segbench.table.verdict import paired_ratio
 from segbench.timing import clock
@@ -53,7 +54,7 @@ def time_round(request: Request) -> Request:
             itertools.cycle(choose_images(read_index(request["index"]), number, chosen, 0)), timing["blocks"]
         )
     )
-    report("warming up")
+    progress("warming up")
     rule, image = clock.WarmUp(**timing["warm_up"]), opened[0].image(rows[0])
     steady = [clock.warm_up(opened[side].session, image, rule)[1] for side in order]
     pair = Pair(opened, (*order, *order[::-1]), runs_in_stretch(opened, image))
@@ -94,7 +95,7 @@ class Pair:
                 block = self._block(row)
                 spent.extend(time for stretches in block.values() for times in stretches for time in times)
                 self._blocks.append({side: list(map(statistics.median, block[side])) for side in block})
-                report("timing", done, len(rows))
+                progress("timing", done, len(rows))
                 if stop.reached(spent):
                     break
             return watch.stop()

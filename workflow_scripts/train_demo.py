@@ -29,10 +29,12 @@ import numpy.typing as npt
 import paddle
 from segbench.datasets import cityscapes
 from segbench.datasets.cityscapes import CLASSES
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import atomic, sha256_of, write_json, write_text
-from segbench.images.read import Normalizer, read_image, read_label
+from segbench.images.normalize import Normalizer
+from segbench.images.read import read_image, read_label
 from segbench.models.narrow import ARCHITECTURES, build_narrow, load_arrays, parameter_count, save_arrays
+from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, Scores, confusion_matrix, scores
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults.fault import ROOT, Case
-from segbench.process.supervise import Limits, supervise
+from segbench.process.limits import Limits
+from segbench.process.supervise import supervise
 
 SLOWEST_S = 20.0  # from the limit or the crash to the reason
 SCRIPT = """

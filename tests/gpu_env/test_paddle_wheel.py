@@ -11,8 +11,9 @@ from pathlib import Path
 import paddle
 import paddle.inference
 import pytest
+from segbench.config.options import Variant
 from segbench.engines import paddle_gpu, paddle_tensorrt
-from segbench.engines.base import Variant, load
+from segbench.engines.base import load
 from segbench.errors import Unsupported
 from segbench.machine.cpu import this_machine
 

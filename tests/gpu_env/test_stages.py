@@ -11,9 +11,9 @@ from pathlib import Path
 
 import collect_shapes
 import pytest
-from segbench.engines.base import ExportedModel
 from segbench.files import read_json, write_json
 from segbench.machine.cpu import this_machine
+from segbench.models.exported import ExportedModel
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv/bin/python"  # the workflow's own, which exports

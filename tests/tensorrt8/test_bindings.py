@@ -5,9 +5,10 @@ import ctypes
 from pathlib import Path
 
 import pytest
-from segbench.config.options import parse_options
-from segbench.engines.base import ExportedModel, Variant, load
+from segbench.config.options import Variant, parse_options
+from segbench.engines.base import load
 from segbench.errors import Unsupported
+from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt import flags, plan, session
 from segbench.runtimes.tensorrt.calibration_cache import cache_text, read_cache
 from segbench.runtimes.tensorrt.libraries import import_tensorrt

@@ -10,7 +10,7 @@ from helpers.made import make_folder_dataset
 from infer import Round
 from segbench.errors import Failed, InputError
 from segbench.images.decoded import ImageReader
-from segbench.images.read import Normalizer
+from segbench.images.normalize import Normalizer
 from segbench.machine.cpu import this_machine
 from segbench.scoring.predictions import Predictions, PredictionsWriter
 from segbench.timing import clock

@@ -14,10 +14,10 @@ from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.images import CalibrationImages, split_rows
 from segbench.calibration.onnxruntime import Options, collect, least_squared_error
 from segbench.calibration.table import CalibrationTable, read_table, write_table
-from segbench.engines.base import ExportedModel
 from segbench.errors import Failed, InputError
 from segbench.files import sha256_of
 from segbench.machine.cpu import this_machine
+from segbench.models.exported import ExportedModel
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 FACTS = {

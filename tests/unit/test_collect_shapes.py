@@ -2,7 +2,7 @@
 
 import collect_shapes
 from helpers.paddle_made import save_network
-from segbench.engines.base import ExportedModel
+from segbench.models.exported import ExportedModel
 from test_export import entry, export
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from helpers.skips import need_package
 from segbench.errors import InputError
-from segbench.images.read import Normalizer, read_image, read_label, resize_class_map
+from segbench.images.normalize import Normalizer, resize_class_map
+from segbench.images.read import read_image, read_label
 
 PAGE = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 IMAGENET = {**PAGE, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

@@ -15,9 +15,9 @@ from segbench.calibration import base, qdq
 from segbench.calibration.images import CalibrationImages, HeldOut
 from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable, write_table
-from segbench.engines.base import ExportedModel
 from segbench.files import sha256_of, write_json
 from segbench.machine.cpu import this_machine
+from segbench.models.exported import ExportedModel
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 FACTS = {

@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 from helpers.paddle_made import save_network
 from segbench.calibration import paddle_tensorrt as calibration
+from segbench.config.options import Variant
 from segbench.engines import paddle_gpu, paddle_tensorrt
-from segbench.engines.base import ExportedModel, Variant
 from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import manifest_of, sha256_of, write_json
+from segbench.models.exported import ExportedModel
 from segbench.runtimes.paddle import engine_cache, inference_log
 
 TABLE = "TRT-8503-EntropyCalibration2\nimage: 3c010a14\nconv2d_0.tmp_0: 3d1a2b3c\n"

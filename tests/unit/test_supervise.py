@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from segbench.errors import InputError
-from segbench.process.supervise import Limits, supervise, usable_memory_mb
+from segbench.process.limits import Limits, usable_memory_mb
+from segbench.process.supervise import supervise
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 

@@ -15,11 +15,13 @@ from helpers.skips import need_package
 from onnx import TensorProto, numpy_helper
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.calibration.typed_onnx import write_typed
-from segbench.engines.base import ExportedModel, Variant, load
+from segbench.config.options import Variant
+from segbench.engines.base import load
 from segbench.engines.openvino_gpu import has_intel_gpu
 from segbench.errors import InputError, Unsupported
 from segbench.files import manifest_of, sha256_of
 from segbench.machine.cpu import this_machine
+from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt.calibration_cache import cache_text, read_cache
 from segbench.runtimes.tensorrt.flags import write_with_wide_output
 from segbench.runtimes.tensorrt.session import check_identity, write_identity

@@ -10,10 +10,13 @@ import yaml
 from conftest import Workflow, copy_workflow
 from helpers.skips import need_package
 from segbench.calibration.typed_onnx import write_typed
-from segbench.engines.base import ExportedModel, Variant, load
+from segbench.config.options import Variant
+from segbench.engines.base import load
 from segbench.files import manifest_of
-from segbench.images.read import Normalizer, read_image
+from segbench.images.normalize import Normalizer
+from segbench.images.read import read_image
 from segbench.machine.cpu import nvidia_driver
+from segbench.models.exported import ExportedModel
 from test_int8 import with_int8
 
 VARIANTS = [f"tensorrt_rtx-{precision}" for precision in ("fp32", "fp16", "int8")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from segbench.errors import InputError, command
-from segbench.process.supervise import Limits, supervise
+from segbench.errors import InputError
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits
+from segbench.process.supervise import supervise
 
 from validation.common import ROOT, leave, parser, place_of
 

@@ -15,7 +15,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
+from segbench.process.lifetime import command
 from segbench.timing.intervals import interval_of_rounds
 
 from validation.common import leave, parser, place_of, time_round

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from infer import Round
-from segbench.errors import command
 from segbench.images.index import read_index
+from segbench.process.lifetime import command
 from segbench.timing import clock
 from segbench.timing.job import Opened, Rows, open_engine
 

@@ -13,9 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import read_json
-from segbench.process.supervise import Limits, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits
+from segbench.process.supervise import supervise
 from segbench.scoring.predictions import Predictions
 from segbench.table.verdict import Ratio, time_verdict
 

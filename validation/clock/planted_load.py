@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from segbench.errors import command
+from segbench.process.lifetime import command
 
 from validation.common import leave, parser, place_of, time_round
 

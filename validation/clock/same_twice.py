@@ -6,8 +6,9 @@ import statistics
 from collections import Counter
 from typing import Any
 
-from segbench.errors import InputError, command
-from segbench.process.supervise import Limits
+from segbench.errors import InputError
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits
 from segbench.table.verdict import Ratio, time_verdict
 from time_pair import time_pair
 

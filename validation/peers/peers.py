@@ -24,14 +24,17 @@ sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in (".", "wor
 
 from infer import Round
 from score import Scorer, score
-from segbench.errors import InputError, command
+from segbench.errors import InputError
 from segbench.files import read_json, write_json, write_text
 from segbench.images.decoded import ImageReader
 from segbench.images.index import read_index
-from segbench.images.read import Normalizer, read_label
+from segbench.images.normalize import Normalizer
+from segbench.images.read import read_label
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.process.supervise import configured_limits, report, stage, supervise
+from segbench.process.lifetime import command
+from segbench.process.limits import configured_limits
+from segbench.process.supervise import progress, stage, supervise
 from segbench.scoring.confusion import fold, scores
 from segbench.scoring.predictions import Predictions
 from segbench.table.markdown import table
@@ -77,7 +80,7 @@ def evaluation(request: Request) -> dict[str, Any]:
         theirs = peers.paddleseg_evaluation(layer, rows, folder)
         found: dict[str, list[dict[str, float]]] = {"SegBench": [], "PaddleSeg": []}
         for number in range(EVALUATION_REPEATS):
-            report("evaluating", number, EVALUATION_REPEATS)
+            progress("evaluating", number, EVALUATION_REPEATS)
             found["SegBench"].append(ours())
             found["PaddleSeg"].append(theirs())
     return {"images": len(rows), "runs": found}
@@ -95,13 +98,13 @@ def parts(request: Request) -> dict[str, Any]:
     expected = [ours.areas(ours.count(pair)) for pair in mine]
     scoring = {}
     for name, make in peers.SCORERS.items():
-        report(f"scoring beside {name}")
+        progress(f"scoring beside {name}")
         peer = make()
         theirs = [peer.prepare(*pair) for pair in pairs]
         same = all(peer.areas(peer.count(p)).same(areas) for p, areas in zip(theirs, expected, strict=True))
         scoring[name] = {**in_turn(ours.count, mine, peer.count, theirs), "same": same}
     reading = in_turn(_read, pairs, ours.count, mine)
-    report("preprocessing beside PaddleSeg")
+    progress("preprocessing beside PaddleSeg")
     images, model = [read(row) for row in rows], read_json(request["model"])
     size, transform = model["input"], peers.paddleseg_transforms()
     normalize = Normalizer(model["preprocessing"], size["height"], size["width"])

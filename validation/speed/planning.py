@@ -15,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from segbench.errors import InputError, command
+from segbench.errors import InputError
+from segbench.process.lifetime import command
 
 from validation.common import ROOT, leave
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import cv2
 from score import Scorer
-from segbench.errors import command
 from segbench.files import read_json
 from segbench.images.decoded import ImageReader
 from segbench.images.index import read_index
-from segbench.images.read import Normalizer
+from segbench.images.normalize import Normalizer
+from segbench.process.lifetime import command
 from segbench.scoring.predictions import Predictions, PredictionsWriter
 
 from validation.common import ROOT, Place, leave, parser, time_round

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
-import select
-import signal
-import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-WORKFLOW = "SEGBENCH_WORKFLOW"  # environment variable: process id of the Snakemake that started the script
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -27,29 +22,6 @@ class Failed(Exception):
     """The engine gave up while doing it (out of memory, not-a-number, …): the row's reason."""
 
 
-def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Run a script's `main`; an `InputError` becomes its bare message on stderr and exit status 2.
-
-    So does what the disk refuses: a folder that is read-only, a disk that is full. The script ends with its Snakemake.
-    """
-
-    @functools.wraps(main)
-    def run() -> None:
-        _end_with_workflow()
-        try:
-            main()
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-        except OSError as error:
-            if told := disk_fault(error):
-                print(f"error: {told}", file=sys.stderr)
-                sys.exit(2)
-            raise
-
-    return run
-
-
 def disk_fault(error: OSError) -> str:
     """What the disk refused, in one line that names the file; empty for any other error."""
     if error.errno not in DISK:
@@ -57,23 +29,21 @@ def disk_fault(error: OSError) -> str:
     return f"{error.filename or 'a file of results/'}: {os.strerror(error.errno)}"
 
 
-def _end_with_workflow() -> None:
-    """Die when Snakemake dies: one that is killed with SIGKILL cannot end its jobs, and they would go on unseen.
+def one_line(text: str, most: int = 400) -> str:
+    """`text` on one line, at most `most` characters: what fits a table cell."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
 
-    A thread sleeps in the kernel until then: nothing is polled. A supervised child dies with this process.
-    """
-    workflow = int(os.environ.get(WORKFLOW, "0"))
-    if not workflow or not hasattr(os, "pidfd_open"):
-        return
+
+@contextmanager
+def framework_errors(doing: str, *kinds: type[BaseException], unsupported: bool = False) -> Iterator[None]:
+    """Turn the framework's own exceptions into the row's reason."""
+    caught = kinds or (RuntimeError,)
     try:
-        ended = os.pidfd_open(workflow)
-    except ProcessLookupError:
-        sys.exit(f"the workflow's process {workflow} has ended before its job began")
-    except OSError:
-        return  # this kernel has none
-
-    def wait() -> None:
-        select.select([ended], [], [])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=wait, daemon=True).start()
+        yield
+    except caught as error:
+        text = one_line(str(error))
+        out_of_memory = any(word in text.lower() for word in ("out of memory", "bad_alloc", "failed to allocate"))
+        if out_of_memory:
+            raise Failed(f"out of memory while {doing}: {text}") from error
+        raise (Unsupported if unsupported else Failed)(f"{doing}: {text}") from error

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segbench.engines.base import ExportedModel, NoOptions
+from segbench.config.options import NoOptions
 from segbench.machine.cpu import Machine, package_version
+from segbench.models.exported import ExportedModel
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.images import CalibrationImages, HeldOut

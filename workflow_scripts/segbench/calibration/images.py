@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from segbench.engines.base import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image
 from segbench.errors import InputError
 from segbench.images.index import Row, index_rows
-from segbench.images.read import Normalizer, read_image, read_label, resize_class_map
-from segbench.process.supervise import report
+from segbench.images.normalize import Normalizer, resize_class_map
+from segbench.images.read import read_image, read_label
+from segbench.process.supervise import progress
 from segbench.scoring.confusion import fold, pair_counts, scores
 
 Rows = list[Row]
@@ -32,7 +33,7 @@ class CalibrationImages:
         """The network's input of image `number`, an array of its own."""
         if number >= len(self.rows):
             raise IndexError(number)
-        report(self._doing, number + 1, len(self.rows))
+        progress(self._doing, number + 1, len(self.rows))
         row = self.rows[number]
         return self._normalize(read_image(row["image"], row.get("image_sha256")), row["image"]).copy()
 

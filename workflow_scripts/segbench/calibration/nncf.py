@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.base import Calibrator, Task
-from segbench.engines.base import ClassMap, Float32Image, framework_errors
-from segbench.errors import Failed
-from segbench.process.supervise import report
+from segbench.errors import Failed, framework_errors
+from segbench.process.supervise import progress
 
 JUDGES = 4  # images that each layer is judged on
 
@@ -69,7 +69,7 @@ class _Search:
         """The quantised graph, with the layers of these names left alone."""
         import nncf
 
-        report(f"quantising, {len(fp32_layers)} layers in FP32" if fp32_layers else "quantising")
+        progress(f"quantising, {len(fp32_layers)} layers in FP32" if fp32_layers else "quantising")
         fix = nncf.OverflowFix.ENABLE if self._task.reduce_range else nncf.OverflowFix.DISABLE
         with framework_errors("quantising", Exception):
             return nncf.quantize(
@@ -118,7 +118,7 @@ class _Search:
         for done, layer in enumerate(layers, 1):
             alone = _predictor(_only(quantized, layer))
             changed[layer] = np.mean([np.mean(alone(i) != e) for i, e in zip(judges, expected, strict=True)])
-            report("finding the layers that hurt most", done, len(layers))
+            progress("finding the layers that hurt most", done, len(layers))
         return sorted(changed, key=lambda layer: -changed[layer])
 
 

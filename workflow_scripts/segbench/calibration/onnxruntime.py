@@ -21,7 +21,7 @@ from segbench.calibration.table import CalibrationTable, write_table
 from segbench.errors import Failed
 from segbench.files import atomic
 from segbench.machine.cpu import package_version
-from segbench.process.supervise import report
+from segbench.process.supervise import progress
 
 if TYPE_CHECKING:
     from segbench.calibration.images import CalibrationImages
@@ -93,7 +93,7 @@ def collect(
                 f"calibrating: activation {error} is not a number ({images.rows[number]['image_id']})"
             ) from None
         _keep(collector, number + 1, unfinished)
-    report("computing ranges")
+    progress("computing ranges")
     ranges = _ranges(collector, options)
     unfinished.unlink(missing_ok=True)
     return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in sorted(ranges.items())}

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from segbench.calibration.base import Calibrator, Task
-from segbench.engines.base import framework_errors, load
-from segbench.engines.paddle import paddle_files
-from segbench.errors import Failed
+from segbench.engines.base import load
+from segbench.errors import Failed, framework_errors
+from segbench.models.exported import paddle_files
 from segbench.models.paddle_files import read_program
-from segbench.process.supervise import report
+from segbench.process.supervise import progress
 
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
 FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}
@@ -56,7 +56,7 @@ class PaddlePTQ(Calibrator):
         count = 1
         while drop is not None and drop > task.max_drop and count < 2 * len(ranked):
             kept = ranked[:count]
-            report(f"quantising with {len(kept)} layers in FP32")
+            progress(f"quantising with {len(kept)} layers in FP32")
             with framework_errors("quantising", Exception):
                 quantize(source, task, options.method, out, kept)
             drop = _drop(full, task.held_out.miou(_predictor(out, "int8")))
@@ -124,7 +124,7 @@ def rank(source: Path, task: Task) -> list[str]:
     """
     import paddle
 
-    report("finding the layers that hurt most")
+    progress("finding the layers that hurt most")
     paddle.enable_static()
     try:
         with paddle.static.scope_guard(paddle.static.Scope()):
@@ -157,7 +157,7 @@ def _rounding_loss(rows: Any) -> float:
 
 def _predictor(folder: Path, precision: str) -> Any:
     """Class maps through the very engine that the quantised model is for."""
-    from segbench.engines.base import Variant
+    from segbench.config.options import Variant
 
     engine = load("paddle_onednn")
     variant = Variant(f"paddle_onednn-{precision}", "paddle_onednn", precision)

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration.base import Calibrator, Task
-from segbench.engines.base import Variant, load, stage_files
-from segbench.engines.paddle import paddle_files
+from segbench.config.options import Variant
+from segbench.engines.base import load
 from segbench.engines.paddle_gpu import PaddleGPUSession
 from segbench.engines.paddle_tensorrt import RunOptions, SubgraphOptions, shape_file, tensorrt_config
 from segbench.errors import Unsupported
+from segbench.files import stage_files
 from segbench.machine.cpu import this_machine
-from segbench.process.supervise import report
+from segbench.models.exported import paddle_files
+from segbench.process.supervise import progress
 from segbench.runtimes.paddle import engine_cache, inference_log
 
 INT8 = Variant("paddle_tensorrt-int8", "paddle_tensorrt", "int8")
@@ -59,7 +61,7 @@ class PaddleTensorRTTables(Calibrator):
                 session.upload(image)
                 session.execute()
                 session.synchronize()
-            report("writing the calibration tables")
+            progress("writing the calibration tables")
             del session
             gc.collect()
             tables = engine_cache.take_tables(work / engine_cache.CACHE, len(subgraphs))

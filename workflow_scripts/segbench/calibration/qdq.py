@@ -17,10 +17,10 @@ import numpy as np
 
 from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.table import CalibrationTable, read_table
-from segbench.engines.base import ExportedModel
 from segbench.errors import InputError, Unsupported
 from segbench.files import read_json, scratch
 from segbench.machine.cpu import this_machine
+from segbench.models.exported import ExportedModel
 
 SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False}
 

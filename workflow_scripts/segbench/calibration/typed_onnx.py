@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration import qdq
-from segbench.engines.base import ExportedModel, Variant
+from segbench.config.options import Variant
 from segbench.errors import Unsupported
+from segbench.models.exported import ExportedModel
 
 
 def write_typed(model: ExportedModel, table: Path | None, variant: Variant, out: Path) -> dict[str, Any]:

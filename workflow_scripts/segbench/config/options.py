@@ -7,6 +7,7 @@ import difflib
 import json
 import types
 import typing
+from dataclasses import dataclass
 from typing import Any
 
 from segbench.errors import InputError
@@ -62,3 +63,17 @@ def _describe(hint: Any) -> str:
     if typing.get_origin(hint) is dict:
         return "a mapping"
     return words.get(hint, str(hint))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An engine at a precision, as `variant_catalogue` has it."""
+
+    name: str
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Nothing to set."""

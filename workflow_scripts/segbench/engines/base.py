@@ -7,43 +7,21 @@ bug of ours and stays one.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import os
-import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from segbench.errors import Failed, InputError, Unsupported
-from segbench.files import read_json, sha256_of
+from segbench.arrays import ClassMap, Float32Image
+from segbench.config.options import NoOptions, Variant
 from segbench.machine.cpu import Machine, package_version
-from segbench.process.supervise import one_line
-
-Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wants it
-ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel
-
+from segbench.models.exported import ExportedModel
 
 SIXTEEN_BIT_FLAGS = {
     "bf16": frozenset({"avx512_bf16", "amx_bf16"}),
     "fp16": frozenset({"avx512_fp16", "amx_fp16"}),
 }
-
-
-@dataclass(frozen=True)
-class Variant:
-    """An engine at a precision, as `variant_catalogue` has it."""
-
-    name: str
-    engine: str
-    precision: str
 
 
 class Support(NamedTuple):
@@ -55,38 +33,6 @@ class Support(NamedTuple):
 
 
 YES = Support(True)
-
-
-@dataclass(frozen=True)
-class ExportedModel:
-    """An exported model's files: `folder` holds model.json and model.pdmodel + model.pdiparams or model.onnx."""
-
-    folder: Path
-    facts: dict[str, Any]
-
-    @classmethod
-    def open(cls, record: Path) -> ExportedModel:
-        """The model of `record` (model.json). Raises InputError when a file is not the one recorded in it."""
-        facts = read_json(record)
-        for name, digest in facts["files"].items():
-            if not (record.parent / name).exists() or sha256_of(record.parent / name) != digest:
-                raise InputError(f"{record.parent / name}: damaged or missing; delete {record.parent} and run again")
-        return cls(record.parent, facts)
-
-    def file(self, name: str) -> Path | None:
-        """The file of that name, or None where this kind of model has none."""
-        path = self.folder / name
-        return path if path.exists() else None
-
-    @property
-    def digest(self) -> str:
-        """One hash of the exported files' hashes: what a calibration belongs to."""
-        return hashlib.sha256(json.dumps(self.facts["files"], sort_keys=True).encode()).hexdigest()
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Input shape: 1, 3, height, width."""
-        return 1, 3, int(self.facts["input"]["height"]), int(self.facts["input"]["width"])
 
 
 class Session(Protocol):
@@ -103,11 +49,6 @@ class Session(Protocol):
 
     def download(self) -> ClassMap:
         """Bring the H×W class map back, as an array of its own."""
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Nothing to set."""
 
 
 class Engine(ABC):
@@ -205,24 +146,3 @@ def has_instructions(variant: Variant, machine: Machine) -> Support:
 def first_no(*answers: Support) -> Support:
     """The first refusal among `answers`, else yes."""
     return next((answer for answer in answers if not answer.ok), YES)
-
-
-@contextmanager
-def framework_errors(doing: str, *kinds: type[BaseException], unsupported: bool = False) -> Iterator[None]:
-    """Turn the framework's own exceptions into the row's reason."""
-    caught = kinds or (RuntimeError,)
-    try:
-        yield
-    except caught as error:
-        text = one_line(str(error))
-        out_of_memory = any(word in text.lower() for word in ("out of memory", "bad_alloc", "failed to allocate"))
-        if out_of_memory:
-            raise Failed(f"out of memory while {doing}: {text}") from error
-        raise (Unsupported if unsupported else Failed)(f"{doing}: {text}") from error
-
-
-def stage_files(files: list[Path], out: Path) -> None:
-    """Copy `files` into folder `out`: private copies, so that no stage can harm another's file."""
-    out.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        shutil.copyfile(path, out / path.name)

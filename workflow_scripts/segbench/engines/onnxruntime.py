@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration import qdq
-from segbench.engines.base import (
-    ClassMap,
-    Engine,
-    ExportedModel,
-    Float32Image,
-    Variant,
-    framework_errors,
-)
-from segbench.errors import Failed, Unsupported
+from segbench.config.options import Variant
+from segbench.engines.base import Engine
+from segbench.errors import Failed, Unsupported, framework_errors
+from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.onnx"
 INT8_KERNELS = ("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm")

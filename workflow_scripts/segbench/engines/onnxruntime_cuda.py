@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.typed_onnx import write_typed
-from segbench.engines.base import (
-    ClassMap,
-    Engine,
-    ExportedModel,
-    Float32Image,
-    Variant,
-    framework_errors,
-)
-from segbench.errors import Unsupported
+from segbench.config.options import Variant
+from segbench.engines.base import Engine
+from segbench.errors import Unsupported, framework_errors
+from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CUDAExecutionProvider"

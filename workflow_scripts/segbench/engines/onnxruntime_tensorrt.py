@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration.typed_onnx import write_typed
+from segbench.config.options import Variant
 from segbench.engines import onnxruntime_cuda
-from segbench.engines.base import ExportedModel, Variant
 from segbench.engines.onnxruntime_cuda import ENGINE_FILE, GPUSession, Providers, open_session
 from segbench.errors import Failed, Unsupported
+from segbench.models.exported import ExportedModel
 
 
 def providers(settings: dict[str, str]) -> Providers:

@@ -8,22 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration import qdq
-from segbench.engines.base import (
-    ClassMap,
-    Engine,
-    ExportedModel,
-    Float32Image,
-    Support,
-    Variant,
-    first_no,
-    framework_errors,
-    has_instructions,
-    stage_files,
-)
-from segbench.errors import Failed, Unsupported
-from segbench.files import read_json, scratch
+from segbench.config.options import Variant
+from segbench.engines.base import Engine, Support, first_no, has_instructions
+from segbench.errors import Failed, Unsupported, framework_errors
+from segbench.files import read_json, scratch, stage_files
 from segbench.machine.cpu import Machine
+from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.xml"
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # of INT8: what is not quantised

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.config.options import Variant
 from segbench.engines import openvino
-from segbench.engines.base import Support, Variant, first_no, has_packages, has_precision
+from segbench.engines.base import Support, first_no, has_packages, has_precision
 from segbench.errors import Unsupported
 from segbench.machine.cpu import Machine
 

@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from segbench.engines.base import (
-    ClassMap,
-    Engine,
-    ExportedModel,
-    Float32Image,
-    Variant,
-    framework_errors,
-    stage_files,
-)
-from segbench.errors import Unsupported
-from segbench.files import read_json
+from segbench.arrays import ClassMap, Float32Image
+from segbench.config.options import Variant
+from segbench.engines.base import Engine
+from segbench.errors import framework_errors
+from segbench.files import read_json, stage_files
+from segbench.models.exported import ExportedModel, paddle_files
 
 
 @dataclass(frozen=True)
@@ -82,14 +77,6 @@ class PaddleSession:
     def download(self) -> ClassMap:
         """H×W copy of the output."""
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
-
-
-def paddle_files(model: ExportedModel) -> list[Path]:
-    """model.pdmodel and model.pdiparams. Raises Unsupported for a model that exists as ONNX only."""
-    files = [model.file("model.pdmodel"), model.file("model.pdiparams")]
-    if None in files:
-        raise Unsupported("this model is an ONNX file; Paddle engines need a Paddle inference model")
-    return [path for path in files if path]
 
 
 def cpu_config(engine: Path, threads: int, options: RunOptions) -> Any:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.config.options import Variant
 from segbench.engines import paddle
-from segbench.engines.base import YES, Support, Variant, first_no, framework_errors
-from segbench.errors import Failed, Unsupported
+from segbench.engines.base import YES, Support, first_no
+from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine
 

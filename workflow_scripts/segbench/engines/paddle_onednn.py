@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.config.options import Variant
 from segbench.engines import paddle
-from segbench.engines.base import Support, Variant, first_no, has_instructions
+from segbench.engines.base import Support, first_no, has_instructions
 from segbench.errors import InputError, Unsupported
 from segbench.machine.cpu import Machine
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from segbench.config.options import Variant
 from segbench.engines import paddle_gpu
-from segbench.engines.base import ExportedModel, Variant, stage_files
-from segbench.engines.paddle import paddle_files
 from segbench.errors import InputError, Unsupported
-from segbench.files import read_json, sha256_of, write_json
+from segbench.files import read_json, sha256_of, stage_files, write_json
 from segbench.machine.cpu import nvidia_driver
-from segbench.process.supervise import report
+from segbench.models.exported import ExportedModel, paddle_files
+from segbench.process.supervise import progress
 from segbench.runtimes.paddle import engine_cache, inference_log
 
 BUILT = "build.json"  # beside the engine: the options and the machine that it was built with
@@ -96,7 +96,7 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
             if not log.subgraphs:
                 raise Unsupported(f"TensorRT takes no {options.min_subgraph_size} operators of this graph together")
             engines = engine_cache.take_engines(work / engine_cache.CACHE, log, calibrated=bool(tables))
-            report("running once")
+            progress("running once")
             with inference_log.captured() as running:
                 session.upload(np.zeros(model.shape, np.float32))
                 session.execute()

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration import qdq
+from segbench.calibration.table import read_table
 from segbench.calibration.typed_onnx import write_typed
-from segbench.engines.base import (
-    Engine,
-    ExportedModel,
-    Session,
-    Variant,
-)
+from segbench.config.options import Variant
+from segbench.engines.base import Engine, Session
 from segbench.errors import Unsupported
-from segbench.files import atomic, write_text
-from segbench.runtimes.tensorrt.flags import build_by_flags
+from segbench.files import atomic, read_json, write_text
+from segbench.models.exported import ExportedModel
+from segbench.runtimes.tensorrt.calibration_cache import cache_text
+from segbench.runtimes.tensorrt.flags import keep_in_fp32, make_calibrator, write_with_wide_output
 from segbench.runtimes.tensorrt.libraries import import_tensorrt
 from segbench.runtimes.tensorrt.plan import FIRST_TYPED, Builder, load_plan, major
 from segbench.runtimes.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
@@ -126,3 +126,34 @@ def _report_layers(trt: Any, folder: Path) -> dict[str, Any]:
 
 
 ENGINE = TensorRT()
+
+
+def build_by_flags(
+    trt: Any, model: ExportedModel, table: Path | None, variant: Variant, options: Any, folder: Path
+) -> tuple[Builder, dict[str, Any]]:
+    """A builder set to the variant's precision, and facts for the record. `folder`: for the models that it parses."""
+    facts: dict[str, Any] = {}
+    source = model.file("model.onnx")
+    if source is None or not source.stat().st_size:
+        raise Unsupported("this model has no ONNX form")
+    if table and options.int8 == "qdq":
+        source = folder / "qdq.onnx"
+        facts = qdq.build(model, table, source, symmetric=True)
+    elif table:
+        source = qdq.prepare(model, folder)  # the table names this model's tensors
+    wide = folder / "wide.onnx"
+    write_with_wide_output(source, wide)
+    builder = Builder(trt, wide)
+    if variant.precision == "fp16" or (table and options.others == "fp16"):
+        builder.config.set_flag(trt.BuilderFlag.FP16)
+    if table:
+        builder.config.set_flag(trt.BuilderFlag.INT8)
+    if table and options.int8 == "calibrator":
+        ranges = read_table(table / "table.json", model.digest).ranges
+        kept = read_json(table / "layers.json")["fp32_layers"]
+        calibrator = make_calibrator(trt, cache_text(ranges, trt.__version__))
+        builder.config.int8_calibrator = calibrator
+        builder.alive.append(calibrator)
+        keep_in_fp32(trt, builder, kept)
+        facts = {"fp32_layers": len(kept)}
+    return builder, facts

@@ -13,19 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration.typed_onnx import write_typed
-from segbench.engines.base import (
-    Engine,
-    ExportedModel,
-    Session,
-    Support,
-    Variant,
-    first_no,
-    has_packages,
-    has_precision,
-)
+from segbench.config.options import Variant
+from segbench.engines.base import Engine, Session, Support, first_no, has_packages, has_precision
 from segbench.errors import Unsupported
 from segbench.files import atomic
 from segbench.machine.cpu import Machine
+from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt.plan import Builder, load_plan
 from segbench.runtimes.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
 

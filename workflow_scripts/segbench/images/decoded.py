@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segbench.arrays import ColourImage
 from segbench.errors import InputError
 from segbench.files import atomic, read_json, write_record
 from segbench.images.index import Row
-from segbench.images.read import ColourImage, read_image
+from segbench.images.read import read_image
 
 CHANNELS = 3
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.images.index import Row, read_index
-from segbench.images.read import resize_class_map
+from segbench.images.normalize import resize_class_map
 
 Picture = npt.NDArray[np.uint8]
 RED = (40, 40, 220)  # BGR

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from segbench.config import PADDLE_3
 from segbench.errors import InputError
 
 Shape = tuple[int, ...]
@@ -24,12 +25,6 @@ BYTES = {
     "INT64": 8,
     "FP64": 8,
 }
-
-
-PADDLE_3 = (
-    "a Paddle 3 model in JSON form, which Paddle 2.6.2 and OpenVINO cannot read; export it again with the environment"
-    " variable FLAGS_enable_pir_api=0, which writes .pdmodel and .pdiparams"
-)
 
 
 def refuse_json_model(path: Path, named: str = "") -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
+import select
 import signal
+import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
+
+from segbench.errors import InputError, disk_fault
 
 
 def pool(jobs: int) -> ProcessPoolExecutor:
@@ -28,3 +35,51 @@ def _begin() -> None:
     parent = parent_process()
     if parent is not None and parent.pid != os.getppid():
         os._exit(1)  # it ended before the kernel was told
+
+
+WORKFLOW = "SEGBENCH_WORKFLOW"  # environment variable: process id of the Snakemake that started the script
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """Run a script's `main`; an `InputError` becomes its bare message on stderr and exit status 2.
+
+    So does what the disk refuses: a folder that is read-only, a disk that is full. The script ends with its Snakemake.
+    """
+
+    @functools.wraps(main)
+    def run() -> None:
+        _end_with_workflow()
+        try:
+            main()
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except OSError as error:
+            if told := disk_fault(error):
+                print(f"error: {told}", file=sys.stderr)
+                sys.exit(2)
+            raise
+
+    return run
+
+
+def _end_with_workflow() -> None:
+    """Die when Snakemake dies: one that is killed with SIGKILL cannot end its jobs, and they would go on unseen.
+
+    A thread sleeps in the kernel until then: nothing is polled. A supervised child dies with this process.
+    """
+    workflow = int(os.environ.get(WORKFLOW, "0"))
+    if not workflow or not hasattr(os, "pidfd_open"):
+        return
+    try:
+        ended = os.pidfd_open(workflow)
+    except ProcessLookupError:
+        sys.exit(f"the workflow's process {workflow} has ended before its job began")
+    except OSError:
+        return  # this kernel has none
+
+    def wait() -> None:
+        select.select([ended], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import Failed, InputError, Unsupported, disk_fault
+from segbench.errors import Failed, InputError, Unsupported, disk_fault, one_line
 from segbench.process.lifetime import die_with_parent
+from segbench.process.limits import Limits, usable_memory_mb
 
 POLL_S = 0.5  # one read of /proc per poll: some 20 µs of CPU twice a second beside the clock
 KEPT_LOG_LINES = 40
@@ -40,21 +41,6 @@ PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that t
 _last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done": 0}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a stage may use. `memory_mb`: resident MiB of the child (None: all but 512 MiB of the machine's);
-    `stall_s`: seconds without any progress before it counts as hung; `stage_s`: seconds in all (None: no limit)."""
-
-    memory_mb: int | None = None
-    stall_s: float = 1800.0
-    stage_s: float | None = None
-
-
-def configured_limits() -> Limits:
-    """What the workflow's `limits` say (it hands them on in SEGBENCH_LIMITS); the defaults outside of it."""
-    return Limits(**json.loads(os.environ.get("SEGBENCH_LIMITS", "{}")))
-
-
 @dataclass
 class Outcome:
     """How a stage ended: `status` is ok, unsupported or failed; `result` is what the work returned when ok."""
@@ -66,7 +52,7 @@ class Outcome:
     wall_s: float = 0.0
 
 
-def report(phase: str, done: int = 0, total: int = 0) -> None:
+def progress(phase: str, done: int = 0, total: int = 0) -> None:
     """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child."""
     now = time.monotonic()
     same_phase = phase == _last_report["phase"] and done >= _last_report["done"]  # a phase may begin anew
@@ -288,22 +274,3 @@ def _read_rest(stream: Any) -> bytes:
     os.set_blocking(stream.fileno(), False)
     with stream:
         return stream.read() or b""
-
-
-def usable_memory_mb() -> int:
-    """MiB that a stage may take: the machine's, or the control group's or Slurm job's when less, less 512 MiB."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit_file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int(Path(limit_file).read_text()))
-        except (OSError, ValueError):
-            continue
-    asked_mb = os.environ.get("SLURM_MEM_PER_NODE", "")
-    total = min(total, int(asked_mb) * MEBIBYTE) if asked_mb.isdigit() and int(asked_mb) else total  # 0: all of it
-    return max(total // MEBIBYTE - 512, 256)
-
-
-def one_line(text: str, most: int = 400) -> str:
-    """`text` on one line, at most `most` characters: what fits a table cell."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 1] + "…"

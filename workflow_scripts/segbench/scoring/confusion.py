@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segbench.arrays import ClassMap
+
 BLOCK = 1 << 22  # pixels at a time: bounds the memory, and cv2.calcHist's float32 is exact up to 2^24 in a bin
 PIXELS_PER_RUN = 20  # above that many, counting runs is faster than counting pixels (measured: 14 to 20)
 
-ClassMap = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.int64]
 
 

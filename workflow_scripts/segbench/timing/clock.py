@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from segbench.engines.base import ClassMap, Float32Image, Session
+from segbench.arrays import ClassMap, Float32Image
+from segbench.engines.base import Session
 from segbench.machine.environment import THREAD_VARIABLES
 from segbench.timing.intervals import order_statistic_ranks
 

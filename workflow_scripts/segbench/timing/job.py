@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.config.options import parse_options
-from segbench.engines.base import Float32Image, Session, Variant, load
+from segbench.arrays import Float32Image
+from segbench.config.options import Variant, parse_options
+from segbench.engines.base import Session, load
 from segbench.errors import Unsupported
 from segbench.files import check_manifest, read_json
 from segbench.images.decoded import ImageReader
 from segbench.images.index import Row
-from segbench.images.read import Normalizer
+from segbench.images.normalize import Normalizer
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine, this_machine
-from segbench.process.supervise import report
+from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance, Watch
@@ -77,7 +78,7 @@ def open_engine(request: dict[str, Any]) -> Opened:
     cores = clock.settle_threads(threads, pin=timing is None or timing["pin"])
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
     check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
-    report("opening the engine")
+    progress("opening the engine")
     session = engine.open(Path(request["engine"]), variant, options, threads)
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])

@@ -18,18 +18,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segbench.arrays import ClassMap, Float32Image
 from segbench.errors import Failed, InputError
 from segbench.images.decoded import ImageReader, Row
-from segbench.images.read import Normalizer
+from segbench.images.normalize import Normalizer
 from segbench.scoring.predictions import Packed, PredictionsWriter, pack
 
 MOST_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
 SLOTS = 2  # images of each helper: one that may be in use, and one that is being made
-
-Float32Image = npt.NDArray[np.float32]  # 1×3×H×W
-ClassMap = npt.NDArray[np.uint8]  # H×W
 
 
 class InTurn(contextlib.AbstractContextManager["InTurn"]):

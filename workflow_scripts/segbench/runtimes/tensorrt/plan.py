@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segbench.errors import Failed, Unsupported
-from segbench.process.supervise import one_line
+from segbench.errors import Failed, Unsupported, one_line
 
 PLAN = "model.plan"
 FIRST_TYPED = 10  # from this major version on the ONNX model's types state the arithmetic, not the builder's flags

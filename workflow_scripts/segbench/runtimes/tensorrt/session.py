@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from segbench.engines.base import ClassMap, ExportedModel, Float32Image
+from segbench.arrays import ClassMap, Float32Image
 from segbench.errors import Failed, Unsupported
 from segbench.files import read_json, write_json
+from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt.plan import Plan
 
 IDENTITY = "identity.json"

@@ -1,0 +1,52 @@
+"""An exported model: its files and its record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import InputError, Unsupported
+from segbench.files import read_json, sha256_of
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """An exported model's files: `folder` holds model.json and model.pdmodel + model.pdiparams or model.onnx."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @classmethod
+    def open(cls, record: Path) -> ExportedModel:
+        """The model of `record` (model.json). Raises InputError when a file is not the one recorded in it."""
+        facts = read_json(record)
+        for name, digest in facts["files"].items():
+            if not (record.parent / name).exists() or sha256_of(record.parent / name) != digest:
+                raise InputError(f"{record.parent / name}: damaged or missing; delete {record.parent} and run again")
+        return cls(record.parent, facts)
+
+    def file(self, name: str) -> Path | None:
+        """The file of that name, or None where this kind of model has none."""
+        path = self.folder / name
+        return path if path.exists() else None
+
+    @property
+    def digest(self) -> str:
+        """One hash of the exported files' hashes: what a calibration belongs to."""
+        return hashlib.sha256(json.dumps(self.facts["files"], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Input shape: 1, 3, height, width."""
+        return 1, 3, int(self.facts["input"]["height"]), int(self.facts["input"]["width"])
+
+
+def paddle_files(model: ExportedModel) -> list[Path]:
+    """model.pdmodel and model.pdiparams. Raises Unsupported for a model that exists as ONNX only."""
+    files = [model.file("model.pdmodel"), model.file("model.pdiparams")]
+    if None in files:
+        raise Unsupported("this model is an ONNX file; Paddle engines need a Paddle inference model")
+    return [path for path in files if path]
