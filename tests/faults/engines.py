@@ -15,11 +15,11 @@ SLOWEST_S = 20.0  # from the limit or the crash to the reason
 SCRIPT = """
 import ctypes, os, signal, subprocess, sys, threading, time
 sys.path.insert(0, {scripts!r})
-from segbench.process.supervise import report, stage
+from segbench.process.supervise import progress, stage
 
 
 def work(request):
-    report("warming up")
+    progress("warming up")
     print("calling the kernel", flush=True)
     {body}
     return {{}}
@@ -67,7 +67,7 @@ FAULTS = {
     "hangs": Fault("time.sleep(600)", "hung: no progress for 3 s"),
     "hangs and ignores SIGTERM": Fault("signal.signal(15, 1); time.sleep(600)", "hung: no progress for 3 s"),
     "hangs in C, with the interpreter locked": Fault("ctypes.PyDLL(None).sleep(600)", "hung: no progress for 3 s"),
-    "busy without an end": Fault("[(report('timing', n), time.sleep(.2)) for n in range(10**6)]", "time limit: 8 s"),
+    "busy without an end": Fault("[(progress('timing', n), time.sleep(.2)) for n in range(10**6)]", "time limit: 8 s"),
     "closes its pipes and hangs": Fault("os.closerange(0, 100); time.sleep(600)", "hung: no progress for 3 s"),
     "leaves children, then crashes": Fault(
         "subprocess.Popen(['sleep', '611']); ctypes.string_at(0)", "crashed by SIGSEGV"

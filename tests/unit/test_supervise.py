@@ -19,9 +19,8 @@ def script(tmp_path: Path, body: str) -> str:
     """A supervised script whose work is `body`."""
     path = tmp_path / "work.py"
     head = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
-    head += (
-        "import os, signal, time\nfrom segbench.errors import *\nfrom segbench.process.supervise import report, stage\n"
-    )
+    head += "import os, signal, time\nfrom segbench.errors import *\n"
+        "from segbench.process.supervise import progress, stage\n"
     path.write_text(
         head + "def work(request):\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\nstage(None, work)\n"
     )
@@ -50,7 +49,7 @@ def test_refusals_become_the_rows_reason(tmp_path, body, status, reason):
 
 
 def test_segfault_names_signal_phase_and_last_words(tmp_path):
-    body = "report('warming up'); print('loading kernels', flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
+    body = "progress('warming up'); print('loading kernels', flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
     outcome = supervise(script(tmp_path, body), {}, Limits())
     assert outcome.status == "failed"
     assert outcome.reason == "crashed by SIGSEGV while warming up; last log lines: loading kernels"
@@ -62,23 +61,23 @@ def test_sigkill_is_told_as_out_of_memory(tmp_path):
 
 
 def test_hang_ends_at_the_stall_limit(tmp_path):
-    outcome = supervise(script(tmp_path, "report('running'); time.sleep(60)"), {}, Limits(stall_s=1))
+    outcome = supervise(script(tmp_path, "progress('running'); time.sleep(60)"), {}, Limits(stall_s=1))
     assert (outcome.status, outcome.reason) == ("failed", "hung: no progress for 1 s while running (limits.stall_s)")
 
 
 def test_progress_holds_the_stall_limit_off(tmp_path):
-    body = "for i in range(5): report(f'step {i}'); time.sleep(0.5)\nreturn {}"
+    body = "for i in range(5): progress(f'step {i}'); time.sleep(0.5)\nreturn {}"
     assert supervise(script(tmp_path, body), {}, Limits(stall_s=1.5)).status == "ok"
 
 
 def test_stage_limit_ends_a_busy_child(tmp_path):
-    body = "while True: report('at work'); print('.', flush=True); time.sleep(0.1)"
+    body = "while True: progress('at work'); print('.', flush=True); time.sleep(0.1)"
     outcome = supervise(script(tmp_path, body), {}, Limits(stage_s=1))
     assert outcome.reason == "time limit: 1 s were over while at work (limits.stage_s)"
 
 
 def test_memory_limit_ends_a_hungry_child(tmp_path):
-    body = "report('eating'); hold = bytearray(600_000_000); time.sleep(30)"
+    body = "progress('eating'); hold = bytearray(600_000_000); time.sleep(30)"
     outcome = supervise(script(tmp_path, body), {}, Limits(memory_mb=300))
     assert outcome.status == "failed"
     assert outcome.reason.startswith("out of memory while eating: used ")
@@ -110,7 +109,11 @@ def test_child_ends_with_a_killed_supervisor(tmp_path):
     pid_file = tmp_path / "pid"
     work = script(tmp_path, f"open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(300)")
     parent = subprocess.Popen(
-        [sys.executable, "-c", f"from segbench.process.supervise import *; supervise({work!r}, {{}}, Limits())"],
+        [
+            sys.executable,
+            "-c",
+            f"from segbench.process.supervise import supervise, Limits; supervise({work!r}, {{}}, Limits())",
+        ],
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
     )
     _wait_for(lambda: pid_file.exists() and pid_file.read_text())
