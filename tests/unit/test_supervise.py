@@ -20,7 +20,7 @@ def script(tmp_path: Path, body: str) -> str:
     path = tmp_path / "work.py"
     head = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
     head += "import os, signal, time\nfrom segbench.errors import *\n"
-        "from segbench.process.supervise import progress, stage\n"
+    head += "from segbench.process.supervise import progress, stage\n"
     path.write_text(
         head + "def work(request):\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\nstage(None, work)\n"
     )
