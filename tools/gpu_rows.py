@@ -35,7 +35,8 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, default=Path("plan.json"), help="plan.json of the bundle")
     parser.add_argument("--table", type=Path, default=Path("table.csv"), help="table to write")
     a = parser.parse_args()
-    from segbench.table.rows import COLUMNS, read_row
+    from segbench.table.columns import NAMES
+    from segbench.table.rows import read_row
 
     plan = json.loads(a.plan.read_text(encoding="utf-8"))
     ends = time.monotonic() + a.minutes * 60
@@ -53,7 +54,7 @@ def main() -> None:
         found = read_row(Path("results"), plan["selection"], row["model"], row["variant"])
         new = not a.table.exists()
         with open(a.table, "a", newline="", encoding="utf-8") as stream:
-            table = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            table = csv.DictWriter(stream, NAMES, extrasaction="ignore", lineterminator="\n")
             if new:
                 table.writeheader()
             table.writerow(found)

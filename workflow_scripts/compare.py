@@ -9,11 +9,12 @@ from typing import Any
 
 from segbench.files import read_json, write_json, write_text
 from segbench.process.lifetime import command
-from segbench.table.comparison import Row, against_baseline, of_pairs, read_table
+from segbench.table.comparison import Comparison, against_baseline, of_pairs
+from segbench.table.csv import read_table
 from segbench.table.markdown import table
 
 
-def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Row]:
+def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Comparison]:
     """All comparisons that `settings` ask for. `pairs`: records of jobs that timed two variants alternating."""
     rows = read_table(csv)
     found = against_baseline(rows, read_table(settings["baseline"]), settings) if settings["baseline"] else []
@@ -21,7 +22,7 @@ def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Row]
     return found + of_pairs(rows, timed, settings)
 
 
-def report(found: list[Row], settings: dict[str, Any]) -> str:
+def report(found: list[Comparison], settings: dict[str, Any]) -> str:
     """The comparisons as Markdown, with what the words mean."""
     if not found:
         return "# Comparison\n\nNothing to compare: set `baseline` to a table.csv, or `comparison.pairs`.\n"
@@ -51,7 +52,7 @@ def report(found: list[Row], settings: dict[str, Any]) -> str:
     )
 
 
-def _words(found: list[Row]) -> list[str]:
+def _words(found: list[Comparison]) -> list[str]:
     return sorted({row["verdict"] for row in found if row["verdict"]})
 
 

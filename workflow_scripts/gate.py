@@ -9,16 +9,16 @@ from pathlib import Path
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.process.lifetime import command
-from segbench.table.comparison import Row
+from segbench.table.comparison import Comparison
 from segbench.table.verdict import SLOWER, WRONG
 
 
-def failures(found: list[Row]) -> list[str]:
+def failures(found: list[Comparison]) -> list[str]:
     """One line for each comparison that may not pass; `found` is comparison.json."""
     return [_line(row) for row in found if SLOWER in (row["verdict"], row["time_verdict"]) or row["verdict"] == WRONG]
 
 
-def _line(row: Row) -> str:
+def _line(row: Comparison) -> str:
     told = list(row["faults"])
     if row["ratio"] is not None and row["ratio_low"] is not None:
         told.append(f"{row['ratio']:.3f} of its time (95%: {row['ratio_low']:.3f}–{row['ratio_high']:.3f})")

@@ -62,6 +62,7 @@ class Round:
             "steady": steady,
             "contended": tries[-1].contended(timing["contention_share"]),
             "throttled": tries[-1].throttled,
+            "contention_share": timing["contention_share"],
             "repeats": len(tries) - 1,
             "disturbances": [one.record() for one in tries],
         }

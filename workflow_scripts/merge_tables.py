@@ -6,16 +6,17 @@ import argparse
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
 from segbench.errors import InputError
 from segbench.files import write_text
 from segbench.process.lifetime import command
-from segbench.table.comparison import read_table
-from segbench.table.markdown import miou, seconds, share, table
+from segbench.table.columns import Row
+from segbench.table.comparison import KEY
+from segbench.table.csv import read_table
+from segbench.table.formats import miou, seconds, share
+from segbench.table.markdown import table
+from segbench.timing import flags
 
-Row = dict[str, Any]
-KEY = ("dataset", "model", "variant")
 NOWHERE = ""  # "hardware" of rows that could not run
 
 
@@ -42,7 +43,7 @@ def to_markdown(found: dict[str, list[Row]]) -> str:
     parts = ["# SegBench: several machines", "Times compare within a section only."]
     for hardware, rows in found.items():
         if hardware != NOWHERE:
-            parts += [f"## {rows[0].get('hardware') or 'Hardware'} ({hardware})", _measured(rows)]
+            parts += [f"## {rows[0]['hardware'] or 'Hardware'} ({hardware})", _measured(rows)]
     if NOWHERE in found:
         header = ["table", "dataset", "model", "variant", "status", "reason"]
         parts += [
@@ -60,7 +61,7 @@ def _measured(rows: list[Row]) -> str:
             miou(row["miou"]),
             share(row["pixel_agreement"]),
             seconds(row["time_s"]),
-            row.get("warnings", ""),
+            "; ".join(filter(None, [row["warnings"], *flags.names(row)])),
             row["table"],
         ]
         for row in rows

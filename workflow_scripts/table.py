@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,43 +10,17 @@ from typing import Any
 from segbench.files import write_json, write_text
 from segbench.machine.cpu import this_machine
 from segbench.process.lifetime import command
-from segbench.table.markdown import class_table, full_table, page_cells, page_table, published_table, reasons
+from segbench.table.columns import COLUMNS, SCHEMA, Row
+from segbench.table.csv import to_csv
+from segbench.table.latex import to_latex
+from segbench.table.markdown import class_table, distrusted, full_table, page_table, published_table, reasons
 from segbench.table.published import compare, read_published
-from segbench.table.rows import COLUMNS, read_rows
-from tabulate import tabulate
-
-SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change
+from segbench.table.rows import read_rows
 
 
-def to_csv(rows: list[dict[str, Any]]) -> str:
-    """`rows` as CSV: an empty cell for None, `true` and `false`, floats in full precision."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_cell(row[name]) for name in COLUMNS])
-    return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value
-
-
-def to_json(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """`rows` as config/schemas/table.schema.json describes them: as in table.csv, with null for what was not measured,
-    and `iou_per_class`."""
-    return {"schema": SCHEMA, "rows": [{name: row[name] for name in (*COLUMNS, "iou_per_class")} for row in rows]}
-
-
-def to_latex(rows: list[dict[str, Any]]) -> str:
-    """The published page's form as a LaTeX tabular for papers, made with booktabs."""
-    header, cells = page_cells(rows)
-    lines = tabulate(
-        cells, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 2
-    )
-    return f"% needs \\usepackage{{booktabs}}\n{lines}\n"
+def to_json(rows: list[Row]) -> dict[str, Any]:
+    """`rows` as config/schemas/table.schema.json describes them: null for what was not measured."""
+    return {"schema": SCHEMA, "rows": [{column.name: row[column.name] for column in COLUMNS} for row in rows]}
 
 
 @command
@@ -78,6 +50,7 @@ def main() -> None:
         page,
         "## Full table",
         full_table(rows),
+        *distrusted(rows),
         *published_table(compared),
         *reasons(rows),
         *class_table(rows),

@@ -66,6 +66,7 @@ def time_round(request: Request) -> Request:
         "steady": None if None in steady else all(steady),
         "contended": tries[-1].contended(timing["contention_share"]),
         "throttled": tries[-1].throttled,
+        "contention_share": timing["contention_share"],
         "disturbances": [one.record() for one in tries],
     }
 
@@ -221,6 +222,7 @@ def _round_apart(request: Request, limits: Limits, name: str) -> Outcome:
             "digests": [digests[0], digests[1]],
             "steady": None if None in [one["steady"] for one in both] else all(one["steady"] for one in both),
             **{flag: any(one[flag] for one in both) for flag in ("contended", "throttled")},
+            "contention_share": timing["contention_share"],
             "disturbances": [one for result in both for one in result["disturbances"]],
         },
     )

@@ -15,7 +15,7 @@ from segbench.models.checkpoint import read_arrays
 from segbench.models.onnx_files import read_onnx
 from segbench.planning.check import read_config
 from segbench.scoring.predictions import Predictions
-from segbench.table.comparison import read_table as read_baseline
+from segbench.table.csv import read_table as read_baseline
 
 
 def read_label_map(path: Path) -> object:

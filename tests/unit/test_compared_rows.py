@@ -2,7 +2,8 @@
 
 import pytest
 from segbench.errors import InputError
-from segbench.table.comparison import against_baseline, read_table
+from segbench.table.comparison import against_baseline
+from segbench.table.csv import read_table
 
 SETTINGS = {"margin": 0.03, "max_drop": 0.005, "agreement_bounds": {"fp32": 0.999}}
 NAMES = "dataset,model,variant,status,reason,precision,miou,pixel_agreement,time_s,hardware_id"

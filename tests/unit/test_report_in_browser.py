@@ -17,8 +17,9 @@ from helpers.report_made import Made
 from helpers.skips import need_command, need_package
 from segbench.report import PLOTS
 from segbench.report.derived import best_of, fastest_within, with_facts
+from segbench.table.columns import NAMES
 from segbench.table.markdown import full_cells
-from segbench.table.rows import COLUMNS, read_rows
+from segbench.table.rows import read_rows
 from test_report_page import HOSTILE
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
@@ -125,7 +126,7 @@ def test_figures_are_those_of_the_table(run):
     subprocess.run([sys.executable, SCRIPTS / "table.py", *run.made.arguments(), *outputs], check=True)
     with open(table, newline="", encoding="utf-8") as stream:
         for shown, cells in zip(told, csv.DictReader(stream), strict=True):
-            for name in COLUMNS:
+            for name in NAMES:
                 plain = {None: "", True: "true", False: "false"}.get(shown[name], str(shown[name]))
                 assert plain == cells[name] or float(cells[name]) == shown[name], name
     expected = [[str(cell) for cell in line] for line in full_cells(run.rows)[1]]

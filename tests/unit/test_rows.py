@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from segbench.files import write_json, write_text
 from segbench.scoring.predictions import PredictionsWriter
+from segbench.scoring.score_record import NOTHING
 from segbench.table.rows import read_rows
 
 SELECTION = {
@@ -32,8 +33,8 @@ def results(tmp_path):
     for variant in ("a", "b"):
         here = f"made/small/{variant}"
         write_json(tmp_path / "engines" / here / "status.json", {"status": "ok"})
-        score = {"status": "ok", "reference": "a", "warnings": [], "miou": 0.5, "pixel_agreement": 1.0}
-        write_json(tmp_path / "scores" / f"{here}.json", {**score, "iou_per_class": {}})
+        score = {"status": "ok", "reference": "a", "miou": 0.5, "pixel_agreement": 1.0}
+        write_json(tmp_path / "scores" / f"{here}.json", NOTHING | score)
         for number, times in ((1, [1.0, 2.0, 4.0]), (2, [3.0, 3.5, 9.0])):
             write_round(tmp_path / "runs" / here / f"{number}/0", number, times, {"x": 1, "y": 2, "z": 3})
     return tmp_path

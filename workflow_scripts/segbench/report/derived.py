@@ -7,11 +7,11 @@ A row is a dict as `table.rows.read_row` makes it. The report's own keys are `id
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from segbench.table.markdown import flags
+from segbench.table.columns import Row
+from segbench.timing import flags
 
-Row = dict[str, Any]
 ACCEPTED_LOSS = 0.01  # of mIoU: what the report begins with; its reader moves it
 
 
@@ -114,7 +114,7 @@ def warnings_of(row: Row) -> list[str]:
     """Everything that speaks against a row's figures, one sentence each."""
     if row["status"] != "ok":
         return []
-    told = [*filter(None, row["warnings"].split("; ")), *flags(row)]
+    told = [*filter(None, row["warnings"].split(flags.SEPARATOR)), *flags.sentences_of(row)]
     if row["time_s"] is None:
         return [*told, "no image was timed"]
     if row["time_s_low"] is None:

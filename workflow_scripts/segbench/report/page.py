@@ -15,14 +15,13 @@ from markupsafe import Markup
 from segbench.images.colours import palette
 from segbench.report import derived
 from segbench.report.charts import Plot
-from segbench.report.plots import accuracy_text, bounds_text, interval_text
+from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
-from segbench.table import markdown
+from segbench.table import formats, markdown
+from segbench.table.columns import NAMES, Row
 from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
-from segbench.table.rows import COLUMNS
 
-Row = dict[str, Any]
 TEMPLATES = Path(__file__).parent / "templates"
 SMALLEST_RANGE = 0.02  # of the accepted loss, where all rows are about as accurate
 
@@ -53,15 +52,15 @@ def page(content: Content) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "miou": markdown.miou,
-        "change": markdown.change,
-        "share": markdown.share,
-        "seconds": markdown.seconds,
-        "ratio": markdown.ratio,
-        "megabytes": markdown.megabytes,
+        "miou": formats.miou,
+        "change": formats.change,
+        "share": formats.share,
+        "seconds": formats.seconds,
+        "ratio": formats.ratio,
+        "megabytes": formats.megabytes,
         "warnings": derived.warnings_of,
     }
-    environment.globals |= {"interval": interval_text, "bounds": bounds_text, "accuracy": accuracy_text}
+    environment.globals |= {"interval": formats.interval, "accuracy": accuracy_text}
     rows, measure = content.rows, derived.measure_of(content.rows)
     return environment.get_template("report.html.j2").render(
         content=content,
@@ -114,7 +113,7 @@ def answer(rows: list[Row], loss: float = derived.ACCEPTED_LOSS) -> dict[str, An
 
 def page_data(rows: list[Row], plots: list[Plot]) -> Markup:
     """JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
-    keys = (*COLUMNS, "id", "label", "speed_up", "native", "front")
+    keys = (*NAMES, "id", "label", "speed_up", "native", "front")
     value = {
         "measure": derived.measure_of(rows).key,
         "rows": [{key: row[key] for key in keys} for row in rows],

@@ -21,7 +21,8 @@ from segbench.report.charts import (
     legend,
 )
 from segbench.report.derived import MIOU, Measure, measure_of
-from segbench.table.markdown import change, miou, seconds, share
+from segbench.table import formats
+from segbench.table.formats import change, miou, seconds, share
 
 HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some air
 LOG = alt.Scale(type="log", nice=False, padding=12)
@@ -54,7 +55,7 @@ def accuracy_latency(rows: list[Row]) -> Plot:
             **{key: row[key] for key in keys},
             "accuracy": row[measure.key],
             "name_at": heights[row["title"]],
-            "interval": interval_text(row["time_s_low"], row["time_s_high"]) or "none",
+            "interval": formats.interval(row["time_s_low"], row["time_s_high"]) or "none",
         }
         for row in shown
     ]
@@ -113,7 +114,7 @@ def accuracy_latency(rows: list[Row]) -> Plot:
                     [
                         row["label"],
                         seconds(row["time_s"]),
-                        interval_text(row["time_s_low"], row["time_s_high"]),
+                        formats.interval(row["time_s_low"], row["time_s_high"]),
                         accuracy_text(measure, row[measure.key]),
                         "yes" if row["front"] else "",
                     ],
@@ -161,7 +162,7 @@ def speed_up(rows: list[Row]) -> Plot:
     )
     even = figures().mark_rule(strokeDash=[4, 3], color="#8a8a8a").encode(x=alt.datum(1))
     cells = [
-        (row["id"], [row["label"], f"{row['speed_up']:.2f}", bounds_text(row["speed_up_low"], row["speed_up_high"])])
+        (row["id"], [row["label"], f"{row['speed_up']:.2f}", formats.bounds(row["speed_up_low"], row["speed_up_high"])])
         for row in shown
     ]
     return Plot(
@@ -321,16 +322,6 @@ def bar(chart: alt.Chart, x: alt.X, colour: alt.Color, tooltip: alt.Tooltip) -> 
 def stacked(*layers: alt.Chart) -> Any:
     """Layers over one axis of rows, as high as it has rows."""
     return alt.layer(*layers).add_params(NARROW).properties(height=alt.Step(STEP))
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """An interval of seconds, empty without one."""
-    return "" if low is None else f"{seconds(low)}–{seconds(high)}"
-
-
-def bounds_text(low: float | None, high: float | None) -> str:
-    """Bounds of a ratio, empty without them."""
-    return "" if low is None or high is None else f"{low:.2f}–{high:.2f}"
 
 
 def accuracy_text(measure: Measure, value: Any) -> str:

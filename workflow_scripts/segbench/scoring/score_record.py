@@ -88,8 +88,4 @@ def _below(agreement: float, bound: float) -> str:
 
 
 SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), its class_map and the order of classes"
-NOTHING: dict[str, Any] = {
-    "miou": None, "iou_per_class": None, "pixel_accuracy": None, "mean_class_accuracy": None, "confusion_matrix": None,
-    "pixel_agreement": None, "agreeing_pixels": 0, "compared_pixels": 0, "agreement_image_count": 0, "worst_images": [],
-    "image_count": 0, "warnings": [],
-}  # fmt: skip
+NOTHING = figures(Sums(None, 0, 0, 0, 0, []), [], Judgement("excluded", 0, ""))  # of a row that did not run

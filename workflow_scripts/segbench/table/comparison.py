@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from segbench.errors import InputError
+from segbench.table.columns import Row
 from segbench.table.verdict import WRONG, Ratio, faults, paired_ratio, time_verdict, unpaired_ratio
+from segbench.timing import flags
 
-Row = dict[str, Any]
-NUMBERS = ("miou", "pixel_agreement", "time_s")
-FLAGS = ("steady", "contended", "throttled", "repeatable")
 KEY = ("dataset", "model", "variant")
-TOLD = {"contended": "other processes ran beside it", "throttled": "throttled"}
+Settings = dict[str, Any]  # the section `comparison`, with `agreement_bounds` and `baseline`
 
 
-def read_table(path: str | Path) -> list[Row]:
-    """Rows of a table.csv: numbers and flags as such (None where the cell is empty or the column missing),
-    `round_medians_s` as a list. Raises InputError when the file is missing or no such table."""
-    try:
-        with open(path, newline="", encoding="utf-8") as stream:
-            rows: list[Row] = list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; a table.csv of an earlier run is wanted") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table.csv ({error})") from None
-    wanted = (*KEY, "status", "reason", "precision", "hardware_id", *NUMBERS)
-    missing = [name for name in wanted if not rows or name not in rows[0]]
-    if missing:
-        raise InputError(f"{path}: is no table.csv of SegBench (no {', '.join(missing)})")
-    try:
-        return [_typed(row) for row in rows]
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error})") from None
+class Comparison(TypedDict):
+    """One row beside another: an entry of comparison.json."""
+
+    dataset: str
+    model: str
+    variant: str
+    against: str  # `baseline`, or the other variant's name
+    verdict: str | None  # None: there was nothing to judge
+    time_verdict: str | None
+    ratio: float | None  # its time over that of what it is compared with
+    ratio_low: float | None
+    ratio_high: float | None
+    method: str | None
+    faults: list[str]  # why it is WRONG
+    notes: list[str]
 
 
-def _typed(row: Row) -> Row:
-    typed = {name: float(row[name]) if row[name] else None for name in NUMBERS}
-    flags = {name: {"true": True, "false": False}.get(row.get(name) or "") for name in FLAGS}
-    medians = [float(value) for value in (row.get("round_medians_s") or "").split(";") if value]
-    return {**row, **typed, **flags, "round_medians_s": medians}
-
-
-def against_baseline(rows: list[Row], baseline: list[Row], settings: Row) -> list[Row]:
+def against_baseline(rows: list[Row], baseline: list[Row], settings: Settings) -> list[Comparison]:
     """One comparison per row of this run, matched by data set, model and variant; what only one side has is noted."""
     before = {tuple(row[key] for key in KEY): row for row in baseline}
     found = []
@@ -58,7 +44,7 @@ def against_baseline(rows: list[Row], baseline: list[Row], settings: Row) -> lis
             hardware = f"{other['hardware_id'] or 'unknown'} → {row['hardware_id'] or 'unknown'}"
             notes.append(f"measured on other hardware ({hardware}): times are not compared")
         elif row["round_medians_s"] and other["round_medians_s"]:
-            ratio = unpaired_ratio(row["round_medians_s"], other["round_medians_s"])
+            ratio = unpaired_ratio(_medians(row), _medians(other))
         elif row["time_s"] and other["time_s"]:
             ratio = Ratio(row["time_s"] / other["time_s"], None, None, "no rounds")
             notes.append("the baseline does not have its rounds: no interval")
@@ -67,7 +53,9 @@ def against_baseline(rows: list[Row], baseline: list[Row], settings: Row) -> lis
     return found + gone
 
 
-def of_pairs(rows: list[Row], timed: dict[tuple[str, str, str], Row], settings: Row) -> list[Row]:
+def of_pairs(
+    rows: list[Row], timed: dict[tuple[str, str, str], dict[str, Any]], settings: Settings
+) -> list[Comparison]:
     """One comparison per model and pair [a, b]: b beside a, from `timed` (model, a, b → record of a job that alternated
     them), or from the rounds of this run where the settings have `alternate` false."""
     by_name = {(row["model"], row["variant"]): row for row in rows}
@@ -83,39 +71,46 @@ def of_pairs(rows: list[Row], timed: dict[tuple[str, str, str], Row], settings: 
                 if not same and row["status"] == other["status"] == "ok":
                     notes.append("measured on different hardware: times are not compared")
                 elif row["round_medians_s"] and other["round_medians_s"]:
-                    ratio = paired_ratio(row["round_medians_s"], other["round_medians_s"])
+                    ratio = paired_ratio(_medians(row), _medians(other))
             found.append(_entry(row, a, ratio, _faults(row, other, settings), notes, settings))
     return found
 
 
-def _alternated(record: Row) -> tuple[Ratio | None, list[str]]:
+def _alternated(record: dict[str, Any]) -> tuple[Ratio | None, list[str]]:
     if record["status"] != "ok":
         return None, [f"not timed: {record['status']}: {record['reason']}"]
-    told = [text for flag, text in TOLD.items() if record[flag]]
-    return Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"]), told + record[
-        "warnings"
-    ]
+    told = flags.sentences(enumerate(record["rounds"], 1)) + record["warnings"]
+    return Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"]), told
 
 
-def _faults(row: Row, other: Row, settings: Row) -> list[str]:
+def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
     return faults(row, other, settings["max_drop"], settings["agreement_bounds"][row["precision"]])
 
 
 def _flags(row: Row, whose: str) -> list[str]:
-    return [f"{whose}{text}" for flag, text in TOLD.items() if row[flag]]
+    return [f"{whose}{text}" for text in flags.sentences_of(row)]
 
 
-def _entry(row: Row, against: str, ratio: Ratio | None, wrong: Iterable[str], notes: list[str], settings: Row) -> Row:
+def _medians(row: Row) -> list[float]:
+    return [float(value) for value in row["round_medians_s"].split(";")]
+
+
+def _entry(
+    row: Row, against: str, ratio: Ratio | None, wrong: Iterable[str], notes: list[str], settings: Settings
+) -> Comparison:
     wrong = list(wrong)
     time = time_verdict(ratio, settings["margin"]) if ratio else None
-    facts = ratio._asdict() if ratio else dict.fromkeys(Ratio._fields)
-    names = {"value": "ratio", "low": "ratio_low", "high": "ratio_high", "method": "method"}
     return {
-        **{key: row[key] for key in KEY},
+        "dataset": row["dataset"],
+        "model": row["model"],
+        "variant": row["variant"],
         "against": against,
         "verdict": WRONG if wrong else time,
         "time_verdict": time,
-        **{name: facts[key] for key, name in names.items()},
+        "ratio": ratio and ratio.value,
+        "ratio_low": ratio and ratio.low,
+        "ratio_high": ratio and ratio.high,
+        "method": ratio and ratio.method,
         "faults": wrong,
         "notes": notes,
     }

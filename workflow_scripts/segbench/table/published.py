@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Row = dict[str, Any]
+from segbench.table.columns import Row
+
 SOURCE = "PaddleSeg, docs/deployment/inference/infer_benchmark.md"
 HARDWARE = "V100 32G, CUDA 10.1, cuDNN 7.6, TensorRT 6.0.1.5, Paddle 2.1.1, 1024×2048, batch 1"
 DIFFERENCES = (

@@ -1,0 +1,325 @@
+"""The columns of the table: the one place where a column is declared.
+
+From `COLUMNS` come the order of table.csv and how it is read back, table.json and its schema, the columns' table in
+docs/table.md, the full table in table.md and in the report, and how a row is read. A new column is one entry here, then
+`python workflow_scripts/segbench/table/document.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from segbench.table import formats
+from segbench.table.sources import Sources
+from segbench.timing import flags
+from segbench.timing.intervals import P90_SAMPLES, P99_SAMPLES, median_of_rounds, percentile
+
+SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change
+Row = dict[str, Any]  # by column's name; None where a figure was not measured
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a cell holds: in the documentation, in the JSON schema, and in table.csv.
+
+    `parse` reads a cell that is not empty. `empty` is what an empty cell is read as; it is None but for texts that are
+    always there. `flat` kinds fit in one cell: the others stand in table.json only.
+    """
+
+    words: str
+    schema: dict[str, Any]
+    parse: Callable[[str], Any] = str
+    empty: str | None = None
+    flat: bool = True
+
+
+def one_of(*values: str) -> Kind:
+    """One of a few words."""
+    return Kind(", ".join(f"`{value}`" for value in values), {"enum": list(values)}, empty="")
+
+
+def _number(words: str, kind: str = "number", parse: Callable[[str], Any] = float, **bounds: float) -> Kind:
+    return Kind(words, {"type": [kind, "null"], **bounds}, parse)
+
+
+def _truth(cell: str) -> bool | None:
+    """A cell that is neither is not known: tables of other versions may say more."""
+    return {"true": True, "false": False}.get(cell)
+
+
+def _numbers(cell: str) -> str:
+    """Numbers separated by `;`, left as text. Raises ValueError where one is none."""
+    for part in cell.split(";"):
+        float(part)
+    return cell
+
+
+NAME = Kind("text", {"type": "string"}, empty="")
+TEXT = Kind("text", {"type": ["string", "null"]})
+SENTENCES = Kind("sentences, separated by `; `", {"type": "string"}, empty="")
+YES_NO = Kind("true or false", {"type": "boolean"}, _truth)
+FLAG = Kind("true or false", {"type": ["boolean", "null"]}, _truth)
+NUMBER = _number("number")
+SHARE = _number("share, 0 to 1", minimum=0, maximum=1)
+SECONDS = _number("seconds", minimum=0)
+SERIES = Kind("seconds, separated by `;`", {"type": ["string", "null"]}, _numbers)
+BYTES = _number("bytes", "integer", int, minimum=0)
+COUNT = _number("whole number", "integer", int, minimum=0)
+AT_LEAST_ONE = _number("whole number", "integer", int, minimum=1)
+BY_CLASS = Kind(
+    "mapping",
+    {
+        "type": ["object", "null"],
+        "additionalProperties": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    },
+    flat=False,
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    `about` says what it means, in Markdown, for the schema and the docs; the unit is that of its `kind`, and ends its
+    name. `read` takes the value from a row's sources. `heading` is its head in the full table and in the report (empty:
+    it is not shown there), `show` writes a value for reading, and `cell` does where that takes more than its own value.
+    """
+
+    name: str
+    kind: Kind
+    about: str
+    read: Callable[[Sources], Any]
+    heading: str = ""
+    show: Callable[[Any], str] = formats.text
+    cell: Callable[[Row], str] | None = None
+
+    def shown(self, row: Row) -> str:
+        """The row's cell in the full table."""
+        return self.cell(row) if self.cell else self.show(row[self.name])
+
+
+def built(name: str) -> Callable[[Sources], Any]:
+    """Reads a fact of the engine's build."""
+    return lambda s: s.built.get(name)
+
+
+def scored(name: str) -> Callable[[Sources], Any]:
+    """Reads a figure of scoring."""
+    return lambda s: s.figures[name]
+
+
+def _median(rounds: list[list[float]]) -> float | None:
+    return median_of_rounds(rounds) if rounds else None
+
+
+COLUMNS = (
+    Column(
+        "dataset", NAME, "The data set's name in the configuration.",
+        lambda s: s.selection["dataset"],
+    ),
+    Column(
+        "model", NAME, "The name of the model's entry in the configuration.",
+        lambda s: s.model, "model",
+    ),
+    Column(
+        "title", NAME, "The model's title, as the tables print it.",
+        lambda s: s.selection["models"][s.model],
+    ),
+    Column(
+        "variant", NAME, "The variant's name: an engine at a precision.",
+        lambda s: s.variant, "variant",
+    ),
+    Column(
+        "engine", NAME, "The engine: a file of `segbench/engines/`.",
+        lambda s: s.entry["engine"],
+    ),
+    Column(
+        "device", one_of("cpu", "gpu"), "What the engine runs on.",
+        lambda s: s.engine.device,
+    ),
+    Column(
+        "accelerated", YES_NO, "Whether the engine is another than the framework's native one.",
+        lambda s: s.engine.accelerated,
+    ),
+    Column(
+        "precision", one_of("fp32", "fp16", "bf16", "int8"), "The arithmetic that the engine was built for.",
+        lambda s: s.entry["precision"],
+    ),
+    Column(
+        "status", one_of("ok", "unsupported", "failed"), "Whether the row ran.",
+        lambda s: s.worst[0], "status",
+    ),
+    Column(
+        "reason", NAME, "Why it did not run; empty where it did.",
+        lambda s: s.worst[1],
+    ),
+    Column(
+        "miou", SHARE,
+        "Mean IoU over the classes that occur in labels or predictions."
+        " Empty for random weights and for data without labels.",
+        scored("miou"), "mIoU", formats.miou,
+    ),
+    Column(
+        "miou_delta", NUMBER, "`miou` less that of the model's reference variant, where that is a row of the table.",
+        lambda s: s.miou_delta, "Δ mIoU", formats.change,
+    ),
+    Column(
+        "pixel_accuracy", SHARE, "Share of labelled pixels whose class is right.",
+        scored("pixel_accuracy"), "pixel accuracy", formats.miou,
+    ),
+    Column(
+        "mean_class_accuracy", SHARE, "Mean over the labelled classes of the share of a class's pixels that is right.",
+        scored("mean_class_accuracy"), "class accuracy", formats.miou,
+    ),
+    Column(
+        "pixel_agreement", SHARE, "Share of pixels at which the class map equals the reference's, on the same images.",
+        scored("pixel_agreement"), "agreement", formats.share,
+    ),
+    Column(
+        "reference", TEXT, "What class maps are compared with: a variant or a file.",
+        lambda s: s.score["reference"],
+    ),
+    Column(
+        "time_s", SECONDS, "Time per image: the median over rounds of each round's median `compute_s`.",
+        lambda s: _median(s.compute), "time s", formats.seconds,
+    ),
+    Column(
+        "time_s_low", SECONDS, "Lower end of the 95% interval of `time_s`.",
+        lambda s: s.interval.low, "95% interval",
+        cell=lambda row: formats.interval(row["time_s_low"], row["time_s_high"]),
+    ),
+    Column(
+        "time_s_high", SECONDS, "Upper end of the 95% interval of `time_s`.",
+        lambda s: s.interval.high,
+    ),
+    Column(
+        "interval_method", TEXT,
+        "How the interval was made: `order-statistic` (exact, from 6 rounds on) or `student-t-log` (2 to 5 rounds)."
+        " Empty for one round.",
+        lambda s: s.interval.method if s.medians else None,
+    ),
+    Column(
+        "round_medians_s", SERIES, "Each round's median `compute_s`, in order: what a comparison is made of.",
+        lambda s: ";".join(map(repr, s.medians)) if s.medians else None,
+    ),
+    Column(
+        "end_to_end_s", SECONDS,
+        "As `time_s`, with the copy of the input to the device and of the class map back.",
+        lambda s: _median(s.end_to_end), "end to end s", formats.seconds,
+    ),
+    Column(
+        "p90_s", SECONDS, f"90th percentile of `compute_s` over all timed images; empty below {P90_SAMPLES} of them.",
+        lambda s: percentile(s.pooled, 0.90, P90_SAMPLES), "p90 s", formats.seconds,
+    ),
+    Column(
+        "p99_s", SECONDS, f"99th percentile of `compute_s` over all timed images; empty below {P99_SAMPLES} of them.",
+        lambda s: percentile(s.pooled, 0.99, P99_SAMPLES), "p99 s", formats.seconds,
+    ),
+    Column(
+        "n", AT_LEAST_ONE, "Timed inferences over all rounds.",
+        lambda s: len(s.pooled) or None, "n",
+    ),
+    Column(
+        "rounds", AT_LEAST_ONE, "Timed rounds; each is a process of its own.",
+        lambda s: len(s.compute) or None, "rounds",
+    ),
+    Column(
+        "steady", FLAG, "Whether warm-up settled in every round; empty without warm-up.",
+        lambda s: s.steady,
+    ),
+    Column(
+        "contended", FLAG,
+        "Whether others took more of the machine than `timing.contention_share` in any round, after it was run again.",
+        lambda s: s.any_flag("contended"),
+    ),
+    Column(
+        "throttled", FLAG, "Whether heat or power slowed the device in any round, after it was run again.",
+        lambda s: s.any_flag("throttled"),
+    ),
+    Column(
+        "repeatable", FLAG,
+        "Whether the class maps of later rounds are the first round's, byte by byte; empty for one round.",
+        lambda s: not s.changed if s.ok and len(s.rounds) > 1 else None,
+    ),
+    Column(
+        "flags", SENTENCES,
+        "What `steady`, `contended` and `throttled` say against the time: which rounds, how much, the bound, the cure.",
+        lambda s: flags.SEPARATOR.join(s.flags),
+    ),
+    Column(
+        "warnings", SENTENCES,
+        "What else speaks against the row: agreement below its bound, rounds that computed something else, other"
+        " hardware.",
+        lambda s: flags.SEPARATOR.join(s.warnings), "warnings",
+        cell=lambda row: flags.SEPARATOR.join(filter(None, [row["warnings"], *flags.names(row)])),
+    ),
+    Column(
+        "build_s", SECONDS, "Seconds that the engine's build took.",
+        built("build_s"), "build s", formats.tenths,
+    ),
+    Column(
+        "engine_bytes", BYTES, "Size of the engine's files.",
+        built("engine_bytes"), "engine MB", formats.megabytes,
+    ),
+    Column(
+        "trt_subgraphs", COUNT, "TensorRT through Paddle: subgraphs that TensorRT took.",
+        built("trt_subgraphs"),
+    ),
+    Column(
+        "trt_share", SHARE, "TensorRT through Paddle: share of the graph's operators inside these subgraphs.",
+        built("trt_share"),
+    ),
+    Column(
+        "trt_fallback", TEXT, "TensorRT through Paddle: the operators outside of these subgraphs, and why.",
+        lambda s: "; ".join(f"{kind} {why}" for kind, why in s.built.get("trt_fallback", {}).items()) or None,
+    ),
+    Column(
+        "fp32_layers", COUNT, "Layers that INT8 kept in FP32 to lose no more than `calibration.max_drop`.",
+        built("fp32_layers"), "layers in FP32",
+    ),
+    Column(
+        "calibrator", TEXT, "What INT8 was calibrated with: a name of `calibrator_catalogue`.",
+        built("calibrator"),
+    ),
+    Column(
+        "calibration_s", SECONDS, "Seconds of the calibration and of the choice of FP32 layers.",
+        built("calibration_s"), "calibration s", formats.tenths,
+    ),
+    Column(
+        "calibration_rss_bytes", BYTES, "Peak resident memory of the calibration.",
+        built("calibration_rss_bytes"),
+    ),
+    Column(
+        "calibration_drop", NUMBER, "mIoU that INT8 loses on training images that calibration did not see.",
+        built("calibration_drop"),
+    ),
+    Column(
+        "peak_rss_bytes", BYTES, "Largest resident memory of a timed process.",
+        lambda s: s.rss_bytes, "memory MB", formats.megabytes,
+    ),
+    Column(
+        "peak_gpu_bytes", BYTES,
+        "GPU memory in use at the end of a timed round, the driver's own and other processes' included.",
+        lambda s: s.gpu_bytes,
+    ),
+    Column(
+        "hardware_id", TEXT,
+        "Equal on equal hardware only; several, separated by `;`, where rounds ran on several.",
+        lambda s: s.hardware_id,
+    ),
+    Column(
+        "hardware", TEXT, "The machine in words: CPU, physical cores, GPU.",
+        lambda s: s.hardware,
+    ),
+    Column(
+        "iou_per_class", BY_CLASS,
+        "IoU by class name, in `table.json` only; null for a class that does not occur.",
+        scored("iou_per_class"),
+    ),
+)  # fmt: skip
+
+NAMES = tuple(column.name for column in COLUMNS if column.kind.flat)  # the header of table.csv
+# Sentences are wide: they stand last where a person reads.
+SHOWN = sorted((column for column in COLUMNS if column.heading), key=lambda column: column.kind is SENTENCES)

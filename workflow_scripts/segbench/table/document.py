@@ -1,0 +1,68 @@
+"""Write what is made from the table's columns: the schema of table.json, and the columns' table in docs/table.md.
+
+usage: python workflow_scripts/segbench/table/document.py   (from the project's root)
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # In the place of this folder, whose csv.py would stand for the standard library's.
+    sys.path[0] = str(Path(__file__).parents[2])
+
+import json
+
+from segbench.files import write_text
+from segbench.table.columns import COLUMNS, SCHEMA
+
+SCHEMA_FILE, PAGE = Path("config/schemas/table.schema.json"), Path("docs/table.md")
+BEGIN, END = "<!-- columns: made from segbench/table/columns.py -->", "<!-- end of columns -->"
+
+
+def schema() -> str:
+    """The text of config/schemas/table.schema.json."""
+    row = {
+        "type": "object",
+        "required": [column.name for column in COLUMNS],
+        "additionalProperties": False,
+        "properties": {column.name: {**column.kind.schema, "description": column.about} for column in COLUMNS},
+    }
+    whole = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "results/table.json",
+        "description": "Rows of a SegBench run, one per model and variant. A figure that was not measured is null,"
+        " never 0.",
+        "type": "object",
+        "required": ["schema", "rows"],
+        "additionalProperties": False,
+        "properties": {
+            "schema": {"const": SCHEMA, "description": "Version of this schema."},
+            "rows": {"type": "array", "items": row},
+        },
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def columns() -> str:
+    """The columns as a Markdown table."""
+    lines = [f"| `{column.name}` | {column.kind.words} | {column.about} |" for column in COLUMNS]
+    return "\n".join(["| column | holds | meaning |", "|---|---|---|", *lines])
+
+
+def page(text: str) -> str:
+    """The text of docs/table.md with the columns' table between its two marks; what stands around it is kept."""
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{columns()}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Write both files below the working directory."""
+    write_text(SCHEMA_FILE, schema())
+    write_text(PAGE, page(PAGE.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""How figures are written for reading: in Markdown, in the report and in plots. What was not measured is empty."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def text(value: Any) -> str:
+    """A name, a count or a sentence as it is."""
+    return "" if value is None else str(value)
+
+
+def miou(value: float | None) -> str:
+    """4 decimals, as the published page has them."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def change(value: float | None) -> str:
+    """4 decimals with a sign; none where they are all zero."""
+    return "" if value is None else f"{value:+.4f}" if round(value, 4) else "0.0000"
+
+
+def share(value: float | None) -> str:
+    """A share of pixels, rounded down: 1.000000 means all of them."""
+    return "" if value is None else f"{math.floor(value * 1e6) / 1e6:.6f}"
+
+
+def seconds(value: float | None) -> str:
+    """3 decimals as on the published page; below 0.1 s three significant digits."""
+    if value is None:
+        return ""
+    if value >= 0.0995 or value <= 0:
+        return f"{value:.3f}"
+    return f"{value:.{2 - math.floor(math.log10(value))}f}"
+
+
+def tenths(value: float | None) -> str:
+    """1 decimal: seconds of what runs once."""
+    return "" if value is None else f"{value:.1f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of seconds."""
+    return "" if low is None or high is None else f"{seconds(low)}–{seconds(high)}"
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """Bounds of a ratio, 2 decimals."""
+    return "" if low is None or high is None else f"{low:.2f}–{high:.2f}"
+
+
+def ratio(value: float | None) -> str:
+    """A speed-up, 2 decimals."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def megabytes(value: int | None) -> str:
+    """10⁶ bytes."""
+    return "" if value is None else f"{value / 1e6:.0f}"

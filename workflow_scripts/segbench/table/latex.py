@@ -1,0 +1,17 @@
+"""The published page's form of the table for papers."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from segbench.table.columns import Row
+from segbench.table.markdown import page_cells
+
+
+def to_latex(rows: list[Row]) -> str:
+    """The page's own columns as a LaTeX tabular, made with booktabs."""
+    header, cells = page_cells(rows)
+    lines = tabulate(
+        cells, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 2
+    )
+    return f"% needs \\usepackage{{booktabs}}\n{lines}\n"

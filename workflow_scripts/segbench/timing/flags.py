@@ -1,0 +1,102 @@
+"""Reasons to distrust a time, a sentence for each flag: which rounds, how much, the bound, and the cure.
+
+A flag is a column of the table that is true or false; the sentences stand in the column `flags`. Both are read from the
+records that a timed job leaves: the `status.json` of a round, or a round of a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from segbench.timing.disturbance import HELD_BACK_SHARE
+
+Record = Mapping[str, Any]
+SEPARATOR = "; "  # between the sentences of one row
+NAMES = {"steady": "not steady", "contended": "contended", "throttled": "throttled"}  # by their columns
+# Said where a record has no numbers: one of an older version.
+WITHOUT_NUMBERS = {
+    "steady": "the warm-up did not settle",
+    "contended": "other processes used the machine",
+    "throttled": "heat or power slowed the device down",
+}
+
+
+def sentences(records: Iterable[tuple[int, Record]]) -> list[str]:
+    """The flags of a row. `records`: the number of a round, and what its job recorded (one for each of its shards)."""
+    records, told = list(records), []
+    for column, tell in (("steady", _unsteady), ("contended", _contended), ("throttled", _throttled)):
+        numbers = sorted({number for number, record in records if is_set(record, column)})
+        if numbers:
+            subject = f"round {numbers[0]} is" if len(numbers) == 1 else f"rounds {', '.join(map(str, numbers))} are"
+            reason = tell([record for _, record in records if is_set(record, column)])
+            told.append(f"{subject} {NAMES[column]}: {reason or WITHOUT_NUMBERS[column]}")
+    return told
+
+
+def sentences_of(row: Record) -> list[str]:
+    """The flags of a row of the table, also of one whose version had no column `flags`."""
+    if row["flags"]:
+        return str(row["flags"]).split(SEPARATOR)
+    return [f"{NAMES[column]}: {text}" for column, text in WITHOUT_NUMBERS.items() if is_set(row, column)]
+
+
+def names(row: Record) -> list[str]:
+    """The flags of a row by name alone."""
+    return [name for column, name in NAMES.items() if is_set(row, column)]
+
+
+def is_set(record: Record, column: str) -> bool:
+    """Whether a flag speaks against the time: `steady` does where it is false, the others where they are true."""
+    return record.get(column) is (column != "steady")
+
+
+def _unsteady(records: list[Record]) -> str:
+    runs = max(record.get("warm_up_runs") or 0 for record in records)
+    settled = f"the warm-up did not settle within {runs} runs"
+    return f"{settled}. Raise timing.warm_up.max_runs and timing.warm_up.max_s" if runs else ""
+
+
+def _contended(records: list[Record]) -> str:
+    other, stolen = _largest(records, "other_share"), _largest(records, "steal_share")
+    beside = _largest(records, "gpu_other_processes")
+    allowed = max(record.get("contention_share") or 0 for record in records)
+    bound = f" (allowed: {percent(allowed)})" if allowed else ""
+    most = "up to " if len(records) > 1 else ""
+    told = []
+    if other + stolen > allowed:
+        parts = ((other, "other processes used"), (stolen, "the hypervisor took"))
+        # What rounds to nothing beside the rest is not told.
+        shares = [f"{who} {most}{percent(share)}" for share, who in parts if share >= 0.01 * (other + stolen)]
+        told.append(f"{' and '.join(shares)} of the CPU{bound}")
+    if beside:
+        told.append(f"{most}{beside:.0f} other process(es) computed on the GPU")
+    cure = "Move to a machine of your own" if stolen > other else "Stop them"
+    return f"{', and '.join(told)}. {cure}, or raise timing.contention_share" if told else ""
+
+
+def _throttled(records: list[Record]) -> str:
+    events, held = _largest(records, "throttle_events"), _largest(records, "gpu_held_back_share")
+    reasons = sorted({reason for one in _kept(records) for reason in one.get("gpu_reasons") or ()})
+    told = []
+    if events:
+        told.append(f"heat slowed the CPU down {events:.0f} time(s)")
+    if held > HELD_BACK_SHARE:
+        told.append(f"the GPU was held back for {percent(held)} of the time (allowed: {percent(HELD_BACK_SHARE)})")
+    if reasons:
+        told.append(f"the GPU gave as reason {', '.join(reasons)}")
+    return f"{', and '.join(told)}. Cool the device, or lock its clock below the limit" if told else ""
+
+
+def percent(share: float) -> str:
+    """Three significant digits: what is beyond a bound does not read like it."""
+    return f"{100 * share:.3g}%"
+
+
+def _largest(records: list[Record], name: str) -> float:
+    return max((one.get(name) or 0 for one in _kept(records)), default=0)
+
+
+def _kept(records: list[Record]) -> list[Record]:
+    """Readings of the stretches that were kept: those before a round was run again are not."""
+    return [one for record in records for one in record.get("disturbances", [])[record.get("repeats", 0) :]]
