@@ -56,6 +56,15 @@ def test_one_round_does_not_tell_whether_it_repeats(results):
     assert read_rows(results, {**SELECTION, "rounds": 1})[0]["repeatable"] is None
 
 
+def test_disturbed_round_is_named_with_its_share_and_the_bound(results):
+    path = results / "runs/made/small/b/2/0/status.json"
+    facts = {"contended": True, "contention_share": 0.05, "disturbances": [{"other_share": 0.12}], "repeats": 0}
+    write_json(path, {"status": "ok", "reason": "", "steady": True, **facts})
+    a, b = read_rows(results, SELECTION)
+    assert (a["contended"], a["flags"]) == (False, "")
+    assert b["contended"] and b["flags"].startswith("round 2 is contended: other processes used 12% of the CPU (allow")
+
+
 def test_medians_of_rounds_are_kept(results):
     row = read_rows(results, SELECTION)[0]
     assert row["round_medians_s"] == "2.0;3.5"
