@@ -10,61 +10,62 @@ from pathlib import Path
 from segbench.errors import InputError
 from segbench.files import write_text
 from segbench.process.lifetime import command
-from segbench.table.columns import Row
-from segbench.table.comparison import KEY
+from segbench.table.columns import doubts
+from segbench.table.comparison import key_of
 from segbench.table.csv import read_table
 from segbench.table.formats import miou, seconds, share
 from segbench.table.markdown import table
-from segbench.timing import flags
+from segbench.table.row import Row
 
+FromTable = tuple[Row, str]  # a row, and the table.csv that it is from
 NOWHERE = ""  # "hardware" of rows that could not run
 
 
-def merge(tables: list[Path]) -> dict[str, list[Row]]:
-    """Rows by hardware, in the order of the tables; each says which `table` it is from.
+def merge(tables: list[Path]) -> dict[str, list[FromTable]]:
+    """Rows by hardware, in the order of the tables.
 
     Raises InputError where two tables have a row of the same data set, model and variant measured on equal hardware.
     """
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[FromTable]] = {}
     seen: dict[tuple[str, ...], Path] = {}
     for path in tables:
         for row in read_table(path):
             hardware = row["hardware_id"] or NOWHERE
-            key = (hardware, *(row[name] for name in KEY))
+            key = (hardware, *key_of(row))
             if hardware and key in seen:
                 raise InputError(f"{path}: {' '.join(key[1:])} on {hardware} stands in {seen[key]} too; leave one out")
             seen[key] = path
-            found.setdefault(hardware, []).append({**row, "table": str(path)})
+            found.setdefault(hardware, []).append((row, str(path)))
     return found
 
 
-def to_markdown(found: dict[str, list[Row]]) -> str:
+def to_markdown(found: dict[str, list[FromTable]]) -> str:
     """A section for each hardware, and one for the rows that ran nowhere, with their reasons."""
     parts = ["# SegBench: several machines", "Times compare within a section only."]
     for hardware, rows in found.items():
         if hardware != NOWHERE:
-            parts += [f"## {rows[0]['hardware'] or 'Hardware'} ({hardware})", _measured(rows)]
+            parts += [f"## {rows[0][0]['hardware'] or 'Hardware'} ({hardware})", _measured(rows)]
     if NOWHERE in found:
         header = ["table", "dataset", "model", "variant", "status", "reason"]
         parts += [
             "## Rows that could not run",
-            table(header, [[row[name] for name in header] for row in found[NOWHERE]]),
+            table(header, [[path, *key_of(row), row["status"], row["reason"]] for row, path in found[NOWHERE]]),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _measured(rows: list[Row]) -> str:
+def _measured(rows: list[FromTable]) -> str:
     header = ["dataset", "model", "variant", "mIoU", "agreement", "time s", "warnings", "table"]
     cells = [
         [
-            *(row[name] for name in KEY),
+            *key_of(row),
             miou(row["miou"]),
             share(row["pixel_agreement"]),
             seconds(row["time_s"]),
-            "; ".join(filter(None, [row["warnings"], *flags.names(row)])),
-            row["table"],
+            doubts(row),
+            path,
         ]
-        for row in rows
+        for row, path in rows
     ]
     return table(header, cells)
 

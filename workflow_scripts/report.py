@@ -12,8 +12,8 @@ from segbench.files import read_json, write_text
 from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.report import provenance, render
-from segbench.report.charts import Plot, Row
-from segbench.report.derived import with_facts
+from segbench.report.charts import Plot
+from segbench.report.derived import Facts, with_facts
 from segbench.report.page import Content, page
 from segbench.report.plots import plots
 from segbench.report.rounds import rounds_of
@@ -22,13 +22,13 @@ from segbench.table.published import compare, read_published
 from segbench.table.rows import read_rows
 
 
-def read(results: Path, selection: dict[str, Any]) -> tuple[list[Row], list[Plot]]:
+def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], list[Plot]]:
     """The rows with the report's facts, and their plots."""
     rows = with_facts(read_rows(results, selection))
     return rows, plots(rows, rounds_of(results, rows, selection["rounds"], selection["shards"]))
 
 
-def gather(asked: argparse.Namespace, rows: list[Row], drawn: list[Plot]) -> Content:
+def gather(asked: argparse.Namespace, rows: list[Facts], drawn: list[Plot]) -> Content:
     """Everything that the page shows, read below `asked.results`."""
     results, selection = asked.results, asked.selection
     lines, left_out = samples(results, rows, shard_count=selection["shards"])

@@ -10,17 +10,18 @@ from typing import Any
 from segbench.files import write_json, write_text
 from segbench.machine.cpu import this_machine
 from segbench.process.lifetime import command
-from segbench.table.columns import COLUMNS, SCHEMA, Row
+from segbench.table.columns import COLUMNS, SCHEMA
 from segbench.table.csv import to_csv
 from segbench.table.latex import to_latex
 from segbench.table.markdown import class_table, distrusted, full_table, page_table, published_table, reasons
 from segbench.table.published import compare, read_published
+from segbench.table.row import Row, value
 from segbench.table.rows import read_rows
 
 
 def to_json(rows: list[Row]) -> dict[str, Any]:
     """`rows` as config/schemas/table.schema.json describes them: null for what was not measured."""
-    return {"schema": SCHEMA, "rows": [{column.name: row[column.name] for column in COLUMNS} for row in rows]}
+    return {"schema": SCHEMA, "rows": [{column.name: value(row, column.name) for column in COLUMNS} for row in rows]}
 
 
 @command

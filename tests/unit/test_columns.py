@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from helpers.report_made import Made
 from segbench.table import document
 from segbench.table.columns import COLUMNS, NAMES, SENTENCES, SHOWN
 from segbench.table.csv import read_table, to_csv
+from segbench.table.row import Row
 from segbench.table.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,18 @@ def test_no_two_columns_have_one_name_or_one_heading():
     headings = [column.heading for column in SHOWN]
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
     assert len(set(headings)) == len(headings)
+
+
+def test_cells_that_code_asks_for_by_name_are_columns_of_that_type():
+    kinds = {column.name: column.kind for column in COLUMNS}
+    words = {str: "string", bool: "boolean"}
+    for name, hint in typing.get_type_hints(Row).items():
+        told = kinds[name].schema.get("type", "string")
+        optional = typing.get_args(hint)
+        if hint is typing.Any:
+            assert told[1] == "null", name
+        else:
+            assert told == ([words[optional[0]], "null"] if optional else words[hint]), name
 
 
 def test_sentences_stand_last_where_a_person_reads():

@@ -7,7 +7,8 @@ from typing import Any
 
 import altair as alt
 
-Row = dict[str, Any]
+from segbench.report.derived import Facts
+
 Record = dict[str, Any]
 FIGURES = "figures"  # the data set's name in every specification
 # Okabe and Ito's colours that stand out on white and on black alike, then more of middle lightness.
@@ -80,7 +81,7 @@ def label_axis(title: str | None = None) -> alt.Y:
     return alt.Y("label:N", sort=None, axis=axis)
 
 
-def engine_colour(rows: list[Row]) -> alt.Color:
+def engine_colour(rows: list[Facts]) -> alt.Color:
     """A colour per engine, the same in every plot and under every filter."""
     engines = list(dict.fromkeys(row["engine"] for row in rows))
     colours = [COLOURS[n % len(COLOURS)] for n in range(len(engines))]

@@ -7,11 +7,12 @@ A row is a dict as `table.rows.read_row` makes it. The report's own keys are `id
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from segbench.table.columns import Row
+from segbench.table.row import Row
 from segbench.timing import flags
 
+Facts = dict[str, Any]  # a `Row` with the report's own keys, asked for by variable names throughout
 ACCEPTED_LOSS = 0.01  # of mIoU: what the report begins with; its reader moves it
 
 
@@ -35,28 +36,24 @@ NOTHING = Measure(
 )
 
 
-def measure_of(rows: list[Row]) -> Measure:
+def measure_of(rows: list[Facts]) -> Measure:
     """mIoU where any row has it, else the agreement with the reference, else nothing."""
     return next((m for m in (MIOU, AGREEMENT) if any(row[m.key] is not None for row in rows)), NOTHING)
 
 
-def with_facts(rows: list[Row]) -> list[Row]:
-    """Copies of `rows` with the report's own keys, in their order."""
+def with_facts(of_table: list[Row]) -> list[Facts]:
+    """Copies of the table's rows with the report's own keys, in their order."""
+    rows: list[Facts] = [{**row} for row in of_table]
     titles = {row["model"]: row["title"] for row in rows}
     doubled = [title for title in titles.values() if list(titles.values()).count(title) > 1]
     natives = {model: native_of([row for row in rows if row["model"] == model]) for model in _models(rows)}
     front = {id(row) for row in pareto_front(rows, measure_of(rows).key)}
-    return [
-        {
-            **row,
-            "id": f"r{number}",
-            "label": f"{isolated(row['model'] if row['title'] in doubled else row['title'])} · {row['variant']}",
-            "native": natives[row["model"]] is row,
-            **speed_up(row, natives[row["model"]]),
-            "front": id(row) in front,
-        }
-        for number, row in enumerate(rows)
-    ]
+    for number, row in enumerate(rows):
+        name = isolated(row["model"] if row["title"] in doubled else row["title"])
+        native = natives[row["model"]]
+        row |= {"id": f"r{number}", "label": f"{name} · {row['variant']}"}
+        row |= {"native": native is row, "front": id(row) in front, **speed_up(row, native)}
+    return rows
 
 
 def isolated(name: str) -> str:
@@ -65,14 +62,14 @@ def isolated(name: str) -> str:
     return f"\u2068{name}\u2069" if turns else name
 
 
-def native_of(rows: list[Row]) -> Row | None:
+def native_of(rows: list[Facts]) -> Facts | None:
     """The row of one model that its speed-ups are over: the unaccelerated one in FP32, else the reference's."""
     timed = [row for row in rows if row["time_s"]]
     plain = (row for row in timed if not row["accelerated"] and row["precision"] == "fp32")
     return next(plain, None) or next((row for row in timed if row["variant"] == row["reference"]), None)
 
 
-def speed_up(row: Row, native: Row | None) -> dict[str, float | None]:
+def speed_up(row: Facts, native: Facts | None) -> dict[str, float | None]:
     """native's time / row's time, with bounds from the opposite ends of both 95% intervals where both have one."""
     found: dict[str, float | None] = dict.fromkeys(("speed_up", "speed_up_low", "speed_up_high"))
     if native is None or not row["time_s"]:
@@ -84,9 +81,9 @@ def speed_up(row: Row, native: Row | None) -> dict[str, float | None]:
     return found
 
 
-def pareto_front(rows: list[Row], key: str) -> list[Row]:
+def pareto_front(rows: list[Facts], key: str) -> list[Facts]:
     """Rows that no other is both faster and better than, fastest first; rows without time or `key` are none."""
-    front: list[Row] = []
+    front: list[Facts] = []
     known = [row for row in rows if key and row["time_s"] and row[key] is not None]
     for row in sorted(known, key=lambda r: (r["time_s"], -r[key])):
         if not front or row[key] > front[-1][key]:
@@ -94,7 +91,7 @@ def pareto_front(rows: list[Row], key: str) -> list[Row]:
     return front
 
 
-def fastest_within(rows: list[Row], key: str, loss: float) -> Row | None:
+def fastest_within(rows: list[Facts], key: str, loss: float) -> Facts | None:
     """The fastest row whose `key` is at most `loss` below the best one's; with no key the fastest of all."""
     timed = [row for row in rows if row["time_s"] and (not key or row[key] is not None)]
     if not timed:
@@ -104,13 +101,13 @@ def fastest_within(rows: list[Row], key: str, loss: float) -> Row | None:
     return min((r for r in timed if not key or best - r[key] <= loss + 1e-12), key=lambda r: r["time_s"])
 
 
-def best_of(rows: list[Row], key: str) -> Row | None:
+def best_of(rows: list[Facts], key: str) -> Facts | None:
     """The row with the highest `key`, the fastest of equals."""
     timed = [row for row in rows if key and row["time_s"] and row[key] is not None]
     return max(timed, key=lambda row: (row[key], -row["time_s"]), default=None)
 
 
-def warnings_of(row: Row) -> list[str]:
+def warnings_of(row: Facts) -> list[str]:
     """Everything that speaks against a row's figures, one sentence each."""
     if row["status"] != "ok":
         return []
@@ -123,14 +120,14 @@ def warnings_of(row: Row) -> list[str]:
     return [*told, f"too few samples for {' and '.join(missing)}"] if missing else told
 
 
-def warnings(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+def warnings(rows: list[Facts]) -> list[tuple[str, list[Facts]]]:
     """Every warning with the rows that have it: those of fewest rows first, which say most."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[Facts]] = {}
     for row in rows:
         for warning in warnings_of(row):
             found.setdefault(warning, []).append(row)
     return sorted(found.items(), key=lambda pair: len(pair[1]))
 
 
-def _models(rows: list[Row]) -> list[str]:
+def _models(rows: list[Facts]) -> list[str]:
     return list(dict.fromkeys(row["model"] for row in rows))

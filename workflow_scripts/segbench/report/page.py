@@ -6,7 +6,7 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,12 +15,14 @@ from markupsafe import Markup
 from segbench.images.colours import palette
 from segbench.report import derived
 from segbench.report.charts import Plot
+from segbench.report.derived import Facts
 from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
 from segbench.table import formats, markdown
-from segbench.table.columns import NAMES, Row
+from segbench.table.columns import NAMES
 from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+from segbench.table.row import Row
 
 TEMPLATES = Path(__file__).parent / "templates"
 SMALLEST_RANGE = 0.02  # of the accepted loss, where all rows are about as accurate
@@ -30,7 +32,7 @@ SMALLEST_RANGE = 0.02  # of the accepted loss, where all rows are about as accur
 class Content:
     """What the page shows; rows have the report's facts."""
 
-    rows: list[Row]
+    rows: list[Facts]
     plots: list[Plot]
     lines: list[Line]
     lines_left_out: int
@@ -67,7 +69,7 @@ def page(content: Content) -> str:
         rows=rows,
         measure=measure,
         answer=answer(rows),
-        full=dict(zip(("header", "cells"), markdown.full_cells(rows), strict=True)),
+        full=dict(zip(("header", "cells"), markdown.full_cells(cast(list[Row], rows)), strict=True)),
         published=dict(zip(("header", "cells"), markdown.published_cells(content.compared), strict=True)),
         source=SOURCE,
         page_hardware=HARDWARE,
@@ -91,7 +93,7 @@ def page(content: Content) -> str:
     )
 
 
-def answer(rows: list[Row], loss: float = derived.ACCEPTED_LOSS) -> dict[str, Any]:
+def answer(rows: list[Facts], loss: float = derived.ACCEPTED_LOSS) -> dict[str, Any]:
     """What the page begins with; its script says the same of the rows that are shown and the loss that is accepted.
 
     `fastest` and `best` are rows or None; `by_model` is the fastest within the loss of its own model's best; `range` is
@@ -111,7 +113,7 @@ def answer(rows: list[Row], loss: float = derived.ACCEPTED_LOSS) -> dict[str, An
     }
 
 
-def page_data(rows: list[Row], plots: list[Plot]) -> Markup:
+def page_data(rows: list[Facts], plots: list[Plot]) -> Markup:
     """JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
     keys = (*NAMES, "id", "label", "speed_up", "native", "front")
     value = {

@@ -13,14 +13,13 @@ from segbench.report.charts import (
     STEP,
     Plot,
     Record,
-    Row,
     Table,
     engine_colour,
     figures,
     label_axis,
     legend,
 )
-from segbench.report.derived import MIOU, Measure, measure_of
+from segbench.report.derived import MIOU, Facts, Measure, measure_of
 from segbench.table import formats
 from segbench.table.formats import change, miou, seconds, share
 
@@ -29,7 +28,7 @@ LOG = alt.Scale(type="log", nice=False, padding=12)
 SECONDS = alt.Axis(title="seconds per image (logarithmic)", format="~g", labelOverlap=True, grid=True)
 
 
-def plots(rows: list[Row], rounds: list[Record]) -> list[Plot]:
+def plots(rows: list[Facts], rounds: list[Record]) -> list[Plot]:
     """All plots of `segbench.report.PLOTS`, in that order. `rounds`: what latencies.rounds_of gave."""
     return [
         accuracy_latency(rows),
@@ -43,7 +42,7 @@ def plots(rows: list[Row], rounds: list[Record]) -> list[Plot]:
     ]
 
 
-def accuracy_latency(rows: list[Row]) -> Plot:
+def accuracy_latency(rows: list[Facts]) -> Plot:
     """Accuracy over latency, with 95% intervals and the Pareto front of the rows that are shown."""
     measure = measure_of(rows)
     shown = [row for row in rows if row["time_s"] and measure.key and row[measure.key] is not None]
@@ -141,7 +140,7 @@ def heights_of_names(points: list[tuple[float, float, str]]) -> dict[str, float]
     return heights
 
 
-def speed_up(rows: list[Row]) -> Plot:
+def speed_up(rows: list[Facts]) -> Plot:
     """How many times faster than its model's native row each variant is."""
     shown = [row for row in rows if row["speed_up"] is not None and not row["native"]]
     keys = ("label", "engine", "precision", "speed_up", "speed_up_low", "speed_up_high")
@@ -178,7 +177,7 @@ def speed_up(rows: list[Row]) -> Plot:
     )
 
 
-def accuracy_loss(rows: list[Row]) -> Plot:
+def accuracy_loss(rows: list[Facts]) -> Plot:
     """What each variant loses in mIoU against its model's reference; without mIoU, the share of pixels that differ."""
     with_miou = measure_of(rows) == MIOU
     key = "miou_delta" if with_miou else "pixel_agreement"
@@ -262,7 +261,7 @@ def latencies(rounds: list[Record]) -> Plot:
     )
 
 
-def iou_per_class(rows: list[Row]) -> Plot:
+def iou_per_class(rows: list[Facts]) -> Plot:
     """IoU of every class and row as a heat map."""
     shown = [row for row in rows if row["iou_per_class"] is not None]
     classes = list(dict.fromkeys(name for row in shown for name in row["iou_per_class"]))
@@ -294,7 +293,7 @@ def iou_per_class(rows: list[Row]) -> Plot:
     )
 
 
-def cost(rows: list[Row], name: str, title: str, key: str, unit: str, size: float) -> Plot:
+def cost(rows: list[Facts], name: str, title: str, key: str, unit: str, size: float) -> Plot:
     """A figure of every engine, divided by `size` to be in `unit`."""
     shown = [row for row in rows if row[key] is not None]
     records = [

@@ -10,13 +10,13 @@ from typing import Any
 
 from segbench.files import read_json
 from segbench.images import shards
+from segbench.report.derived import Facts
 
-Row = dict[str, Any]
 # What of the CPU decides which kernels an engine takes.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve")
 
 
-def environments(results: Path, rows: list[Row], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
+def environments(results: Path, rows: list[Facts], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
     """One record per kind of machine and software that rows ran on, with the labels of those rows."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -62,7 +62,7 @@ def _text(value: Any) -> str:
     return ", ".join(map(_text, value)) if isinstance(value, list) else str(value or "")
 
 
-def models(results: Path, rows: list[Row]) -> list[dict[str, str]]:
+def models(results: Path, rows: list[Facts]) -> list[dict[str, str]]:
     """What each model is: input, parameters, preprocessing, digests of its files."""
     found = []
     for name, title in {row["model"]: row["title"] for row in rows}.items():

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from segbench.images import shards
+from segbench.report.derived import Facts
 
-Row = dict[str, Any]
 KEPT = 150  # latencies of a round that are drawn: beyond, evenly spaced order statistics stand for all
 
 
-def rounds_of(results: Path, rows: list[Row], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
+def rounds_of(results: Path, rows: list[Facts], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
     """One record per row and round that was timed; times in seconds.
 
     `times` are its sorted latencies, thinned; `late_to_early` is the median of the round's second half over that of its

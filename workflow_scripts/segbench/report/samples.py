@@ -19,10 +19,10 @@ from segbench.images.colours import palette
 from segbench.images.index import index_rows
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
+from segbench.report.derived import Facts
 from segbench.report.render import data_address
 from segbench.scoring.predictions import Predictions, class_map_of
 
-Row = dict[str, Any]
 SEEDED, SEED = 2, 0
 WIDE, NARROW, MANY = 320, 224, 260  # pixels of a picture's width, and the number of pictures from which they are narrow
 MOST_BYTES = 2_500_000  # of all pictures in the page
@@ -50,11 +50,11 @@ class Line:
     about: str
     worst: bool
     reference: str
-    variants: list[Row] = field(repr=False, default_factory=list)
+    variants: list[Facts] = field(repr=False, default_factory=list)
     shown: list[Shown] = field(default_factory=list)
 
 
-def samples(results: Path, rows: list[Row], seed: int = SEED, shard_count: int = 1) -> tuple[list[Line], int]:
+def samples(results: Path, rows: list[Facts], seed: int = SEED, shard_count: int = 1) -> tuple[list[Line], int]:
     """All lines that fit into MOST_BYTES, by model, and how many did not fit. Rows have the report's facts."""
     ran = [row for row in rows if row["status"] == "ok" and row["time_s"] is not None]
     if not ran:
@@ -73,7 +73,7 @@ def samples(results: Path, rows: list[Row], seed: int = SEED, shard_count: int =
     return lines, 0
 
 
-def _plan(results: Path, ran: list[Row], model: str, chosen: list[str]) -> list[Line]:
+def _plan(results: Path, ran: list[Facts], model: str, chosen: list[str]) -> list[Line]:
     """The lines of one model, still without pictures."""
     rows = [row for row in ran if row["model"] == model]
     reference = next((row["variant"] for row in rows if row["variant"] == row["reference"]), "")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.table import formats
+from segbench.table.row import Row, value
 from segbench.table.sources import Sources
 from segbench.timing import flags
 from segbench.timing.intervals import P90_SAMPLES, P99_SAMPLES, median_of_rounds, percentile
 
 SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change
-Row = dict[str, Any]  # by column's name; None where a figure was not measured
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Column:
 
     def shown(self, row: Row) -> str:
         """The row's cell in the full table."""
-        return self.cell(row) if self.cell else self.show(row[self.name])
+        return self.cell(row) if self.cell else self.show(value(row, self.name))
 
 
 def built(name: str) -> Callable[[Sources], Any]:
@@ -112,6 +112,11 @@ def scored(name: str) -> Callable[[Sources], Any]:
 
 def _median(rounds: list[list[float]]) -> float | None:
     return median_of_rounds(rounds) if rounds else None
+
+
+def doubts(row: Row) -> str:
+    """Everything that speaks against a row, its flags by name alone: what fits into a cell."""
+    return flags.SEPARATOR.join(filter(None, [row["warnings"], *flags.names(row)]))
 
 
 COLUMNS = (
@@ -253,7 +258,7 @@ COLUMNS = (
         "What else speaks against the row: agreement below its bound, rounds that computed something else, other"
         " hardware.",
         lambda s: flags.SEPARATOR.join(s.warnings), "warnings",
-        cell=lambda row: flags.SEPARATOR.join(filter(None, [row["warnings"], *flags.names(row)])),
+        cell=doubts,
     ),
     Column(
         "build_s", SECONDS, "Seconds that the engine's build took.",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
-from segbench.table.columns import Row
+from segbench.table.row import Row
 from segbench.table.verdict import WRONG, Ratio, faults, paired_ratio, time_verdict, unpaired_ratio
 from segbench.timing import flags
 
-KEY = ("dataset", "model", "variant")
 Settings = dict[str, Any]  # the section `comparison`, with `agreement_bounds` and `baseline`
 
 
@@ -30,12 +29,17 @@ class Comparison(TypedDict):
     notes: list[str]
 
 
+def key_of(row: Row) -> tuple[str, str, str]:
+    """What tells a row from every other of its hardware."""
+    return row["dataset"], row["model"], row["variant"]
+
+
 def against_baseline(rows: list[Row], baseline: list[Row], settings: Settings) -> list[Comparison]:
     """One comparison per row of this run, matched by data set, model and variant; what only one side has is noted."""
-    before = {tuple(row[key] for key in KEY): row for row in baseline}
+    before = {key_of(row): row for row in baseline}
     found = []
     for row in rows:
-        other = before.pop(tuple(row[key] for key in KEY), None)
+        other = before.pop(key_of(row), None)
         if other is None:
             found.append(_entry(row, "baseline", None, [], ["not in the baseline"], settings))
             continue

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from segbench.errors import InputError
-from segbench.table.columns import COLUMNS, NAMES, Row
+from segbench.table.columns import COLUMNS, NAMES
+from segbench.table.row import Row, value
 
 # What a comparison cannot do without. Columns beside these are read where a table has them.
 NEEDED = (
@@ -22,14 +23,14 @@ def to_csv(rows: list[Row]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(NAMES)
     for row in rows:
-        writer.writerow([_cell(row[name]) for name in NAMES])
+        writer.writerow([_cell(value(row, name)) for name in NAMES])
     return stream.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value
+def _cell(figure: Any) -> Any:
+    if isinstance(figure, bool):
+        return "true" if figure else "false"
+    return "" if figure is None else figure
 
 
 def read_table(path: str | Path) -> list[Row]:
@@ -55,4 +56,5 @@ def read_table(path: str | Path) -> list[Row]:
 
 def _row(cells: dict[str, str]) -> Row:
     kinds = {column.name: column.kind for column in COLUMNS if column.kind.flat}
-    return {name: kind.parse(cell) if (cell := cells.get(name)) else kind.empty for name, kind in kinds.items()}
+    row = {name: kind.parse(cell) if (cell := cells.get(name)) else kind.empty for name, kind in kinds.items()}
+    return cast(Row, row)

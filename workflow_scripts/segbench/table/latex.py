@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from segbench.table.columns import Row
 from segbench.table.markdown import page_cells
+from segbench.table.row import Row
 
 
 def to_latex(rows: list[Row]) -> str:

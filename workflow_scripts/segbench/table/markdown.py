@@ -6,9 +6,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from segbench.table.columns import SHOWN, Row
+from segbench.table.columns import SHOWN
 from segbench.table.formats import miou, ratio, seconds
 from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+from segbench.table.row import Row
 from segbench.timing import flags
 
 

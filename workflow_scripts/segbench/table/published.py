@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from segbench.table.columns import Row
-
+# (title, whether TensorRT ran it, precision in lower case) → mIoU and seconds.
+Page = dict[tuple[str, bool, str], tuple[float, float]]
 SOURCE = "PaddleSeg, docs/deployment/inference/infer_benchmark.md"
 HARDWARE = "V100 32G, CUDA 10.1, cuDNN 7.6, TensorRT 6.0.1.5, Paddle 2.1.1, 1024×2048, batch 1"
 DIFFERENCES = (
@@ -35,7 +36,7 @@ class Compared(NamedTuple):
     page_speed_up: float
 
 
-def read_published(path: Path) -> dict[tuple[str, bool, str], tuple[float, float]]:
+def read_published(path: Path) -> Page:
     """mIoU and seconds by title, whether TensorRT ran it, and precision in lower case."""
     with open(path, newline="", encoding="utf-8") as stream:
         return {
@@ -44,7 +45,7 @@ def read_published(path: Path) -> dict[tuple[str, bool, str], tuple[float, float
         }
 
 
-def compare(rows: list[Row], page: dict[tuple[str, bool, str], tuple[float, float]]) -> list[Compared]:
+def compare(rows: Sequence[Mapping[str, Any]], page: Page) -> list[Compared]:
     """The rows whose title, acceleration and precision the page has too, in the table's order."""
     natives = {
         row["title"]: row["time_s"]

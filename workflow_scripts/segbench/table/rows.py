@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from segbench.table.columns import COLUMNS, Row
+from segbench.table.columns import COLUMNS
+from segbench.table.row import Row
 from segbench.table.sources import Sources
 
 
@@ -33,4 +34,4 @@ def read_row(results: Path, selection: dict[str, Any], model: str, variant: str)
 
 
 def _row(sources: Sources) -> Row:
-    return {column.name: column.read(sources) for column in COLUMNS}
+    return cast(Row, {column.name: column.read(sources) for column in COLUMNS})

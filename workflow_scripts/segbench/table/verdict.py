@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from segbench.table.row import Row
 from segbench.timing.intervals import LEVEL, log_interval
 
 SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "WRONG"
@@ -80,7 +81,7 @@ def time_verdict(ratio: Ratio, margin: float) -> str:
     return UNCLEAR
 
 
-def faults(judged: dict[str, Any], other: dict[str, Any], max_drop: float, agreement_bound: float) -> list[str]:
+def faults(judged: Row, other: Row, max_drop: float, agreement_bound: float) -> list[str]:
     """Why `judged` is WRONG beside `other`; empty where nothing is.
 
     Both have a table row's `status`, `reason`, `miou`, `pixel_agreement` (a share) and `repeatable`, None where not
@@ -100,5 +101,5 @@ def faults(judged: dict[str, Any], other: dict[str, Any], max_drop: float, agree
     return found
 
 
-def _below(row: dict[str, Any], bound: float) -> bool:
+def _below(row: Row, bound: float) -> bool:
     return row["pixel_agreement"] is not None and row["pixel_agreement"] < bound

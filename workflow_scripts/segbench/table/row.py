@@ -1,0 +1,49 @@
+"""A row of the table: the cells that code asks for by name, with their types, so that mypy finds a misspelt one.
+
+A column that no code asks for by name needs no line here: `COLUMNS` alone declares columns. A test holds that each name
+here is a column of that type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+Figure = Any  # a float, or None where it was not measured: whoever divides by one has asked before
+
+
+class Row(TypedDict):
+    """One model and variant. None: not measured."""
+
+    dataset: str
+    model: str
+    title: str
+    variant: str
+    engine: str
+    device: str
+    accelerated: bool
+    precision: str
+    status: str
+    reason: str
+    miou: Figure
+    miou_delta: Figure
+    pixel_agreement: Figure
+    reference: str | None
+    time_s: Figure
+    time_s_low: Figure
+    time_s_high: Figure
+    round_medians_s: Any  # text, or None
+    steady: bool | None
+    contended: bool | None
+    throttled: bool | None
+    repeatable: bool | None
+    flags: str
+    warnings: str
+    hardware_id: str | None
+    hardware: str | None
+    iou_per_class: Any  # IoU by class name, or None
+
+
+def value(row: Mapping[str, object], name: str) -> Any:
+    """The cell of a column whose name is a variable."""
+    return row[name]
