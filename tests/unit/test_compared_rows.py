@@ -2,7 +2,7 @@
 
 import pytest
 from segbench.errors import InputError
-from segbench.table.comparison import against_baseline
+from segbench.table.comparison import against_baseline, of_pairs
 from segbench.table.csv import read_table
 
 SETTINGS = {"margin": 0.03, "max_drop": 0.005, "agreement_bounds": {"fp32": 0.999}}
@@ -38,6 +38,28 @@ def test_row_that_no_longer_runs_is_wrong(tmp_path):
     before = table(tmp_path / "b.csv", NAMES, GOOD.format(variant="v", time=1))
     (found,) = against_baseline(now, before, SETTINGS)
     assert (found["verdict"], found["faults"], found["time_verdict"]) == ("WRONG", ["failed: out of memory"], None)
+
+
+def test_flags_of_both_sides_are_noted_also_of_a_baseline_without_sentences(tmp_path):
+    now = table(tmp_path / "a.csv", f"{NAMES},flags", GOOD.format(variant="v", time=1) + ",round 2 is contended: so")
+    before = table(tmp_path / "b.csv", f"{NAMES},throttled", GOOD.format(variant="v", time=1) + ",true")
+    (found,) = against_baseline(now, before, SETTINGS)
+    assert found["notes"][:2] == [
+        "round 2 is contended: so",
+        "baseline: throttled: heat or power slowed the device down",
+    ]
+
+
+def test_disturbed_round_of_a_pair_is_named_with_its_share(tmp_path):
+    rows = table(tmp_path / "a.csv", NAMES, *(GOOD.format(variant=name, time=1) for name in "ab"))
+    seen = {"contended": True, "contention_share": 0.05, "disturbances": [{"other_share": 0.2}]}
+    record = {"status": "ok", "ratio": 1.0, "ratio_low": 0.9, "ratio_high": 1.1, "method": "", "warnings": []}
+    timed = {("m", "a", "b"): record | {"rounds": [{"steady": True}, seen]}}
+    (found,) = of_pairs(rows, timed, {**SETTINGS, "pairs": [["a", "b"]], "alternate": True})
+    assert found["notes"] == [
+        "round 2 is contended: other processes used 20% of the CPU (allowed: 5%)."
+        " Stop them, or raise timing.contention_share"
+    ]
 
 
 @pytest.mark.parametrize(
