@@ -16,15 +16,12 @@ import json
 from pathlib import Path
 from snakemake.api import ConfigSettings, OutputSettings, ResourceSettings, SnakemakeApi
 
-def first(values):
-    return next(iter(map(str, values)), None)
-
 with SnakemakeApi(OutputSettings(quiet={"all"})) as api:
     settings = {"resource_settings": ResourceSettings(cores=7), "config_settings": ConfigSettings(config={"shards": 2})}
     workflow = api.workflow(snakefile=Path("Snakefile"), **settings)._workflow
     print(json.dumps([
-        [rule.name, first(getattr(rule.input, "script", None) and [rule.input.script] or []), first(rule.log),
-         rule.docstring, rule.resources["_cores"] == 7]
+        [rule.name, rule.input.get("script"), rule.log[0] if rule.log else None, rule.docstring,
+         rule.resources["_cores"] == 7]
         for rule in workflow.rules
     ]))
 """
