@@ -2,6 +2,10 @@
 
 import sys
 
+from snakemake.utils import min_version
+
+min_version("9.27")
+
 
 include: "rules/doctor.smk"
 
@@ -35,8 +39,8 @@ if "doctor" not in sys.argv:  # what helps to mend a broken configuration does n
         table,
         report,
         picture,
-        merged,
-        comparison,
+        merge_tables,
+        compare,
         gate,
 
     rule all:
@@ -46,5 +50,5 @@ if "doctor" not in sys.argv:  # what helps to mend a broken configuration does n
             rules.table.output,
             rules.report.output,
             rules.table.input,
-            parameters.rows(f"{ENGINE}/engine"),
-            parameters.pictures(),
+            planning.report.row_files(f"{ENGINE}/engine"),
+            planning.report.pictures(),

@@ -1,4 +1,4 @@
-"""The checked configuration, and `parameters`: what rules look up in it."""
+"""The checked configuration, `planning`: what rules look up in it, and the order of jobs."""
 
 import gc
 import json
@@ -17,7 +17,11 @@ os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.envi
 from segbench.planning.check import read_config
 from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
-from segbench.planning.parameters import ENGINE, GENERATED, OTHER, RUN, Parameters
+from segbench.planning.comparison import OTHER
+from segbench.planning.data import GENERATED
+from segbench.planning.engines import ENGINE
+from segbench.planning.inference import RUN
+from segbench.planning.rules import Planning
 from segbench.report import PLOTS
 
 try:
@@ -33,15 +37,37 @@ os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]), SEGBENCH_WORKFLO
 
 # Either this process submits jobs, or it is one that was submitted.
 cluster = not workflow.local_exec or workflow.remote_exec
-parameters = Parameters(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays], cluster)
-code = parameters.code
+planning = Planning(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays], cluster)
+code = planning.jobs.code
+
+# Of the jobs that could start, the one with the highest number starts first. The data set and its check against each
+# model come first, so that a fault of the input shows before hours of building. Engines are built before any is timed.
+# What is not listed has 0: scores, tables and pictures.
+PRIORITY = {
+    "make_demo_set": 100,
+    "index_dataset": 100,
+    "decode_images": 100,
+    "index_dataset_calibration": 90,
+    "check_inputs": 90,
+    "fetch_checkpoint": 80,
+    "export_paddle": 70,
+    "export_onnx_model": 70,
+    "export_onnx": 60,
+    "collect_shapes": 60,
+    "calibrate_table": 55,
+    "choose_layers": 55,
+    "build_engine": 50,
+    # Round 1 of all variants before round 2 of any: a drift of the machine hits all of them alike.
+    "infer": lambda wildcards: max(40 - int(wildcards.round), 1),
+    "infer_reference": 0,
+}
 
 
 wildcard_constraints:
-    dataset=parameters.names_of("dataset_catalogue"),
-    model=parameters.names_of("model_catalogue"),
-    variant=parameters.names_of("variant_catalogue"),
-    calibrator=parameters.names_of("calibrator_catalogue"),
+    dataset=planning.names_of("dataset_catalogue"),
+    model=planning.names_of("model_catalogue"),
+    variant=planning.names_of("variant_catalogue"),
+    calibrator=planning.names_of("calibrator_catalogue"),
     split="train|val",
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",

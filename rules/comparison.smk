@@ -1,33 +1,33 @@
 """Comparison: this run against a baseline's table, variants against each other, and the gate for CI."""
 
 
-rule paired:
+rule time_pair:
     """Time two built variants of a model alternating, A B B A …: what drifts on the machine falls out of their ratio."""
     input:
-        **parameters.code_of_pair(),
+        **planning.comparison.code(),
         engine=f"{ENGINE}/engine",
         status=f"{ENGINE}/status.json",
         other_engine=f"{OTHER}/engine",
         other_status=f"{OTHER}/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
-        images=ancient(parameters.drawn_images),
+        images=ancient(planning.data.folder),
     output:
         "results/pairs/{dataset}/{model}/{variant}--{other}.json",
     log:
-        "results/logs/paired/{dataset}/{model}/{variant}--{other}.log",
+        "results/logs/time_pair/{dataset}/{model}/{variant}--{other}.log",
     wildcard_constraints:
-        other=parameters.names_of("variant_catalogue"),
+        other=planning.names_of("variant_catalogue"),
     conda:
-        parameters.environment_of_engine
+        planning.jobs.environment
     threads: workflow.cores
     resources:
-        gpu=parameters.gpus,
-        slurm_extra=parameters.alone,
-        mem_mb=parameters.memory_mb,
+        gpu=planning.jobs.gpus,
+        slurm_extra=planning.jobs.slurm_options,
+        mem_mb=planning.jobs.memory_mb,
     params:
-        pair=parameters.pair_json,
-        timing=parameters.pair_timing,
+        pair=planning.comparison.pair,
+        timing=planning.comparison.pair_timing,
         threads=config["threads"] or 0,
     shell:
         "python {input.script} --pair {params.pair:q} --engines {input.engine:q} {input.other_engine:q}"
@@ -35,7 +35,7 @@ rule paired:
         " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
-rule loadgen:
+rule time_loadgen:
     """Time a variant by MLCommons LoadGen and by our clock in turn: does an independent clock say the same?"""
     input:
         **code("time_loadgen.py", engine=True),
@@ -43,47 +43,47 @@ rule loadgen:
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
-        images=ancient(parameters.drawn_images),
+        images=ancient(planning.data.folder),
     output:
         "results/loadgen/{dataset}/{model}/{variant}.json",
     log:
-        "results/logs/loadgen/{dataset}/{model}/{variant}.log",
+        "results/logs/time_loadgen/{dataset}/{model}/{variant}.log",
     conda:
-        parameters.environment_of_engine
+        planning.jobs.environment
     threads: workflow.cores
     resources:
-        gpu=parameters.gpus,
-        slurm_extra=parameters.alone,
-        mem_mb=parameters.memory_mb,
+        gpu=planning.jobs.gpus,
+        slurm_extra=planning.jobs.slurm_options,
+        mem_mb=planning.jobs.memory_mb,
     params:
-        python=parameters.interpreter,
-        variant=parameters.variant_json,
-        options=parameters.options_json("run"),
-        timing=parameters.loadgen_timing,
+        python=planning.jobs.interpreter,
+        variant=planning.engines.identity,
+        options=planning.engines.variant_options("run"),
+        timing=planning.comparison.loadgen_timing,
         threads=config["threads"] or 0,
-        fingerprint=parameters.fingerprint_of,
+        fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
         " --model {input.model:q} --index {input.index:q} --variant {params.variant:q} --options {params.options:q}"
         " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
-rule comparison:
+rule compare:
     """Verdicts on time and accuracy. It completes whatever they are; `gate` is what fails."""
     input:
         **code("compare.py"),
         table=rules.table.output.csv,
-        baseline=parameters.baseline_file,
-        pairs=parameters.pairs(),
+        baseline=planning.comparison.baseline,
+        pairs=planning.comparison.pairs(),
     output:
         markdown="results/comparison.md",
         json="results/comparison.json",
     log:
-        "results/logs/comparison.log",
+        "results/logs/compare.log",
     conda:
         "../envs/base.yaml"
     params:
-        settings=parameters.comparison,
+        settings=planning.comparison.settings,
     shell:
         "python {input.script} --table {input.table:q} --pairs {input.pairs:q} --settings {params.settings:q}"
         " --markdown {output.markdown:q} --out {output.json:q} 2>&1 | tee {log:q}"
@@ -93,7 +93,7 @@ rule gate:
     """Fail when anything is SLOWER or WRONG. It leaves no file, so it judges anew each time."""
     input:
         **code("gate.py"),
-        comparison=rules.comparison.output.json,
+        comparison=rules.compare.output.json,
     log:
         "results/logs/gate.log",
     conda:

@@ -1,7 +1,7 @@
 """Data set: an index of each split, checked before anything heavy starts."""
 
 
-rule demo_set:
+rule make_demo_set:
     """Draw street scenes with labels, the same on every machine, in Cityscapes' own layout."""
     input:
         **code("make_demo_set.py"),
@@ -9,40 +9,39 @@ rule demo_set:
         images=directory(f"{GENERATED}/images"),
         manifest=f"{GENERATED}/manifest.json",
     log:
-        "results/logs/data/{dataset}/generate.log",
-    priority: 100
+        "results/logs/make_demo_set/{dataset}.log",
+    priority: PRIORITY["make_demo_set"]
     conda:
         "../envs/base.yaml"
     params:
-        scenes=parameters.scenes,
+        scenes=planning.data.scenes,
     shell:
         "python {input.script} --out {output.images:q} --manifest {output.manifest:q} {params.scenes:q}"
         " 2>&1 | tee {log:q}"
 
 
-rule dataset_index:
+rule index_dataset:
     """List and check the images and labels of a split: every one is decoded once, all faults are told at once."""
     input:
         **code("index_dataset.py"),
-        layout=parameters.layout_of,
-        drawn=parameters.images_to_draw,
-        images=ancient(parameters.drawn_images),
+        layout=planning.data.layout,
+        drawn=planning.data.manifest,
+        images=ancient(planning.data.folder),
     output:
         index="results/data/{dataset}/{split}/index.csv",
         summary="results/data/{dataset}/{split}/dataset.json",
     log:
-        "results/logs/data/{dataset}/{split}.log",
-    priority: 100
+        "results/logs/index_dataset/{dataset}/{split}.log",
+    priority: PRIORITY["index_dataset"]
     conda:
         "../envs/base.yaml"
     threads: workflow.cores
     params:
-        entry=parameters.index_entry,
-        limit=parameters.limit,
+        entry=planning.data.index_entry,
+        images=planning.data.split,
     shell:
-        "python {input.script} --dataset {wildcards.dataset:q} --split {wildcards.split} --entry {params.entry:q}"
-        " --limit {params.limit} --index {output.index:q} --summary {output.summary:q} --jobs {threads}"
-        " 2>&1 | tee {log:q}"
+        "python {input.script} --dataset {wildcards.dataset:q} --entry {params.entry:q} {params.images:q}"
+        " --index {output.index:q} --summary {output.summary:q} --jobs {threads} 2>&1 | tee {log:q}"
 
 
 rule decode_images:
@@ -50,18 +49,18 @@ rule decode_images:
     input:
         **code("decode_images.py"),
         index="results/data/{dataset}/{split}/index.csv",
-        images=ancient(parameters.drawn_images),
+        images=ancient(planning.data.folder),
     output:
         index="results/data/{dataset}/{split}/decoded.json",
         pixels="results/data/{dataset}/{split}/decoded.bin",
     log:
-        "results/logs/data/{dataset}/{split}-decoded.log",
-    priority: 100
+        "results/logs/decode_images/{dataset}/{split}.log",
+    priority: PRIORITY["decode_images"]
     conda:
         "../envs/base.yaml"
     threads: workflow.cores
     params:
-        keep=lambda wildcards: "yes" if config["decoded_images"] else "no",
+        keep=planning.data.keep_decoded,
     shell:
         "python {input.script} --index {input.index:q} --keep {params.keep} --decoded {output.index:q} --jobs {threads}"
         " 2>&1 | tee {log:q}"
@@ -75,12 +74,12 @@ rule check_inputs:
     output:
         "results/data/{dataset}/checks/{model}.json",
     log:
-        "results/logs/data/{dataset}/checks/{model}.log",
-    priority: 90
+        "results/logs/check_inputs/{dataset}/{model}.log",
+    priority: PRIORITY["check_inputs"]
     conda:
         "../envs/base.yaml"
     params:
-        entry=parameters.model_json,
+        entry=planning.models.entry,
     shell:
         "python {input.script} --dataset {input.summary:q} --model {wildcards.model:q} --entry {params.entry:q}"
         " --out {output:q} 2>&1 | tee {log:q}"

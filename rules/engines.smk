@@ -1,7 +1,7 @@
 """Engine: a variant of a model, built once and saved."""
 
 
-rule shape_ranges:
+rule collect_shapes:
     """Note the shape of every tensor, for TensorRT's dynamic shapes."""
     input:
         **code("collect_shapes.py"),
@@ -11,51 +11,49 @@ rule shape_ranges:
         shapes="results/models/{model}/shape_range_info.pbtxt",
         status="results/models/{model}/shapes.json",
     log:
-        "results/logs/models/{model}/shapes.log",
-    priority: 60
+        "results/logs/collect_shapes/{model}.log",
+    priority: PRIORITY["collect_shapes"]
     conda:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=parameters.memory_mb,
+        mem_mb=planning.jobs.memory_mb,
     params:
-        python=parameters.python_of("paddle_tensorrt"),
-        fingerprint=parameters.fingerprint_for("paddle_tensorrt"),
+        python=lambda wildcards: planning.jobs.interpreter_of("paddle_tensorrt"),
+        fingerprint=lambda wildcards: planning.jobs.fingerprint_of("paddle_tensorrt"),
     shell:
         "{params.python} {input.script} --model {input.model:q} --shapes {output.shapes:q}"
         " --status {output.status:q} 2>&1 | tee {log:q}"
 
 
-rule engine:
+rule build_engine:
     """Build the variant's engine under supervision; why it could not be built is its status."""
     input:
         **code("build_engine.py", engine=True),
         model="results/models/{model}/model.json",
-        files=parameters.model_files,
-        twin=parameters.twin_status,
-        shapes=parameters.engine_shapes,
-        calibration=parameters.calibration_files,
+        files=planning.engines.files,
+        conversion=planning.engines.conversion,
+        shapes=planning.engines.shapes,
+        calibration=planning.engines.calibration,
         check=ancient("results/data/{dataset}/checks/{model}.json"),
     output:
         engine=directory(f"{ENGINE}/engine"),
         status=f"{ENGINE}/status.json",
     log:
-        "results/logs/engine/{dataset}/{model}/{variant}.log",
-    priority: 50
+        "results/logs/build_engine/{dataset}/{model}/{variant}.log",
+    priority: PRIORITY["build_engine"]
     conda:
-        parameters.environment_of_engine
+        planning.jobs.environment
     resources:
-        gpu=parameters.gpus_to_build,
-        mem_mb=parameters.memory_mb,
+        gpu=planning.engines.gpus,
+        mem_mb=planning.jobs.memory_mb,
     params:
-        python=parameters.interpreter,
-        variant=parameters.variant_json,
-        options=parameters.options_json("build"),
-        fingerprint=parameters.fingerprint_of,
-        twin=lambda wildcards, input: [f"--twin={input.twin}"] if input.twin else [],
-        shapes=lambda wildcards, input: [f"--shapes={input.shapes}"] if input.shapes else [],
-        calibration=parameters.calibration_argument,
+        python=planning.jobs.interpreter,
+        variant=planning.engines.identity,
+        options=planning.engines.variant_options("build"),
+        fingerprint=planning.jobs.fingerprint,
+        more=planning.engines.more,
     shell:
         "{params.python} {input.script} --model {input.model:q} --variant {params.variant:q}"
-        " --options {params.options:q} {params.twin:q} {params.shapes:q} {params.calibration:q}"
+        " --options {params.options:q} {params.more:q}"
         " --engine {output.engine:q} --status {output.status:q} 2>&1 | tee {log:q}"

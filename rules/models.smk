@@ -5,21 +5,21 @@ rule fetch_checkpoint:
     """Bring a model's weights here, resumed and retried, checked against their SHA-256."""
     input:
         **code("fetch_checkpoint.py"),
-        file=parameters.local_weights,
+        file=planning.models.local_weights,
     output:
         # The script checks the SHA-256.
         file=ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),
         record="results/models/{model}/checkpoint.{suffix}.json",
     log:
-        "results/logs/models/{model}/fetch-{suffix}.log",
+        "results/logs/fetch_checkpoint/{model}-{suffix}.log",
     wildcard_constraints:
         suffix="pdparams|npz|onnx|pdmodel|pdiparams",
-    priority: 80
+    priority: PRIORITY["fetch_checkpoint"]
     retries: 0  # the script resumes and retries by itself
     conda:
         "../envs/cpu.yaml"
     params:
-        weights=parameters.weights_json,
+        weights=planning.models.weights,
     shell:
         "python {input.script} --weights {params.weights:q} --out {output.file:q} --cache results/cache/downloads"
         " 2>&1 | tee {log:q}"
@@ -29,27 +29,27 @@ rule export_paddle:
     """Export a Paddle model at its fixed input shape, argmax in the graph."""
     input:
         **code("export_paddle.py"),
-        checkpoint=parameters.checkpoint_of,
+        checkpoint=planning.models.checkpoint,
     output:
         pdmodel="results/models/{model}/model.pdmodel",
         pdiparams="results/models/{model}/model.pdiparams",
         json="results/models/{model}/model.json",
     log:
-        "results/logs/models/{model}/export.log",
+        "results/logs/export_paddle/{model}.log",
     wildcard_constraints:
-        model=parameters.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
-    priority: 70
+        model=planning.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
+    priority: PRIORITY["export_paddle"]
     conda:
         "../envs/cpu.yaml"
     params:
-        entry=parameters.model_json,
-        checkpoint=lambda wildcards, input: [f"--checkpoint={path}" for path in list(input.checkpoint)[:1]],
+        entry=planning.models.entry,
+        checkpoint=planning.models.checkpoint_argument,
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} {params.checkpoint:q}"
         " --pdmodel {output.pdmodel:q} --pdiparams {output.pdiparams:q} --json {output.json:q} 2>&1 | tee {log:q}"
 
 
-rule onnx_twin:
+rule export_onnx:
     """Convert an exported Paddle model to an ONNX model that computes the same."""
     input:
         **code("export_onnx.py"),
@@ -59,10 +59,10 @@ rule onnx_twin:
         onnx="results/models/{model}/model.onnx",
         status="results/models/{model}/onnx.json",
     log:
-        "results/logs/models/{model}/onnx.log",
+        "results/logs/export_onnx/{model}.log",
     wildcard_constraints:
-        model=parameters.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
-    priority: 60
+        model=planning.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
+    priority: PRIORITY["export_onnx"]
     conda:
         "../envs/cpu.yaml"
     shell:
@@ -74,19 +74,19 @@ rule export_onnx_model:
     """Check a user's own ONNX model and put the argmax into its graph."""
     input:
         **code("export_onnx_model.py"),
-        checkpoint=parameters.checkpoint_of,
+        checkpoint=planning.models.checkpoint,
     output:
         onnx="results/models/{model}/model.onnx",
         json="results/models/{model}/model.json",
     log:
-        "results/logs/models/{model}/export.log",
+        "results/logs/export_onnx_model/{model}.log",
     wildcard_constraints:
-        model=parameters.names_of("model_catalogue", kind=["onnx"]),
-    priority: 70
+        model=planning.names_of("model_catalogue", kind=["onnx"]),
+    priority: PRIORITY["export_onnx_model"]
     conda:
         "../envs/cpu.yaml"
     params:
-        entry=parameters.model_json,
+        entry=planning.models.entry,
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} --onnx-in {input.checkpoint:q}"
         " --out {output.onnx:q} --json {output.json:q} 2>&1 | tee {log:q}"

@@ -34,8 +34,8 @@ rule peers:
         gpu=1,  # the timing slot
     params:
         python=".venv-peers/bin/python",
-        entry=lambda wildcards: parameters.model_json(SimpleNamespace(**LARGE)),
-        variant=lambda wildcards: parameters.variant_json(SimpleNamespace(**LARGE)),
+        entry=lambda wildcards: planning.models.entry(SimpleNamespace(**LARGE)),
+        variant=lambda wildcards: planning.engines.identity(SimpleNamespace(**LARGE)),
     shell:
         "python {input.script} --python {params.python} --engine {input.engine:q} --engine-status {input.status:q}"
         " --variant {params.variant:q} --model {input.model:q} --entry {params.entry:q}"

@@ -5,13 +5,7 @@ rule table:
     """All rows in one table: CSV, JSON, LaTeX, and Markdown in the published page's form first, then in full."""
     input:
         **code("table.py"),
-        models=expand("results/models/{model}/model.json", model=config["models"]),
-        engines=parameters.rows(f"{ENGINE}/status.json"),
-        latencies=parameters.rows(f"{RUN}/latencies.csv"),
-        predictions=parameters.rows(f"{RUN}/predictions.zip"),
-        statuses=parameters.rows(f"{RUN}/status.json"),
-        environments=parameters.rows(f"{RUN}/environment.json"),
-        scores=parameters.rows("results/scores/{dataset}/{model}/{variant}.json"),
+        **planning.report.rows(),
         published="resources/published/paddleseg_v100.csv",
     output:
         csv=report("results/table.csv", caption="../report/table.rst", category="Tables"),
@@ -23,7 +17,7 @@ rule table:
     conda:
         "../envs/base.yaml"
     params:
-        selection=parameters.selection,
+        selection=planning.report.selection,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --published {input.published:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --json {output.json:q} --tex {output.tex:q}"
@@ -34,14 +28,8 @@ rule report:
     """The report, one file that opens anywhere, and its plots as files."""
     input:
         **code("report.py"),
-        templates=parameters.report_templates(),
-        models=expand("results/models/{model}/model.json", model=config["models"]),
-        engines=parameters.rows(f"{ENGINE}/status.json"),
-        latencies=parameters.rows(f"{RUN}/latencies.csv"),
-        predictions=parameters.rows(f"{RUN}/predictions.zip"),
-        statuses=parameters.rows(f"{RUN}/status.json"),
-        environments=parameters.rows(f"{RUN}/environment.json"),
-        scores=parameters.rows("results/scores/{dataset}/{model}/{variant}.json"),
+        **planning.report.rows(),
+        templates=planning.report.templates(),
         index=expand("results/data/{dataset}/val/index.csv", dataset=config["dataset"]),
         summary=expand("results/data/{dataset}/val/dataset.json", dataset=config["dataset"]),
         published="resources/published/paddleseg_v100.csv",
@@ -59,8 +47,8 @@ rule report:
     conda:
         "../envs/base.yaml"
     params:
-        selection=parameters.selection,
-        settings=parameters.report_settings,
+        selection=planning.report.selection,
+        settings=planning.report.settings,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --settings {params.settings:q}"
         " --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"
@@ -73,8 +61,8 @@ rule picture:
         index="results/data/{dataset}/val/index.csv",
         summary="results/data/{dataset}/val/dataset.json",
         model="results/models/{model}/model.json",
-        predictions=parameters.first_round("predictions.zip"),
-        statuses=parameters.first_round("status.json"),
+        predictions=planning.report.first_round("predictions.zip"),
+        statuses=planning.report.first_round("status.json"),
     output:
         report(
             "results/pictures/{dataset}/{model}/{variant}.png",
@@ -91,16 +79,16 @@ rule picture:
         " --predictions {input.predictions:q} --statuses {input.statuses:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
-rule merged:
+rule merge_tables:
     """The tables of several machines in one report, by hardware."""
     input:
         **code("merge_tables.py"),
-        tables=parameters.tables(),
+        tables=planning.report.tables(),
     output:
         markdown="results/merged.md",
         csv="results/merged.csv",
     log:
-        "results/logs/merged.log",
+        "results/logs/merge_tables.log",
     conda:
         "../envs/base.yaml"
     params:

@@ -4,7 +4,7 @@
 rule score:
     """Confusion matrix, IoU and mIoU of round 1, and its pixel agreement with the reference."""
     input:
-        unpack(parameters.reference_files),
+        unpack(planning.scoring.reference_files),
         **code("score.py"),
         predictions="results/runs/{dataset}/{model}/{variant}/1/0/predictions.zip",
         status="results/runs/{dataset}/{model}/{variant}/1/0/status.json",
@@ -19,11 +19,11 @@ rule score:
         "../envs/base.yaml"
     threads: workflow.cores
     params:
-        reference=parameters.reference_arguments,
-        reference_name=parameters.reference_name,
-        ignored_pixels=parameters.ignored_pixels,
-        bound=parameters.agreement_bound,
-        shard=lambda wildcards: wildcards.get("shard", "0"),
+        reference=planning.scoring.reference_arguments,
+        reference_name=planning.scoring.reference_name,
+        ignored_pixels=planning.scoring.ignored_pixels,
+        bound=planning.scoring.agreement_bound,
+        shard=planning.scoring.shard,
     shell:
         "python {input.script} --predictions {input.predictions:q} --run-status {input.status:q}"
         " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --shard {params.shard}"
@@ -37,7 +37,7 @@ if config["shards"] > 1:
 
     use rule score as score_shard with:
         input:
-            unpack(parameters.reference_files),
+            unpack(planning.scoring.reference_files),
             **code("score.py"),
             predictions="results/runs/{dataset}/{model}/{variant}/1/{shard}/predictions.zip",
             status="results/runs/{dataset}/{model}/{variant}/1/{shard}/status.json",
@@ -47,24 +47,24 @@ if config["shards"] > 1:
         output:
             "results/scores/{dataset}/{model}/{variant}/{shard}.json",
         log:
-            "results/logs/score/{dataset}/{model}/{variant}-{shard}.log",
+            "results/logs/score_shard/{dataset}/{model}/{variant}-{shard}.log",
 
     rule merge_scores:
         """Add up the scores of all shards, exactly."""
         input:
             **code("merge_scores.py"),
-            shards=parameters.shard_scores(),
+            shards=planning.scoring.shards(),
             summary="results/data/{dataset}/val/dataset.json",
         output:
             "results/scores/{dataset}/{model}/{variant}.json",
         log:
-            "results/logs/score/{dataset}/{model}/{variant}.log",
+            "results/logs/merge_scores/{dataset}/{model}/{variant}.log",
         conda:
             "../envs/base.yaml"
         params:
-            reference_name=parameters.reference_name,
-            ignored_pixels=parameters.ignored_pixels,
-            bound=parameters.agreement_bound,
+            reference_name=planning.scoring.reference_name,
+            ignored_pixels=planning.scoring.ignored_pixels,
+            bound=planning.scoring.agreement_bound,
         shell:
             "python {input.script} --shards {input.shards:q} --dataset {input.summary:q}"
             " --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"

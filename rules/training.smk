@@ -7,23 +7,23 @@ rule demo_models:
         expand("results/training/{architecture}/weights.npz", architecture=ARCHITECTURES),
 
 
-rule train:
+rule train_demo:
     """Train one demo model: the first from random weights, the others from its backbone; resumed where it stopped."""
     input:
         **code("train_demo.py"),
-        drawn=parameters.training_images,
-        init=parameters.initial_weights,
+        drawn=planning.training.manifest,
+        init=planning.training.initial_weights,
     output:
         weights="results/training/{architecture}/weights.npz",
         record="results/training/{architecture}/training.json",
         curve="results/training/{architecture}/log.csv",
     log:
-        "results/logs/training/{architecture}.log",
+        "results/logs/train_demo/{architecture}.log",
     conda:
         "../envs/cpu.yaml"
     params:
-        data=parameters.training_root,
-        plan=parameters.training_plan,
+        data=planning.training.images,
+        plan=planning.training.plan,
         init=lambda wildcards, input: ["--init", input.init] if input.init else [],
         out="results/training/{architecture}",
     shell:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from doctor import BASE_FILES, read_configuration
 from segbench.errors import InputError
 from segbench.files import write_json, write_text
-from segbench.planning.parameters import Parameters
+from segbench.planning.rules import Planning
 from segbench.process.lifetime import command
 
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages", "*.a")
@@ -34,57 +34,56 @@ exec interpreters/{first}/bin/python3 gpu_rows.py --minutes "${{1:-20}}"
 """
 
 
-def rows_of(parameters: Parameters) -> list[dict[str, Any]]:
+def rows_of(planning: Planning) -> list[dict[str, Any]]:
     """Every row with the commands that its rules would run, paths relative to the project's root."""
-    config, found = parameters.config, []
+    config, found = planning.config, []
     for model in config["models"]:
         for variant in config["variants"]:
             w = SimpleNamespace(dataset=config["dataset"], model=model, variant=variant, split="val")
             engine = config["variant_catalogue"][variant]["engine"]
-            found.append({"model": model, "variant": variant, "engine": engine, "commands": commands(parameters, w)})
+            found.append({"model": model, "variant": variant, "engine": engine, "commands": commands(planning, w)})
     return found
 
 
-def commands(parameters: Parameters, w: Any) -> list[list[str]]:
+def commands(planning: Planning, w: Any) -> list[list[str]]:
     """Build, time every round, score: as in rules/engines.smk, inference.smk and scoring.smk."""
-    config, data = parameters.config, f"results/data/{w.dataset}/val"
+    config, data = planning.config, f"results/data/{w.dataset}/val"
     folder, model = f"results/engines/{w.dataset}/{w.model}/{w.variant}", f"results/models/{w.model}/model.json"
-    which = ["--model", model, "--variant", parameters.variant_json(w)]
+    which = ["--model", model, "--variant", planning.engines.identity(w)]
     built = ["--engine", f"{folder}/engine", "--engine-status", f"{folder}/status.json"]
-    twin = [f"--twin={path}" for path in [parameters.twin_status(w)] if path]
-    build = [*which, "--options", parameters.options_json("build")(w), *twin, *parameters.calibration_argument(w)]
+    build = [*which, "--options", planning.engines.variant_options("build")(w), *planning.engines.more(w)]
     made = [["build_engine.py", *build, "--engine", f"{folder}/engine", "--status", f"{folder}/status.json"]]
     for number in range(1, config["rounds"] + 1):
         out = f"results/runs/{w.dataset}/{w.model}/{w.variant}/{number}/0"
         files = {"latencies": "latencies.csv", "predictions": "predictions.zip"}
         files |= {name: f"{name}.json" for name in ("environment", "status")}
-        timing = ["--timing", parameters.section("timing"), "--threads", str(config["threads"] or 0)]
-        timing += ["--options", parameters.options_json("run")(w), "--round", str(number)]
+        timing = ["--timing", planning.section("timing"), "--threads", str(config["threads"] or 0)]
+        timing += ["--options", planning.engines.variant_options("run")(w), "--round", str(number)]
         outputs = [text for name, file in files.items() for text in (f"--{name}", f"{out}/{file}")]
         made.append(["infer.py", *which, *built, "--index", f"{data}/index.csv", *timing, *outputs])
     first = f"results/runs/{w.dataset}/{w.model}/{w.variant}/1/0"
     judged = ["--predictions", f"{first}/predictions.zip", "--run-status", f"{first}/status.json", "--model", model]
     judged += ["--dataset", f"{data}/dataset.json", "--index", f"{data}/index.csv", "--jobs", "4"]
-    judged += [f"--{key.replace('_', '-')}={path}" for key, path in parameters.reference_files(w).items()]
+    judged += [f"--{key.replace('_', '-')}={path}" for key, path in planning.scoring.reference_files(w).items()]
     judged += [
         "--reference-name",
-        parameters.reference_name(w),
+        planning.scoring.reference_name(w),
         "--agreement-bound",
-        str(parameters.agreement_bound(w)),
+        str(planning.scoring.agreement_bound(w)),
     ]
-    judged += ["--ignored-pixels", parameters.ignored_pixels(w)]
+    judged += ["--ignored-pixels", planning.scoring.ignored_pixels(w)]
     return [*made, ["score.py", *judged, "--out", f"results/scores/{w.dataset}/{w.model}/{w.variant}.json"]]
 
 
-def wanted_files(parameters: Parameters, rows: list[dict[str, Any]]) -> list[str]:
+def wanted_files(planning: Planning, rows: list[dict[str, Any]]) -> list[str]:
     """What Snakemake has to make for these rows, in the order in which a person would."""
-    dataset = parameters.config["dataset"]
+    dataset = planning.config["dataset"]
     files = [f"results/data/{dataset}/val/{name}" for name in ("index.csv", "dataset.json")]
     for row in rows:
         w = SimpleNamespace(dataset=dataset, model=row["model"], variant=row["variant"])
-        files += [f"results/models/{w.model}/model.json", *parameters.model_files(w), *parameters.calibration_files(w)]
-        files += [str(path) for path in [parameters.twin_status(w)] if path]
-        references = parameters.reference_files(w).values()  # one among the variants is run there, as they are
+        files += [f"results/models/{w.model}/model.json", *planning.engines.files(w), *planning.engines.calibration(w)]
+        files += [str(path) for path in [planning.engines.conversion(w)] if path]
+        references = planning.scoring.reference_files(w).values()  # one among the variants is run there, as they are
         files += [path for path in references if not path.startswith("results/runs/")]
     return list(dict.fromkeys(files))
 
@@ -131,11 +130,11 @@ def main() -> None:
     if fault:
         raise InputError(fault)
     interpreters = dict(text.split("=", 1) for text in a.interpreter)
-    parameters = Parameters(config)
-    rows = rows_of(parameters)
+    planning = Planning(config)
+    rows = rows_of(planning)
     if missing := sorted({row["engine"] for row in rows} - interpreters.keys()):
         raise InputError(f"--interpreter: none is given for {', '.join(missing)}")
-    files = wanted_files(parameters, rows)
+    files = wanted_files(planning, rows)
     settings = [f"{key}={json.dumps(value)}" for key, value in a.config.items()]
     snakemake = [sys.executable, "-m", "snakemake", *files, "--configfile", *a.configfile]
     subprocess.run([*snakemake, *(["--config", *settings] if settings else [])], cwd=ROOT, check=True)
@@ -144,7 +143,7 @@ def main() -> None:
     shutil.copy("tools/gpu_rows.py", a.out)
     for engine, python in interpreters.items():
         relocate(python, a.out / "interpreters" / engine, a.leave_out)
-    selection = json.loads(parameters.selection(None))
+    selection = json.loads(planning.report.selection(None))
     write_json(a.out / "plan.json", {"selection": selection, "limits": config["limits"], "rows": rows})
     write_text(a.out / "run.sh", RUN.format(first=rows[0]["engine"]))
     size = sum(path.stat().st_size for path in a.out.rglob("*") if path.is_file())

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-TIMED = ("infer", "reference", "paired", "loadgen")
+TIMED = ("infer", "infer_reference", "time_pair", "time_loadgen")
 TERMINAL_S = 600  # a start that has not ended by then hangs
 
 

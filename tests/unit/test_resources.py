@@ -1,14 +1,14 @@
 """What jobs ask for: a slot on one machine; a GPU, a node, memory and time on a cluster."""
 
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from helpers.rules import all_rules
 from segbench.planning import resources
-from segbench.planning.parameters import Parameters
+from segbench.planning.jobs import Jobs
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -29,9 +29,9 @@ CPU, GPU = Wildcards(variant="cpu", model="big"), Wildcards(variant="gpu", model
 
 
 def test_on_one_machine_every_timed_job_takes_the_slot_and_no_node():
-    asked = Parameters(CONFIG)
+    asked = Jobs(CONFIG)
     assert [asked.gpus(w) for w in (CPU, GPU)] == [1, 1]
-    assert [asked.alone(w) for w in (CPU, GPU)] == ["", ""]
+    assert [asked.slurm_options(w) for w in (CPU, GPU)] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_on_one_machine_every_timed_job_takes_the_slot_and_no_node():
     [("cpu", ["--exclusive", ""]), ("all", ["--exclusive"] * 2), ("gpu", ["", "--exclusive"]), ("none", ["", ""])],
 )
 def test_on_a_cluster_gpu_engines_ask_for_a_gpu_and_nodes_go_to_whom_config_says(exclusive, expected):
-    asked = Parameters({**CONFIG, "exclusive_nodes": exclusive}, cluster=True)
+    asked = Jobs({**CONFIG, "exclusive_nodes": exclusive}, cluster=True)
     assert [asked.gpus(w) for w in (CPU, GPU)] == [0, 1]
-    assert [asked.alone(w) for w in (CPU, GPU)] == expected
+    assert [asked.slurm_options(w) for w in (CPU, GPU)] == expected
     assert asked.gpus(Wildcards(variant="cpu", other="gpu", model="big")) == 1
 
 
 def test_time_grows_with_the_images_of_the_job_and_doubles_with_the_attempt(tmp_path):
     index = tmp_path / "index.csv"
     index.write_text("header\n" + "row\n" * 400)
-    asked, files = Parameters(CONFIG, cluster=True), SimpleNamespace(index=str(index))
+    asked, files = Jobs(CONFIG, cluster=True), SimpleNamespace(index=str(index))
 
     def minutes(attempt=1, **wildcards):
         return asked.run_minutes(Wildcards(variant="cpu", model="big", **wildcards), files, attempt)
@@ -79,7 +79,5 @@ def test_an_index_is_counted_anew_when_it_changed_and_told_when_missing(tmp_path
 def test_profiles_give_cores_to_every_rule_that_takes_all_of_a_machine(profile):
     """Without, its jobs would ask for as many as Snakemake has beside it, which a node may not have."""
     given = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())["set-threads"]
-    rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")).split("\nrule ")
-    wanted = {rule.split(":")[0] for rule in rules if "threads: workflow.cores" in rule}
-    assert {"infer", "score"} < wanted <= set(given)
-    assert re.search(r"use rule score as score_shard", "\n".join(rules)) and "score_shard" in given
+    wanted = {rule.name for rule in all_rules() if rule.takes_all_cores}
+    assert {"infer", "infer_reference", "score_shard"} < wanted == set(given)

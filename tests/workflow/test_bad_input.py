@@ -53,7 +53,7 @@ def class_count(flow):
 )
 def test_data_and_model_faults_are_found_before_any_engine_is_built(workflow, spoil):
     message = spoil(workflow)
-    assert workflow.plan()["engine"] == 2  # planning needs no data
+    assert workflow.plan()["build_engine"] == 2  # planning needs no data
     printed = workflow.snakemake(fails=True)
     assert error_line(printed).startswith(message), printed[-3000:]
     assert not (workflow.folder / "results/engines").exists()

@@ -38,7 +38,7 @@ def verdicts(flow) -> dict[str, str]:
 
 
 def test_gate_passes_what_is_the_same_and_times_nothing_again(compared):
-    assert compared.plan("gate") == {"comparison": 1, "gate": 1}
+    assert compared.plan("gate") == {"compare": 1, "gate": 1}
     assert "gate passed: 2 rows, none WRONG; 2 of them timed, none SLOWER" in compared.snakemake("gate")
     assert verdicts(compared) == {"onnxruntime-fp32": "SAME", "openvino-fp32": "SAME"}
 
@@ -82,13 +82,13 @@ def test_pair_of_this_runs_rounds(compared):
 
 def test_pair_is_timed_alternating(done):
     done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "openvino-fp32"]], "rounds": 2, "blocks": 1}
-    assert done.plan("results/comparison.md") == {"paired": 1, "comparison": 1}
+    assert done.plan("results/comparison.md") == {"time_pair": 1, "compare": 1}
     done.snakemake("results/comparison.md")
     record = json.loads((done.folder / "results/pairs/made/nearest/onnxruntime-fp32--openvino-fp32.json").read_text())
     assert (record["status"], record["together"], len(record["rounds"])) == ("ok", False, 2)
     assert record["ratio_low"] < record["ratio"] < record["ratio_high"]
     done.config["comparison"]["margin"] = 0.5
-    assert done.plan("results/comparison.md") == {"comparison": 1}
+    assert done.plan("results/comparison.md") == {"compare": 1}
 
 
 def test_variants_of_one_engine_are_timed_in_one_process(done):

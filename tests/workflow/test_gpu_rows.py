@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from segbench.files import write_json
-from segbench.planning.parameters import Parameters
+from segbench.planning.rules import Planning
 
 from tools import gpu_bundle
 
@@ -22,9 +22,9 @@ def test_rows_are_those_of_the_workflow_and_are_not_run_twice(done, monkeypatch)
     monkeypatch.chdir(done.folder)
     config, fault = gpu_bundle.read_configuration([*gpu_bundle.BASE_FILES, "overlay.yaml"], {"rounds": 1})
     assert not fault
-    parameters = Parameters(config)
-    rows = gpu_bundle.rows_of(parameters)
-    assert all(os.path.exists(path) for path in gpu_bundle.wanted_files(parameters, rows))
+    planning = Planning(config)
+    rows = gpu_bundle.rows_of(planning)
+    assert all(os.path.exists(path) for path in gpu_bundle.wanted_files(planning, rows))
     expected = done.rows()
     for name in ("engines", "runs", "scores"):
         shutil.rmtree(done.folder / "results" / name)
@@ -33,7 +33,7 @@ def test_rows_are_those_of_the_workflow_and_are_not_run_twice(done, monkeypatch)
         folder.mkdir(parents=True)
         (folder / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (folder / "python3").chmod(0o755)
-    selection = json.loads(parameters.selection(None))
+    selection = json.loads(planning.report.selection(None))
     write_json("plan.json", {"selection": selection, "limits": config["limits"], "rows": rows})
     for _ in range(2):
         subprocess.run([sys.executable, ROWS], check=True)

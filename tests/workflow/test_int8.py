@@ -56,27 +56,27 @@ INT8 = {"onnxruntime-int8", "openvino-int8", "openvino-int8-table"}
 def test_other_calibration_images_rerun_int8_and_nothing_in_fp32(int8, change):
     int8.config["calibration"] |= change
     planned = int8.plan()
-    assert planned["calibration_table"] == planned["quantized_model"] == planned["fp32_layers"] == 1
-    assert "export_onnx_model" not in planned and "dataset_index" not in planned
-    for rule in ("engine", "infer", "score"):
+    assert planned["calibrate_table"] == planned["calibrate_model"] == planned["choose_layers"] == 1
+    assert "export_onnx_model" not in planned and "index_dataset" not in planned
+    for rule in ("build_engine", "infer", "score"):
         assert int8.planned_variants(rule) == INT8
 
 
 def test_another_method_reruns_only_what_is_built_from_it(int8):
     int8.config["calibrator_catalogue"] = {"percentile": {"options": {"percentile": 99.9}}}
-    assert int8.planned_variants("engine") == {"onnxruntime-int8", "openvino-int8-table"}
-    assert "quantized_model" not in int8.plan()
+    assert int8.planned_variants("build_engine") == {"onnxruntime-int8", "openvino-int8-table"}
+    assert "calibrate_model" not in int8.plan()
 
 
 def test_another_bound_finds_no_new_ranges(int8):
     int8.config["calibration"] |= {"max_drop": None}
     planned = int8.plan()
-    assert planned["fp32_layers"] == 1 and "calibration_table" not in planned
+    assert planned["choose_layers"] == 1 and "calibrate_table" not in planned
 
 
 def test_threads_and_rounds_calibrate_nothing(int8):
     int8.config |= {"threads": 1, "rounds": 2}
-    assert not {"calibration_table", "quantized_model", "fp32_layers", "engine"} & set(int8.plan())
+    assert not {"calibrate_table", "calibrate_model", "choose_layers", "build_engine"} & set(int8.plan())
 
 
 def test_a_damaged_table_is_refused_and_nothing_is_overwritten(int8):

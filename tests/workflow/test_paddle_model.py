@@ -49,7 +49,7 @@ def test_model_without_an_onnx_twin_says_why(workflow):
         "no ONNX twin: paddle2onnx has no form for x",
     )
     subprocess.run([sys.executable, "workflow_scripts/retry.py"], cwd=workflow.folder, check=True)
-    assert workflow.plan()["onnx_twin"] == 1
+    assert workflow.plan()["export_onnx"] == 1
 
 
 def test_own_paddle_inference_model_is_run_and_new_parameters_are_noticed(workflow):

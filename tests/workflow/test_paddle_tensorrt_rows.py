@@ -64,15 +64,19 @@ def jobs(said: str) -> Counter[str]:
 def test_another_workspace_rebuilds_int8_and_calibrates_nothing(run):
     build = {"paddle_tensorrt-int8": {"build": {"workspace_mb": 512}}}
     found = jobs(planned(run, variant_catalogue=build))
-    assert {"engine paddle_tensorrt-int8", "infer paddle_tensorrt-int8", "score paddle_tensorrt-int8"} <= found.keys()
-    assert not found.keys() & {"tensorrt_tables", "shape_ranges", "calibration_images", "export_paddle"}
+    assert {
+        "build_engine paddle_tensorrt-int8",
+        "infer paddle_tensorrt-int8",
+        "score paddle_tensorrt-int8",
+    } <= found.keys()
+    assert not found.keys() & {"calibrate_tensorrt", "collect_shapes", "index_dataset_calibration", "export_paddle"}
     assert not [job for job in found if job.endswith(("-fp16", "-fp32"))]
 
 
 def test_another_calibration_list_reruns_int8_only(run):
     found = jobs(planned(run, calibration={"images": 2, "judging_images": 1, "seed": 7}))
-    assert {"calibration_images", "tensorrt_tables", "engine paddle_tensorrt-int8"} <= found.keys()
-    assert "infer paddle_tensorrt-int8" in found and "shape_ranges" not in found
+    assert {"index_dataset_calibration", "calibrate_tensorrt", "build_engine paddle_tensorrt-int8"} <= found.keys()
+    assert "infer paddle_tensorrt-int8" in found and "collect_shapes" not in found
     assert not [job for job in found if job.endswith(("-fp16", "-fp32"))]
 
 
@@ -90,7 +94,7 @@ def test_environment_made_by_make_is_the_engines_interpreter(run):
     fake.parent.mkdir(parents=True)
     fake.write_text("#!/bin/sh\n")
     try:
-        printed = run.snakemake("--dry-run", "--printshellcmds", "--forcerun", "engine", "shape_ranges")
+        printed = run.snakemake("--dry-run", "--printshellcmds", "--forcerun", "build_engine", "collect_shapes")
     finally:
         fake.unlink()
     called = re.findall(r'(\S+) workflow_scripts/build_engine.py .*?--variant .*?"name": "([\w-]+)"', printed)

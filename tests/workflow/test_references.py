@@ -13,7 +13,7 @@ def test_reference_that_is_no_row_runs_once_untimed(done):
     done.config["variants"] = ["openvino-fp32"]
     done.config["reference"] = "onnxruntime-fp32"
     done.config["agreement_images"] = 2
-    assert done.plan() == {"picture": 1, "reference": 1, "report": 1, "score": 1, "table": 1}
+    assert done.plan() == {"infer_reference": 1, "picture": 1, "report": 1, "score": 1, "table": 1}
     done.snakemake()
     assert agreement(done) == {"openvino-fp32": ("onnxruntime-fp32", "1.0")}
     folder = done.folder / "results/references/made/nearest/onnxruntime-fp32"

@@ -158,7 +158,7 @@ def test_retry_forgets_what_is_not_ok_and_nothing_else(run):
     assert "results/runs/made/nearest/segfault/1/0" in done.stdout
     assert "onnxruntime-fp32" not in done.stdout
     assert run.planned_variants("infer") == set(run.config["variants"]) - {"onnxruntime-fp32"}
-    assert "missing" in run.planned_variants("engine") and "segfault" not in run.planned_variants("engine")
+    assert "missing" in run.planned_variants("build_engine") and "segfault" not in run.planned_variants("build_engine")
 
 
 def test_bug_of_ours_fails_the_run_and_makes_no_table(workflow):

@@ -45,7 +45,7 @@ def check(slurm, run, workflow, finished) -> None:
     assert accuracies(cpu) == accuracies(finished.rows()[0])
     assert (gpu["status"], cpu["status"]) == ("unsupported", "ok")
     mine = [record for record in slurm.records() if record["JobId"] in run.rules]
-    assert {run.rules[record["JobId"]] for record in mine} >= {"infer", "engine"}
+    assert {run.rules[record["JobId"]] for record in mine} >= {"infer", "build_engine"}
     gpus = slurm.gpus()
     assert overlaps(mine, run.rules, gpus) == []
     assert 1 <= most_gpus_at_once(mine, gpus) <= 2

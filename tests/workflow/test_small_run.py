@@ -90,7 +90,7 @@ def test_one_variants_option_touches_that_variant(done):
     assert done.plan() == {"infer": 2, "report": 1, "score": 1, "table": 1}
     assert done.planned_variants("infer") == {"openvino-fp32"}
     done.config["variant_catalogue"] = {"onnxruntime-fp32": {"build": {"optimization": "basic"}}}
-    assert done.planned_variants("engine") == {"onnxruntime-fp32"}
+    assert done.planned_variants("build_engine") == {"onnxruntime-fp32"}
 
 
 def test_model_entry_touches_that_model(done):
@@ -129,13 +129,13 @@ def test_changed_weights_file_is_read_again(done):
 
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
-    planned = {"dataset_index", "decode_images", "check_inputs", "infer", "picture", "report", "score", "table"}
+    planned = {"index_dataset", "decode_images", "check_inputs", "infer", "picture", "report", "score", "table"}
     assert set(done.plan()) == planned
 
 
 def test_edited_engine_file_reruns_its_variants_only(done):
     done.edit("workflow_scripts/segbench/engines/openvino.py")
-    assert done.planned_variants("engine") == {"openvino-fp32"}
+    assert done.planned_variants("build_engine") == {"openvino-fp32"}
     assert done.planned_variants("infer") == {"openvino-fp32"}
 
 
@@ -154,7 +154,7 @@ def test_deleted_intermediate_comes_back(done):
     (done.folder / "results/scores/made/nearest/openvino-fp32.json").unlink()
     assert done.plan() == {"report": 1, "score": 1, "table": 1}
     shutil.rmtree(done.folder / "results/engines/made/nearest/openvino-fp32/engine")
-    assert done.planned_variants("engine") == {"openvino-fp32"}
+    assert done.planned_variants("build_engine") == {"openvino-fp32"}
 
 
 def test_newly_installed_package_reruns_its_engine(done, tmp_path):

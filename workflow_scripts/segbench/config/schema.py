@@ -24,6 +24,7 @@ def _without_braces(path: str) -> str:
 
 
 PathOfInput = Annotated[str, AfterValidator(_without_braces)]
+CropSize = Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
@@ -124,6 +125,10 @@ class Training(Section):
     first: Architecture = Field("deeplabv3p", description="Trained from random weights; the others get its backbone.")
     iterations: Iterations = Field(default_factory=Iterations, description="Optimiser steps.")
     batch: Positive = Field(2, description="Images per iteration.")
+    crop: CropSize = Field("160x320", description="Height x width of the windows that a network learns from.")
+    unet_crop: CropSize = Field(
+        "128x256", description="The same for UNet, which computes at the full resolution throughout."
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.003, description="After warm-up; decays to zero.")
     seed: int = Field(0, description="Of initial weights, order of images and augmentation.")
 

@@ -162,7 +162,7 @@ def shape_file(model: ExportedModel, options: Any) -> list[Path]:
         return []
     path = model.folder / SHAPES
     if not path.exists() or sha256_of(path) != read_json(model.folder / "shapes.json").get("sha256"):
-        raise InputError(f"{path}: damaged or missing; delete it and run again (rule shape_ranges makes it)")
+        raise InputError(f"{path}: damaged or missing; delete it and run again (rule collect_shapes makes it)")
     return [path]
 
 

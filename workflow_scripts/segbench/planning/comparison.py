@@ -1,0 +1,82 @@
+"""Look-ups of rules/comparison.smk: the pairs that are timed anew, the baseline, and the bounds of verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+from segbench.machine.cpu import package_version
+from segbench.planning.code import modules_of
+from segbench.planning.engines import Engines
+from segbench.planning.jobs import Jobs
+from segbench.planning.lookup import Lookup
+
+OTHER = "results/engines/{dataset}/{model}/{other}"
+
+
+class Comparison(Lookup):
+    """A pair is two variants of one model: the wildcards `variant` and `other`."""
+
+    def __init__(self, config: dict[str, Any], jobs: Jobs, engines: Engines) -> None:
+        super().__init__(config)
+        self._jobs, self._engines = jobs, engines
+
+    @staticmethod
+    def _sides(w: Any) -> list[Any]:
+        """Wildcards of a pair as those of its two variants."""
+        return [SimpleNamespace(variant=name) for name in (w.variant, w.other)]
+
+    def code(self) -> dict[str, Any]:
+        """Inputs of the rule that times a pair: its script, the one that it starts, and the modules of both engines."""
+
+        def modules(w: Any) -> list[str]:
+            files = [f"engines/{self.variant(side)['engine']}.py" for side in self._sides(w)]
+            scripts = ("time_pair.py", "infer.py")
+            return sorted({path for file, script in product(files, scripts) for path in modules_of(script, file)})
+
+        return {**self._jobs.code("time_pair.py"), "round": "workflow_scripts/infer.py", "modules": modules}
+
+    def pair(self, w: Any) -> str:
+        """Both variants of a pair: what they are, their options, their interpreters and fingerprints."""
+        return json.dumps(
+            [
+                {
+                    "variant": json.loads(self._engines.identity(side)),
+                    "options": self.variant(side)["run"],
+                    "python": self._jobs.interpreter(side),
+                    "fingerprint": self._jobs.fingerprint(side),
+                }
+                for side in self._sides(w)
+            ]
+        )
+
+    def pair_timing(self, w: Any) -> str:
+        """How a pair is timed: as a round is, in so many processes and blocks."""
+        section = {key: self.config["comparison"][key] for key in ("rounds", "blocks", "round_s")}
+        return json.dumps({**self.config["timing"], **section})
+
+    def loadgen_timing(self, w: Any) -> str:
+        """How LoadGen's run is timed, and the version that is installed: its installation runs the job anew."""
+        queries, version = self.config["comparison"]["loadgen_queries"], package_version("mlcommons-loadgen")
+        return json.dumps({**self.config["timing"], "queries": queries, "loadgen": version})
+
+    def baseline(self, w: Any) -> str | list[str]:
+        """The baseline's table; the script tells when it is missing."""
+        path = self.config["baseline"]
+        return str(path) if path and os.path.exists(path) else []
+
+    def pairs(self) -> list[str]:
+        """Every pair of variants of every chosen model, where they are to be timed anew."""
+        section = self.config["comparison"]
+        folder = f"results/pairs/{self.config['dataset']}"
+        chosen = product(self.config["models"], section["pairs"] if section["alternate"] else [])
+        return [f"{folder}/{model}/{a}--{b}.json" for model, (a, b) in chosen]
+
+    def settings(self, w: Any) -> str:
+        """What is compared, and by which bounds: nothing that a measurement depends on."""
+        section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
+        bounds = self.config["agreement_bounds"]
+        return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})

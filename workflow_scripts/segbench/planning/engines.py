@@ -1,0 +1,66 @@
+"""Look-ups of rules/engines.smk: what an engine is built from, and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from segbench.calibration.base import QUANTIZED
+from segbench.planning.lookup import Lookup, options
+from segbench.planning.models import Models
+
+ENGINE = "results/engines/{dataset}/{model}/{variant}"
+
+
+class Engines(Lookup):
+    """An engine is built from an exported model, from a calibrator's quantised model, or from a model and ranges."""
+
+    def __init__(self, config: dict[str, Any], models: Models) -> None:
+        super().__init__(config)
+        self._models = models
+
+    def identity(self, w: Any) -> str:
+        """Name, engine and precision of the variant: what makes it what it is."""
+        variant = self.variant(w)
+        return json.dumps({"name": w.variant, "engine": variant["engine"], "precision": variant["precision"]})
+
+    def variant_options(self, kind: str) -> Callable[[Any], str]:
+        """The variant's `build` or `run` options, looked up by wildcard."""
+        return lambda wildcards: json.dumps(self.variant(wildcards)[kind])
+
+    def files(self, w: Any) -> list[str]:
+        """The exported files that the engine builds from: its preferred form among those that the model has."""
+        calibrator = self.variant(w)["calibrator"]
+        if calibrator is None:
+            return self._models.files(w, self.engine(w).reads)
+        library = self.library(calibrator)
+        if library.leaves_table:
+            return self._models.files(w, ("onnx",))
+        return [] if library.folder == QUANTIZED else self._models.files(w, self.engine(w).reads)
+
+    def conversion(self, w: Any) -> str | list[str]:
+        """How the conversion to ONNX ended, where the engine builds from what came of it."""
+        return self._models.conversion(w, self.files(w))
+
+    def shapes(self, w: Any) -> str | list[str]:
+        """How the collection of the model's shapes ended, where the engine builds from them."""
+        return self._models.shapes(w) if self.engine(w).needs_shapes else []
+
+    def calibration(self, w: Any) -> list[str]:
+        """What the variant's calibrator leaves, its status first; none without a calibrator."""
+        name = self.variant(w)["calibrator"]
+        if name is None:
+            return []
+        folder, library = f"results/calibration/{w.dataset}/{w.model}/{name}", self.library(name)
+        results = ["table.json", "layers.json"] if library.leaves_table else [library.folder]
+        return [f"{folder}/{file}" for file in ("status.json", *results)]
+
+    def more(self, w: Any) -> list[str]:
+        """Arguments of the build script for what not every engine has: a conversion, shapes, a calibration."""
+        calibration = next(iter(self.calibration(w)), "")
+        return options(twin=self.conversion(w), shapes=self.shapes(w), calibration=calibration)
+
+    def gpus(self, w: Any) -> int:
+        """One build at a time on a GPU: kernels are chosen by their times."""
+        return int(self.engine(w).device == "gpu")

@@ -1,0 +1,58 @@
+"""Look-ups of rules/scoring.smk: what class maps are compared with, and by which bounds."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from segbench.images import shards
+from segbench.planning.lookup import Lookup, options
+from segbench.planning.models import Models
+
+
+class Scoring(Lookup):
+    """The reference is a chosen variant, a variant that is run for it untimed, or a stored file."""
+
+    def __init__(self, config: dict[str, Any], models: Models) -> None:
+        super().__init__(config)
+        self._models = models
+
+    def reference_name(self, w: Any) -> str:
+        """The variant, or file of stored predictions, that class maps are compared with."""
+        native = "onnxruntime-fp32" if self._models.is_onnx(w) else "paddle-fp32"
+        return str(self.config["reference"] or native).format(dataset=w.dataset, model=w.model)
+
+    def reference_files(self, w: Any) -> dict[str, str]:
+        """Predictions and status of the reference: round 1 of a chosen variant (of a shard the same shard), an untimed
+        run, or a stored file.
+
+        A stored file that is missing is no input: the script tells, where Snakemake would keep the old scores.
+        """
+        name = self.reference_name(w)
+        if name.endswith(".zip"):
+            return {"reference": name} if os.path.exists(name) else {}
+        here = f"{w.dataset}/{w.model}/{name}"
+        run = f"results/runs/{here}/1/{getattr(w, 'shard', shards.WHOLE)}"
+        folder = run if name in self.config["variants"] else f"results/references/{here}"
+        return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
+
+    def reference_arguments(self, w: Any) -> list[str]:
+        """Arguments of the scoring script that name the reference."""
+        return options(**(self.reference_files(w) or {"reference": self.reference_name(w)}))
+
+    def ignored_pixels(self, w: Any) -> str:
+        """What the data set's scores do with ignored pixels."""
+        return str(self.config["dataset_catalogue"][w.dataset]["ignored_pixels"])
+
+    def agreement_bound(self, w: Any) -> float:
+        """Share of pixels below which the variant's agreement gets a warning."""
+        return float(self.config["agreement_bounds"][self.variant(w)["precision"]])
+
+    def shard(self, w: Any) -> str:
+        """The shard that is scored; the whole where the job has none."""
+        return str(w.get("shard", shards.WHOLE))
+
+    def shards(self) -> list[str]:
+        """The score of every shard of a row; a pattern."""
+        folder = "results/scores/{dataset}/{model}/{variant}"
+        return [f"{folder}/{name}.json" for name in shards.names(self.config["shards"])]
