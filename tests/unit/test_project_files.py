@@ -1,10 +1,10 @@
 """The files for those who come by: hooks that run, one version everywhere, a CI workflow that calls what we call."""
 
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 import yaml
 
 ROOT = Path(__file__).parents[2]

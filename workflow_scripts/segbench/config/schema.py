@@ -108,8 +108,8 @@ class Calibration(Section):
     )
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         0.005,
-        description="mIoU that INT8 may lose on `judging_images`. Above it the layers that cost most stay in FP32; null:"
-        " all layers are INT8.",
+        description="mIoU that INT8 may lose on `judging_images`. Above it the layers that cost most stay in FP32;"
+        " null: all layers are INT8.",
     )
 
 
@@ -323,8 +323,8 @@ class Config(Section):
     dataset_root: str | None = Field(None, description="Folder of the chosen data set, instead of its entry's `root`.")
     decoded_images: bool = Field(
         True,
-        description="Whether the images of val are kept decoded under results/data/ (3 bytes a pixel; Cityscapes: 3 GB)."
-        " Timed jobs then decode nothing between images; a switch reruns no timed job.",
+        description="Whether the images of val are kept decoded under results/data/ (3 bytes a pixel; Cityscapes: 3"
+        " GB). Timed jobs then decode nothing between images; a switch reruns no timed job.",
     )
     models: list[Name] = Field(description="Names of the models, from `model_catalogue`.", min_length=1)
     model_root: PathOfInput = Field(".", description="Folder from which a relative `weights.path` starts.")
@@ -332,7 +332,7 @@ class Config(Section):
     rounds: Positive = Field(6, description="Number of timed processes per variant.")
     shards: Positive = Field(
         1,
-        description="Number of jobs into which round 1 of each variant and its scores are split; round 1 runs every image.",
+        description="Number of jobs into which round 1 of each variant and its scores are split; it runs every image.",
     )
     reference: str | None = Field(
         None,
