@@ -12,9 +12,10 @@ HARDWARE = "V100 32G, CUDA 10.1, cuDNN 7.6, TensorRT 6.0.1.5, Paddle 2.1.1, 1024
 DIFFERENCES = (
     "The published page's INT8 rows are models trained with quantisation in mind; ours are calibrated after training.",
     "The published page's clock stood around `predictor.run()` alone, without warm-up, in one process. Ours is"
-    " synchronised with the device, runs after warm-up, and its figure is the median over processes of each one's median.",
-    f"The published page's times are of another machine ({HARDWARE}); ours are of the one that ran this table. Compare the"
-    " pattern of speed-ups, not the seconds.",
+    " synchronised with the device, runs after warm-up, and its figure is the median over processes of each one's"
+    " median.",
+    f"The published page's times are of another machine ({HARDWARE}); ours are of the one that ran this table. Compare"
+    " the pattern of speed-ups, not the seconds.",
     "A row of ours that is accelerated by another engine than TensorRT stands beside the published page's TensorRT row"
     " of the same precision; that page has no BF16.",
 )
