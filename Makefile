@@ -134,7 +134,7 @@ fuzz: env-dev    ## fuzz every parser of ours for half a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/fuzz.txt
 	$(BIN)/python tests/faults/fuzz.py
 
-licences: env-dev ## docs/develop/licences.md anew
+licences: env-dev ## list the licences of pinned dependencies in docs/develop/licences.md
 	$(BIN)/python tools/licences.py
 
 clean:           ## remove results; environments stay
