@@ -76,7 +76,7 @@ env-peers: env   ## the packages that results/peers.md measures beside, in .venv
 	$(PEERS) --no-deps --constraint requirements/dev-no-deps.txt cityscapesscripts
 	$(PEERS) --no-deps -r requirements/no-deps.txt
 
-# Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/tensorrt.md).
+# Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/use/tensorrt.md).
 PYTHON310 ?= python3.10
 .PHONY: named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
 env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
@@ -134,7 +134,7 @@ fuzz: env-dev    ## fuzz every parser of ours for half a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/fuzz.txt
 	$(BIN)/python tests/faults/fuzz.py
 
-licences: env-dev ## docs/licences.md anew
+licences: env-dev ## list the licences of pinned dependencies in docs/develop/licences.md
 	$(BIN)/python tools/licences.py
 
 clean:           ## remove results; environments stay

@@ -1,4 +1,4 @@
-"""Write docs/licences.md: the licence of every pinned dependency, as its installed package states it."""
+"""Write docs/develop/licences.md: the licence of every pinned dependency, as its installed package states it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def licence_of(name: str) -> str:
 def main() -> None:
     """Write the list."""
     rows = [f"| {name} | {version} | {file} | {licence_of(name)} |" for name, version, file in pinned()]
-    (ROOT / "docs" / "licences.md").write_text(HEADING + "\n".join(rows) + "\n", encoding="utf-8")
+    (ROOT / "docs" / "develop" / "licences.md").write_text(HEADING + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ BASE_FILES = [f"config/{name}.yaml" for name in ("config", "models", "variants",
 ANSWER_S = 10  # for an interpreter that hangs
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx512_fp16")
 GIBIBYTE = 1 << 30
-LEAST_DISK_GIB, LEAST_MEMORY_GIB = 10, 8  # the default leaves 1 GiB; the page's models want 6 to 10 of each
+LEAST_DISK_GIB, LEAST_MEMORY_GIB = 10, 8  # the default leaves 1 GiB; the published page's models want 6 to 10 of each
 
 
 class Fact(NamedTuple):

@@ -1,4 +1,4 @@
-"""List the image/label pairs of a split, and see that every one can be used: all faults are told at once."""
+"""List the image/label pairs of a split and check that every one can be used; all faults are reported at once."""
 
 from __future__ import annotations
 

@@ -336,7 +336,7 @@ class Reporter:
         print(f"{self.plan.architecture}: {self.progress.iteration}: val mIoU {miou:.4f}", file=sys.stderr, flush=True)
 
     def _write(self) -> None:
-        """Write the whole curve anew: after a resume it must not hold iterations that were lost."""
+        """Write the whole curve again: after a resume it must not hold iterations that were lost."""
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()

@@ -70,7 +70,7 @@ class Run:
     rules: dict[str, str] = field(default_factory=dict)  # of every Slurm job
 
     def start(self) -> None:
-        """Start Snakemake; where it was killed before, clear up first, as docs/cluster.md says."""
+        """Start Snakemake; where it was killed before, clear up first, as docs/use/cluster.md says."""
         subprocess.run(["profiles/slurm/clear.sh"], cwd=self.folder, check=True)
         command = [sys.executable, "-m", "snakemake", "--configfile", "overlay.yaml"]
         subprocess.run([*command, "--unlock"], cwd=self.folder, check=True, capture_output=True)

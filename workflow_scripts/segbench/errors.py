@@ -1,4 +1,4 @@
-"""The errors that a person can mend, and how a script shows them."""
+"""Errors that a person can correct, and how a script shows them."""
 
 from __future__ import annotations
 

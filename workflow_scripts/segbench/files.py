@@ -170,13 +170,13 @@ def record_beside(path: Path) -> Path:
 
 
 def as_fetched(path: Path) -> Path:
-    """A fetched file, once it is seen to be what the record beside it tells of (a file without one is a person's)."""
+    """Return `path` after its SHA-256 was compared with the record beside it; a file without one is the user's own."""
     record = record_beside(path)
     return check_file(path, read_json(record)["sha256"] if record.exists() else None)
 
 
 def checked(path: Path, status: dict[str, Any]) -> Path:
-    """`path`, once it is seen to be the file of the run that `status` (its status.json) tells of."""
+    """Return `path` after it was compared with the manifest in `status`, its run's status.json."""
     return check_file(path, status.get("manifest", {}).get(path.name))
 
 

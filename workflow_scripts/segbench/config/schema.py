@@ -39,10 +39,12 @@ class Section(BaseModel):
 class WarmUp(Section):
     """Runs before timing, until the times are steady."""
 
-    min_runs: Annotated[int, Field(ge=0)] = Field(2, description="Runs at least.")
-    max_runs: Annotated[int, Field(ge=0)] = Field(50, description="Runs at most; 0: no warm-up.")
+    min_runs: Annotated[int, Field(ge=0)] = Field(2, description="Least number of warm-up runs.")
+    max_runs: Annotated[int, Field(ge=0)] = Field(50, description="Greatest number of warm-up runs; 0: no warm-up.")
     max_s: PositiveSeconds = Field(10.0, description="Seconds after which warm-up ends, steady or not.")
-    window: Annotated[int, Field(ge=4)] = Field(6, description="Last runs that are looked at, in two halves.")
+    window: Annotated[int, Field(ge=4)] = Field(
+        6, description="Number of latest runs that are compared, half with half."
+    )
     tolerance: Annotated[float, Field(gt=0)] = Field(
         0.05, description="Allowed difference of the halves' means and quartiles, as a fraction of the median."
     )
@@ -51,7 +53,7 @@ class WarmUp(Section):
 class Timing(Section):
     """How a round is timed."""
 
-    seed: int = Field(0, description="Seed of the images chosen for rounds after the first.")
+    seed: int = Field(0, description="Seed for choosing the images of rounds after the first.")
     images_per_round: Positive = Field(
         100, description="Images timed in each round after the first, which runs them all."
     )
@@ -66,7 +68,7 @@ class Timing(Section):
     contention_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="Share of the machine's CPU time taken by others above which a round counts as disturbed."
     )
-    max_repeats: Annotated[int, Field(ge=0)] = Field(1, description="Times that a disturbed round is run again.")
+    max_repeats: Annotated[int, Field(ge=0)] = Field(1, description="How often a disturbed round is run again.")
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
 
 
@@ -76,18 +78,22 @@ class Comparison(Section):
     margin: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.03, description="Times that differ by no more than this fraction count as the same."
     )
-    max_drop: Annotated[float, Field(ge=0)] = Field(0.005, description="mIoU that may be lost; beyond it: WRONG.")
+    max_drop: Annotated[float, Field(ge=0)] = Field(
+        0.005, description="mIoU that a row may lose; a row that loses more is WRONG."
+    )
     pairs: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = Field(
-        [], description="Pairs [a, b] of `variants`, for every model: b is judged beside a."
+        [], description="Pairs [a, b] of `variants`; for every model, b is compared with a."
     )
     alternate: bool = Field(
-        True, description="Time each pair anew, alternating (A B B A) in one job; false: compare this run's rounds."
+        True, description="Time each pair again, alternating (A B B A) in one job; false: compare this run's rounds."
     )
-    rounds: Annotated[int, Field(ge=2)] = Field(6, description="Timed processes of each pair.")
+    rounds: Annotated[int, Field(ge=2)] = Field(6, description="Number of timed processes for each pair.")
     blocks: Positive = Field(
-        32, description="A B B A blocks in each at most, one image a block; a letter is up to 8 runs in 0.2 s."
+        32,
+        description="Greatest number of A B B A blocks in each process; a block is one image, a letter up to 8 runs in"
+        " 0.2 s.",
     )
-    round_s: PositiveSeconds = Field(20, description="Seconds of timed runs after which each ends.")
+    round_s: PositiveSeconds = Field(20, description="Seconds of timed runs after which each process ends.")
     loadgen_queries: Positive = Field(
         64, description="Queries of each LoadGen run; MLPerf's floor for its 90th percentile."
     )
@@ -97,55 +103,62 @@ class Calibration(Section):
     """How INT8 is calibrated, and how much it may cost."""
 
     images: Positive = Field(32, description="Training images that the calibrator sees.")
-    seed: int = Field(0, description="Of the choice of images.")
-    judging_images: Positive = Field(32, description="Further training images that the loss is measured on.")
+    seed: int = Field(0, description="Seed for choosing calibration images.")
+    judging_images: Positive = Field(
+        32, description="Number of further training images, on which the loss is measured."
+    )
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         0.005,
-        description="mIoU that INT8 may lose on them; above it the layers that hurt most stay in FP32. null: all INT8.",
+        description="mIoU that INT8 may lose on `judging_images`. Above it the layers that cost most stay in FP32;"
+        " null: all layers are INT8.",
     )
 
 
 class Iterations(Section):
     """Optimiser steps for each demo model: three thousand to learn from nothing, fewer from a trained backbone."""
 
-    ann: Positive = Field(2500, description="From the backbone of `first`.")
-    danet: Positive = Field(2000, description="Likewise.")
-    deeplabv3p: Positive = Field(3000, description="From random weights.")
-    dnlnet: Positive = Field(1500, description="From the backbone of `first`.")
-    emanet: Positive = Field(1000, description="Likewise.")
-    gcnet: Positive = Field(1000, description="Likewise.")
-    pspnet: Positive = Field(2000, description="Likewise.")
-    unet: Positive = Field(5000, description="From random weights: it has a backbone of its own.")
+    ann: Positive = Field(2500, description="Iterations, starting from the backbone of `first`.")
+    danet: Positive = Field(2000, description="Iterations, starting from the backbone of `first`.")
+    deeplabv3p: Positive = Field(3000, description="Iterations, starting from random weights.")
+    dnlnet: Positive = Field(1500, description="Iterations, starting from the backbone of `first`.")
+    emanet: Positive = Field(1000, description="Iterations, starting from the backbone of `first`.")
+    gcnet: Positive = Field(1000, description="Iterations, starting from the backbone of `first`.")
+    pspnet: Positive = Field(2000, description="Iterations, starting from the backbone of `first`.")
+    unet: Positive = Field(5000, description="Iterations, starting from random weights, since its backbone is its own.")
 
 
 class Training(Section):
     """How `snakemake demo_models` trains."""
 
-    dataset: Name = Field("demo_training", description="A drawn data set; its val split must be the demo's.")
-    first: Architecture = Field("deeplabv3p", description="Trained from random weights; the others get its backbone.")
+    dataset: Name = Field("demo_training", description="Name of a drawn data set; its val split must be the demo's.")
+    first: Architecture = Field(
+        "deeplabv3p", description="Network that is trained from random weights; the others get its backbone."
+    )
     iterations: Iterations = Field(default_factory=Iterations, description="Optimiser steps.")
-    batch: Positive = Field(2, description="Images per iteration.")
+    batch: Positive = Field(2, description="Number of images per iteration.")
     crop: CropSize = Field("160x320", description="Height x width of the windows that a network learns from.")
     unet_crop: CropSize = Field(
         "128x256", description="The same for UNet, which computes at the full resolution throughout."
     )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(0.003, description="After warm-up; decays to zero.")
-    seed: int = Field(0, description="Of initial weights, order of images and augmentation.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        0.003, description="Learning rate after warm-up; it decays to zero."
+    )
+    seed: int = Field(0, description="Seed for initial weights, order of images and augmentation.")
 
 
 class Limits(Section):
     """What a stage may use before it counts as failed."""
 
-    memory_mb: Positive | None = Field(None, description="MiB of resident memory; null: the machine's less 512.")
+    memory_mb: Positive | None = Field(None, description="Most resident memory, in MiB; null: the machine's less 512.")
     stall_s: PositiveSeconds = Field(1800.0, description="Seconds without progress after which a stage counts as hung.")
-    stage_s: PositiveSeconds | None = Field(None, description="Seconds for a stage in all; null: no limit.")
+    stage_s: PositiveSeconds | None = Field(None, description="Seconds that a whole stage may take; null: no limit.")
 
 
 class Weights(Section):
     """Where trained weights, or a whole model file, come from."""
 
-    url: str | None = Field(None, description="http(s) address.")
-    path: PathOfInput | None = Field(None, description="File; a relative one starts from `model_root`.")
+    url: str | None = Field(None, description="Address of the file, http or https.")
+    path: PathOfInput | None = Field(None, description="Path of the file; a relative one starts from `model_root`.")
     sha256: Sha256 | None = Field(None, description="SHA-256 of the file; null: not checked, its hash is printed.")
     pdiparams_sha256: Sha256 | None = Field(None, description="For X.pdmodel: SHA-256 of X.pdiparams beside it.")
 
@@ -173,19 +186,21 @@ def suffix_of(weights: dict[str, Any]) -> str:
 class InputSize(Section):
     """Input size of a model."""
 
-    height: Positive = Field(description="Pixels.")
-    width: Positive = Field(description="Pixels.")
+    height: Positive = Field(description="Height in pixels.")
+    width: Positive = Field(description="Width in pixels.")
 
 
 class Preprocessing(Section):
-    """From an 8-bit image to the network's input: (pixel · scale − mean) / std per channel."""
+    """How an 8-bit image becomes the network's input: (pixel · scale − mean) / std per channel."""
 
     channel_order: Literal["rgb", "bgr"] = Field("rgb", description="Order of the input's channels.")
-    scale: float = Field(1 / 255, description="Factor on the 8-bit value.")
-    mean: Three = Field([0.5, 0.5, 0.5], description="Per channel, after scaling, in `channel_order`.")
-    std: Three = Field([0.5, 0.5, 0.5], description="Per channel, after scaling, in `channel_order`.")
+    scale: float = Field(1 / 255, description="Factor by which 8-bit values are multiplied.")
+    mean: Three = Field(
+        [0.5, 0.5, 0.5], description="Value subtracted from each channel after scaling, in `channel_order`."
+    )
+    std: Three = Field([0.5, 0.5, 0.5], description="Value that each channel is then divided by, in `channel_order`.")
     resize: Literal["none", "stretch"] = Field(
-        "none", description="`none`: images must have the input size; `stretch`: bilinear."
+        "none", description="`none`: images must have the input size; `stretch`: they are resized to it, bilinearly."
     )
 
 
@@ -197,15 +212,21 @@ class Model(Section):
         " `onnx`, `paddle_inference`: your own file."
     )
     title: str = Field("", description="Name in the tables; empty: the entry's name.", max_length=200)
-    architecture: Architecture | None = Field(None, description="For `paddleseg` and `narrow`.")
-    weights: Weights | Literal["random"] = Field(description="`random`: latency only, the mIoU cell stays empty.")
-    input: InputSize = Field(description="Fixed input size.")
-    class_count: Annotated[int, Field(ge=2, le=255)] = Field(19, description="Output channels.")
+    architecture: Architecture | None = Field(None, description="Architecture of a `paddleseg` or `narrow` model.")
+    weights: Weights | Literal["random"] = Field(
+        description="Trained weights; `random`: latency only, the mIoU cell stays empty."
+    )
+    input: InputSize = Field(description="The fixed size of the input.")
+    class_count: Annotated[int, Field(ge=2, le=255)] = Field(19, description="Number of output channels.")
     class_map: list[Annotated[int, Field(ge=0, le=255)]] | None = Field(
         None, description="trainId of each output channel, 255 for none; null: channel i is trainId i."
     )
-    output: str | None = Field(None, description="For `onnx`: name of the output, where there are several.")
-    preprocessing: Preprocessing = Field(default_factory=Preprocessing, description="Of its input.")
+    output: str | None = Field(
+        None, description="For `onnx`: name of the output that has the classes, where there are several."
+    )
+    preprocessing: Preprocessing = Field(
+        default_factory=Preprocessing, description="How images become the network's input."
+    )
 
     @model_validator(mode="after")
     def complete(self) -> Model:
@@ -241,23 +262,25 @@ class Calibrator(Section):
     library: Literal["onnxruntime", "nncf", "paddle", "paddle_tensorrt"] = Field(
         description="A file of segbench/calibration/."
     )
-    options: dict[str, Any] = Field({}, description="Of that library.")
+    options: dict[str, Any] = Field({}, description="Options passed to that library.")
 
 
 class FolderSplit(Section):
     """Where a `folder` data set has a split's files."""
 
-    images: str = Field(description="Glob below `root`.")
-    labels: str | None = Field(None, description="Glob below `root`, matched by file name; null: no labels.")
+    images: str = Field(description="Glob of the images, below `root`.")
+    labels: str | None = Field(
+        None, description="Glob of the labels, below `root`; they are matched by file name. null: no labels."
+    )
 
 
 class Generate(Section):
     """A data set that the workflow draws itself."""
 
-    height: Positive = Field(description="Pixels.")
-    width: Positive = Field(description="Pixels.")
-    train: Positive = Field(description="Images of the training split.")
-    val: Positive = Field(description="Images of the validation split.")
+    height: Positive = Field(description="Height in pixels.")
+    width: Positive = Field(description="Width in pixels.")
+    train: Positive = Field(description="Number of images in the training split.")
+    val: Positive = Field(description="Number of images in the validation split.")
     seed: int = Field(0, description="Seed of the scenes.")
 
 
@@ -265,15 +288,21 @@ class Dataset(Section):
     """A data set: where it lies, how it is laid out, what its classes are."""
 
     kind: Literal["cityscapes", "camvid", "folder"] = Field(description="Layout.")
-    root: str = Field("", description="Folder; `--config dataset_root=PATH` overrides it for the chosen data set.")
+    root: str = Field(
+        "", description="Folder of the data; `--config dataset_root=PATH` overrides it for the chosen data set."
+    )
     generate: Generate | None = Field(None, description="Street scenes drawn by the workflow, instead of `root`.")
-    splits: dict[Literal["train", "val"], FolderSplit] | None = Field(None, description="For `folder`.")
-    classes: list[str] | None = Field(None, description="For `folder`: names in trainId order.")
-    ignore_index: Annotated[int, Field(ge=0, le=255)] = Field(255, description="trainId that no score counts.")
+    splits: dict[Literal["train", "val"], FolderSplit] | None = Field(
+        None, description="For `folder`: where each split's files are."
+    )
+    classes: list[str] | None = Field(None, description="For `folder`: names of the classes, in trainId order.")
+    ignore_index: Annotated[int, Field(ge=0, le=255)] = Field(
+        255, description="trainId of pixels that no score counts."
+    )
     id_map: dict[int, int] | None = Field(
         None, description="For `folder`: trainId of each id in the label files; null: they are trainIds."
     )
-    limit: Positive | None = Field(None, description="First N images of val, in order; null: all.")
+    limit: Positive | None = Field(None, description="Number of val images to use, the first ones in order; null: all.")
     ignored_pixels: Literal["excluded", "errors"] = Field(
         "excluded", description="`errors`: a class predicted on an ignored pixel is a false positive of it."
     )
@@ -295,19 +324,20 @@ class Dataset(Section):
 class Config(Section):
     """The whole configuration."""
 
-    dataset: Name = Field(description="A name of `dataset_catalogue`.")
+    dataset: Name = Field(description="Name of the data set, from `dataset_catalogue`.")
     dataset_root: str | None = Field(None, description="Folder of the chosen data set, instead of its entry's `root`.")
     decoded_images: bool = Field(
         True,
-        description="Keep the images of val decoded under results/data/ (3 bytes a pixel; Cityscapes: 3 GB), so that"
-        " timed jobs decode nothing between images; a switch reruns no timed job.",
+        description="Whether the images of val are kept decoded under results/data/ (3 bytes a pixel; Cityscapes: 3"
+        " GB). Timed jobs then decode nothing between images; a switch reruns no timed job.",
     )
-    models: list[Name] = Field(description="Names of `model_catalogue`.", min_length=1)
-    model_root: PathOfInput = Field(".", description="Folder that relative `weights.path` start from.")
-    variants: list[Name] = Field(description="Names of `variant_catalogue`.", min_length=1)
-    rounds: Positive = Field(6, description="Timed processes per variant.")
+    models: list[Name] = Field(description="Names of the models, from `model_catalogue`.", min_length=1)
+    model_root: PathOfInput = Field(".", description="Folder from which a relative `weights.path` starts.")
+    variants: list[Name] = Field(description="Names of the variants, from `variant_catalogue`.", min_length=1)
+    rounds: Positive = Field(6, description="Number of timed processes per variant.")
     shards: Positive = Field(
-        1, description="Jobs that round 1, which runs every image, and its scores are split into, for each variant."
+        1,
+        description="Number of jobs into which round 1 of each variant and its scores are split; it runs every image.",
     )
     reference: str | None = Field(
         None,
@@ -316,30 +346,33 @@ class Config(Section):
         " ONNX models.",
     )
     agreement_images: Positive | None = Field(
-        None, description="First N images for a reference that is not among `variants`; null: all."
+        None, description="Number of images that a reference outside `variants` runs, the first ones; null: all."
     )
     agreement_bounds: dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]] = Field(
         {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
         description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
     )
-    threads: Positive | None = Field(None, description="Threads of a CPU engine; null: all physical cores.")
+    threads: Positive | None = Field(None, description="Number of threads of a CPU engine; null: all physical cores.")
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
     baseline: str | None = Field(
         None, description="A table.csv of an earlier run, for `results/comparison.md` and `snakemake gate`; null: none."
     )
     tables: list[str] = Field([], description="The table.csv of several machines, for `results/merged.md`.")
-    comparison: Comparison = Field(default_factory=Comparison, description="Verdicts and the gate.")
+    comparison: Comparison = Field(
+        default_factory=Comparison, description="What is compared, and what counts as a difference."
+    )
     calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
     interpreters: dict[str, str] = Field(
-        {}, description="Python interpreter by engine, where it is not Snakemake's own."
+        {}, description="Python interpreter of each engine that does not run in Snakemake's own."
     )
     exclusive_nodes: Literal["cpu", "gpu", "all", "none"] = Field(
-        "cpu", description="On a Slurm cluster: timed jobs of which engines get a node to themselves."
+        "cpu", description="Engines whose timed jobs get a node to themselves on a Slurm cluster."
     )
     fingerprint: str | None = Field(
-        None, description="Stands for driver and package versions on a cluster; null: read from this machine."
+        None,
+        description="Text that stands for driver and package versions on a cluster; null: this machine's are read.",
     )
     model_catalogue: dict[Name, Model] = Field(description="Models by name (config/models.yaml and your own).")
     variant_catalogue: dict[Name, Variant] = Field(description="Variants by name (config/variants.yaml and your own).")

@@ -16,8 +16,8 @@ from segbench.machine.cpu import Machine
 WRONG_FUSIONS = ("reshape_transpose_matmul_mkldnn_fuse_pass", "matmul_transpose_reshape_mkldnn_fuse_pass")
 
 
-# Convolutions and what stands between them. Not matmul: of a softmax's (unsigned) and another's (signed) output it
-# refuses; not pool2d: adaptive pooling has no 8-bit kernel; not layer_norm: it has no BF16 kernel.
+# Convolutions and what stands between them. Not matmul: it refuses one unsigned (a softmax's) and one signed input;
+# not pool2d: adaptive pooling has no 8-bit kernel; not layer_norm: it has no BF16 kernel.
 INT8_OPERATORS = ("conv2d", "depthwise_conv2d", "fused_conv2d", "elementwise_add", "concat")
 BF16_OPERATORS = ("conv2d", "depthwise_conv2d", "fused_conv2d", "matmul", "matmul_v2", "elementwise_add", "concat")
 

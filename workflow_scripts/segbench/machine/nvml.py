@@ -1,4 +1,4 @@
-"""What NVIDIA's management library (NVML) tells of the GPU that this process uses. None where it tells nothing.
+"""Read the GPU's clocks, temperature, throttling and memory through NVML; None stands where a value cannot be read.
 
 Through nvidia-ml-py, which need not be installed. Names and bits are those of NVML's reference, section
 "Device queries": https://docs.nvidia.com/deploy/nvml-api/

@@ -1,4 +1,4 @@
-"""Processes that work beside a script and end with it, however it ends."""
+"""Processes that work beside a script are killed when it ends, for whatever reason."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from segbench.errors import InputError, disk_fault
 
 
 def pool(jobs: int) -> ProcessPoolExecutor:
-    """`jobs` processes that import only what their work needs, and die with this one.
+    """Return a pool of `jobs` processes that import only what their work needs, and die with this one.
 
-    Left alone they would wait for work for ever, and with them whoever reads what this script prints.
+    Left alone they would wait for work for ever. Whoever reads what this script prints would wait with them.
     """
     return ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
 
 
 def die_with_parent() -> None:
-    """The kernel kills this process when its parent has ended."""
+    """Ask the kernel to kill this process when its parent has ended."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 

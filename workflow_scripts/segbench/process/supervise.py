@@ -133,8 +133,10 @@ def supervise(
 
 
 def _is_disk_full(request: dict[str, Any], said: list[str]) -> bool:
-    """Whether the child says so, or next to nothing is free where it writes: ONNX Runtime then only says that its
-    "Protobuf serialization failed"."""
+    """Return whether the child reported a full disk, or the disk that it writes to has next to nothing free.
+
+    The latter is needed because ONNX Runtime only says that its "Protobuf serialization failed".
+    """
     folders = [Path(request[key]).parent for key in ("out", "latencies") if key in request]
     scarce = any(folder.exists() and shutil.disk_usage(folder).free < SCARCE_BYTES for folder in folders)
     return scarce or any(DISK_IS_FULL in line for line in said)

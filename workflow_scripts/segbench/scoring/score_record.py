@@ -1,4 +1,4 @@
-"""What a score.json says: figures made of sums that add up exactly, over images as over shards."""
+"""The contents of score.json, computed from whole-number sums, so that images and shards add up exactly."""
 
 from __future__ import annotations
 

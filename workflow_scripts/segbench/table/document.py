@@ -1,4 +1,4 @@
-"""Write what is made from the table's columns: the schema of table.json, and the columns' table in docs/table.md.
+"""Write what is made from the table's columns: the schema of table.json, and the columns' table in docs/use/table.md.
 
 usage: python workflow_scripts/segbench/table/document.py   (from the project's root)
 """
@@ -17,7 +17,7 @@ import json
 from segbench.files import write_text
 from segbench.table.columns import COLUMNS, SCHEMA
 
-SCHEMA_FILE, PAGE = Path("config/schemas/table.schema.json"), Path("docs/table.md")
+SCHEMA_FILE, PAGE = Path("config/schemas/table.schema.json"), Path("docs/use/table.md")
 BEGIN, END = "<!-- columns: made from segbench/table/columns.py -->", "<!-- end of columns -->"
 
 
@@ -52,7 +52,7 @@ def columns() -> str:
 
 
 def page(text: str) -> str:
-    """The text of docs/table.md with the columns' table between its two marks; what stands around it is kept."""
+    """The text of docs/use/table.md with the columns' table between its two marks; what stands around it is kept."""
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{columns()}\n\n{END}{after}"

@@ -12,13 +12,14 @@ Page = dict[tuple[str, bool, str], tuple[float, float]]
 SOURCE = "PaddleSeg, docs/deployment/inference/infer_benchmark.md"
 HARDWARE = "V100 32G, CUDA 10.1, cuDNN 7.6, TensorRT 6.0.1.5, Paddle 2.1.1, 1024×2048, batch 1"
 DIFFERENCES = (
-    "The page's INT8 rows are models trained with quantisation in mind; ours are calibrated after training.",
-    "The page's clock stood around `predictor.run()` alone, without warm-up, in one process. Ours is synchronised with"
-    " the device, runs after warm-up, and its figure is the median over processes of each one's median.",
-    f"The page's times are of another machine ({HARDWARE}); ours are of the one that ran this table. Compare the"
-    " pattern of speed-ups, not the seconds.",
-    "A row of ours that is accelerated by another engine than TensorRT stands beside the page's TensorRT row of the"
-    " same precision; the page has no BF16.",
+    "The published page's INT8 rows are models trained with quantisation in mind; ours are calibrated after training.",
+    "The published page's clock stood around `predictor.run()` alone, without warm-up, in one process. Ours is"
+    " synchronised with the device, runs after warm-up, and its figure is the median over processes of each one's"
+    " median.",
+    f"The published page's times are of another machine ({HARDWARE}); ours are of the one that ran this table. Compare"
+    " the pattern of speed-ups, not the seconds.",
+    "A row of ours that is accelerated by another engine than TensorRT stands beside the published page's TensorRT row"
+    " of the same precision; that page has no BF16.",
 )
 
 

@@ -49,7 +49,7 @@ class Opened:
         return self.normalize(self.read(row), row["image"])
 
     def feed(self, rows: Rows, predictions: PredictionsWriter) -> InTurn | Ahead:
-        """What brings the images of `rows` and takes the class maps: beside the clock only where a GPU is timed."""
+        """Source of images and sink of class maps: helper processes while a GPU is timed, else in this process."""
         size = self.normalize.height, self.normalize.width
         helpers = min(MOST_HELPERS, len(os.sched_getaffinity(0)) - 1)
         if self.device == "gpu" and helpers > 0:
