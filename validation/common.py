@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from segbench.machine.environment import environment_record
 from segbench.process.limits import Limits
 from segbench.process.supervise import supervise
 from segbench.table.markdown import table
+from segbench.timing.latencies import read_compute_s
 
 ROOT = Path(__file__).parents[1]
 MARGIN = Comparison().margin
@@ -78,8 +78,7 @@ def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any
         outcome = supervise(INFER, {"images": 0, **request, "round": number, **files}, Limits(), name)
         if outcome.status != "ok":
             raise InputError(f"{name}: {outcome.status}: {outcome.reason}")
-        with open(files["latencies"], newline="", encoding="utf-8") as stream:
-            times = [float(row["compute_s"]) for row in csv.DictReader(stream)]
+        times = read_compute_s(files["latencies"])
         return {**outcome.result, "times_s": times, "median_s": statistics.median(times)}
 
 

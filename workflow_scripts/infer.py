@@ -7,7 +7,6 @@ digests. With `--untimed` nothing is timed: that is how a reference that is not 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
 from segbench.timing.job import Opened, Rows, choose_images, disturbed, open_engine
-
-COLUMNS = ("image", "compute_s", "end_to_end_s")
+from segbench.timing.latencies import LatencyLine, latencies_writer
 
 
 def infer(request: dict[str, Any]) -> dict[str, Any]:
@@ -74,18 +72,16 @@ class Round:
         times: list[float] = []
         with (
             atomic(request["latencies"]) as latencies,
-            open(latencies, "w", newline="") as stream,
+            latencies_writer(latencies) as add_line,
             PredictionsWriter(request["predictions"], *size, keep_maps=request["round"] == 1) as predictions,
             self._opened.feed(self._rows, predictions) as feed,
             clock.quiet(),
         ):
-            table = csv.writer(stream, lineterminator="\n")
-            table.writerow(COLUMNS)
             watch = self._opened.watch(feed.helpers)
             for done, (row, image) in enumerate(feed.images(), 1):
                 timed = clock.time_once(self._opened.session, image)
                 times.append(timed.compute_s)
-                table.writerow((row["image_id"], f"{timed.compute_s:.9f}", f"{timed.end_to_end_s:.9f}"))
+                add_line(LatencyLine(row["image_id"], timed.compute_s, timed.end_to_end_s))
                 feed.save(row["image_id"], timed.class_map)
                 progress(doing, done, len(self._rows))
                 if stop.reached(times):
@@ -109,9 +105,8 @@ def run_round(request: dict[str, Any], limits: Limits, outputs: dict[str, Path])
         else:
             status, reason, result, peak = built["status"], built["reason"], {}, None
         if status != "ok":
-            latencies.write_text(",".join(COLUMNS) + "\n")
-            with PredictionsWriter(predictions, 0, 0):
-                pass
+            with latencies_writer(latencies), PredictionsWriter(predictions, 0, 0):
+                pass  # no image: empty, but valid
     environment = result.pop("environment", None) or environment_record(this_machine(), request["threads"] or 0)
     write_record(outputs["environment"], {**environment, "config_hash": config_hash(request)})
     record = {"status": status, "reason": reason, "variant": request["variant"], "peak_rss_bytes": peak, **result}

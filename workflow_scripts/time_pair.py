@@ -8,10 +8,8 @@ process by process: the threads of one engine may still be waiting actively whil
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
-import math
 import statistics
 import sys
 import tempfile
@@ -30,6 +28,7 @@ from segbench.table.verdict import paired_ratio
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
 from segbench.timing.job import Opened, choose_images, disturbed, open_engine
+from segbench.timing.latencies import read_compute_s
 
 Request = dict[str, Any]
 
@@ -120,7 +119,8 @@ class Pair:
         """What was timed last: medians of stretches in seconds, ratio, blocks; digests of each variant's class maps by
         image."""
         medians = [statistics.median(time for block in self._blocks for time in block[side]) for side in (0, 1)]
-        ratios = [math.exp(_log_mean(block[1]) - _log_mean(block[0])) for block in self._blocks]
+        mean = statistics.geometric_mean
+        ratios = [mean(block[1]) / mean(block[0]) for block in self._blocks]
         return {
             "medians_s": medians,
             "ratio": statistics.median(ratios),
@@ -129,10 +129,6 @@ class Pair:
                 {image: sorted(found) for (of, image), found in self._digests.items() if of == side} for side in (0, 1)
             ],
         }
-
-
-def _log_mean(times: list[float]) -> float:
-    return statistics.fmean(math.log(time) for time in times)
 
 
 def time_pair(request: Request, limits: Limits, name: str) -> dict[str, Any]:
@@ -206,8 +202,7 @@ def _round_apart(request: Request, limits: Limits, name: str) -> Outcome:
             if outcome.status != "ok":
                 outcome.reason = f"{variant['variant']['name']}: {outcome.reason}"
                 return outcome
-            with open(files["latencies"], newline="", encoding="utf-8") as stream:
-                times = [float(row["compute_s"]) for row in csv.DictReader(stream)]
+            times = read_compute_s(files["latencies"])
             predictions = Predictions.open(files["predictions"])
             digests[side] = {image_id: [predictions.digest(image_id)] for image_id in predictions.ids}
             results[side] = {**outcome.result, "median_s": statistics.median(times)}

@@ -15,7 +15,7 @@ from segbench.machine.cpu import this_machine
 from segbench.scoring.predictions import Predictions, PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.job import Opened
-from segbench.timing.prefetch import Ahead
+from segbench.timing.prefetch import PrefetchingSource
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 SIZE = (32, 64)
@@ -52,7 +52,7 @@ def writer(tmp_path):
 
 
 def ahead(rows, writer, count=3):
-    return Ahead(rows, writer, ImageReader(None), PREPROCESSING, SIZE, count)
+    return PrefetchingSource(rows, writer, ImageReader(None), PREPROCESSING, SIZE, count)
 
 
 def run_round(rows, folder: Path, device: str, stop=None):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from segbench.files import write_json, write_text
+from segbench.files import write_json
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.table.rows import read_rows
+from segbench.timing.latencies import LatencyLine, latencies_writer
 
 SELECTION = {
     "dataset": "made",
@@ -17,8 +18,10 @@ SELECTION = {
 
 def write_round(folder, number, times, class_maps, hardware="here", steady=True):
     """The files of one round: latencies in seconds, class maps by image."""
-    lines = [f"{name},{time},{time}" for name, time in zip(class_maps, times, strict=True)]
-    write_text(folder / "latencies.csv", "\n".join(["image,compute_s,end_to_end_s", *lines]) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with latencies_writer(folder / "latencies.csv") as add_line:
+        for name, time in zip(class_maps, times, strict=True):
+            add_line(LatencyLine(name, time, time))
     with PredictionsWriter(folder / "predictions.zip", 2, 3, keep_maps=number == 1) as predictions:
         for name, value in class_maps.items():
             predictions.add(name, np.full((2, 3), value, np.uint8))

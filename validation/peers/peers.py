@@ -7,7 +7,6 @@ part of it that is not inside the model. The other packages are in an environmen
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import sys
@@ -40,6 +39,7 @@ from segbench.scoring.predictions import Predictions
 from segbench.table.markdown import table
 from segbench.timing import clock
 from segbench.timing.job import open_engine
+from segbench.timing.latencies import read_compute_s
 
 from validation.peers import other_packages as peers
 
@@ -71,8 +71,7 @@ def evaluation(request: Request) -> dict[str, Any]:
             score(scorer, rows, opened.threads)
             miou = scores(fold(scorer.counts, peers.CLASSES, peers.IGNORE)).miou
             whole = time.perf_counter() - start
-            with open(f"{folder}/latencies.csv", newline="", encoding="utf-8") as stream:
-                model_s = sum(float(row["compute_s"]) for row in csv.DictReader(stream))
+            model_s = sum(read_compute_s(f"{folder}/latencies.csv"))
             return {"whole_s": whole, "model_s": model_s, "miou": float(miou or 0)}
 
         clock.time_once(opened.session, opened.image(rows[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from segbench.files import checked, read_json
 from segbench.images import shards
 from segbench.scoring.predictions import Predictions
 from segbench.timing.intervals import P90_SAMPLES, P99_SAMPLES, interval_of_rounds, median_of_rounds, percentile
+from segbench.timing.latencies import read_latencies
 
 COLUMNS = (
     "dataset", "model", "title", "variant", "engine", "device", "accelerated", "precision", "status", "reason",
@@ -128,8 +128,7 @@ def _gpu_bytes(runs: list[dict[str, Any]]) -> list[int]:
 
 
 def _latencies(path: Path) -> list[tuple[float, float]]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return [(float(row["compute_s"]), float(row["end_to_end_s"])) for row in csv.DictReader(stream)]
+    return [(line.compute_s, line.end_to_end_s) for line in read_latencies(path)]
 
 
 def _hardware_ids(folders: list[Path]) -> set[str]:

@@ -26,7 +26,7 @@ from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance, Watch
-from segbench.timing.prefetch import MOST_HELPERS, Ahead, InTurn
+from segbench.timing.prefetch import MAX_HELPERS, InlineSource, PrefetchingSource
 
 Rows = list[Row]
 
@@ -48,13 +48,13 @@ class Opened:
         """The network's input (1×3×H×W) from an image of the index."""
         return self.normalize(self.read(row), row["image"])
 
-    def feed(self, rows: Rows, predictions: PredictionsWriter) -> InTurn | Ahead:
+    def feed(self, rows: Rows, predictions: PredictionsWriter) -> InlineSource | PrefetchingSource:
         """What brings the images of `rows` and takes the class maps: beside the clock only where a GPU is timed."""
         size = self.normalize.height, self.normalize.width
-        helpers = min(MOST_HELPERS, len(os.sched_getaffinity(0)) - 1)
+        helpers = min(MAX_HELPERS, len(os.sched_getaffinity(0)) - 1)
         if self.device == "gpu" and helpers > 0:
-            return Ahead(rows, predictions, self.read, self.preprocessing, size, helpers)
-        return InTurn(rows, predictions, self.image)
+            return PrefetchingSource(rows, predictions, self.read, self.preprocessing, size, helpers)
+        return InlineSource(rows, predictions, self.image)
 
     def watch(self, helpers: Sequence[int] = ()) -> Watch:
         """Watch what else the machine does from now on; the GPU too where the engine is on it."""

@@ -25,11 +25,11 @@ from segbench.images.decoded import ImageReader, Row
 from segbench.images.normalize import Normalizer
 from segbench.scoring.predictions import Packed, PredictionsWriter, pack
 
-MOST_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
+MAX_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
 SLOTS = 2  # images of each helper: one that may be in use, and one that is being made
 
 
-class InTurn(contextlib.AbstractContextManager["InTurn"]):
+class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
     """In the timed process: an image is made ready, then timed, then its class map is saved."""
 
     helpers: tuple[int, ...] = ()
@@ -50,7 +50,7 @@ class InTurn(contextlib.AbstractContextManager["InTurn"]):
         """All is saved already."""
 
 
-class Ahead(contextlib.AbstractContextManager["Ahead"]):
+class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
     """In `count` helper processes, in turn: image i and its class map are helper i mod `count`'s.
 
     `size` is the height and width of both in pixels. A helper's InputError is raised when its image is due.
