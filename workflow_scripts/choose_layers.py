@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.images import HeldOut, split_rows
+from segbench.calibration.mixed_precision import changed_pixels, drop_of, keep_worst
 from segbench.calibration.table import read_table
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, write_record
@@ -24,8 +24,6 @@ from segbench.models.exported import ExportedModel
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.supervise import Outcome, progress, stage, supervise
-
-JUDGES = 4  # images that each layer's sensitivity is measured on
 
 
 def choose(request: dict[str, Any]) -> dict[str, Any]:
@@ -45,14 +43,13 @@ def choose(request: dict[str, Any]) -> dict[str, Any]:
         progress("measuring the loss")
         full = held_out.miou(work.session(work.prepared))
         drop = work.drop(full, held_out, [])
-        facts = {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows)}
-        kept: list[str] = []
-        ranked: list[str] = []
-        while drop is not None and drop > bound and (not ranked or len(kept) < len(ranked)):
-            ranked = ranked or cached_ranking(request, work, held_out)
-            kept = ranked[: max(2 * len(kept), 1)]
-            drop = work.drop(full, held_out, kept)
-    return {**facts, "drop": drop, "fp32_layers": kept, "layer_count": len(ranked) or None}
+        mixed = keep_worst(
+            drop,
+            bound,
+            lambda: cached_ranking(request, work, held_out),
+            lambda kept: work.drop(full, held_out, kept),
+        )
+    return {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows), **mixed._asdict()}
 
 
 class Work:
@@ -77,8 +74,7 @@ class Work:
 
     def drop(self, full: float | None, held_out: HeldOut, kept: list[str]) -> float | None:
         """What INT8 loses of mIoU `full` with the layers `kept` in FP32."""
-        miou = held_out.miou(self.quantized(fp32_layers=kept))
-        return None if full is None or miou is None else full - miou
+        return drop_of(full, held_out.miou(self.quantized(fp32_layers=kept)))
 
 
 def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> list[str]:
@@ -95,17 +91,9 @@ def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> li
 
 def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
     """Layers with the share of pixels that change class when that layer alone is quantised, the worst first."""
-    images = [held_out.images[number] for number in range(min(JUDGES, len(held_out.images)))]
-    exact = work.session(work.prepared)
-    expected = [exact(image) for image in images]
-    layers = qdq.layers(work.prepared)
-    found: list[list[Any]] = []
-    for done, layer in enumerate(layers, 1):
-        alone = work.quantized(only=[layer])
-        changed = [np.mean(alone(image) != want) for image, want in zip(images, expected, strict=True)]
-        found.append([layer, float(np.mean(changed))])
-        progress("finding the layers that hurt most", done, len(layers))
-    return sorted(found, key=lambda entry: -entry[1])
+    layers, exact = qdq.layers(work.prepared), work.session(work.prepared)
+    changed = changed_pixels(held_out.images, exact, layers, lambda layer: work.quantized(only=[layer]))
+    return sorted(([layer, share] for layer, share in changed.items()), key=lambda entry: -entry[1])
 
 
 def run(request: dict[str, Any], status: Path, limits: Limits, out: Path) -> None:
