@@ -13,6 +13,7 @@ from typing import Any
 from segbench.config.schema import Comparison, Timing
 from segbench.errors import InputError
 from segbench.files import read_json, write_json
+from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.process.limits import Limits
@@ -46,7 +47,13 @@ class Place:
         """Model, images, default timing; `more` on top."""
         model = self.results / "models" / self.model / "model.json"
         index = self.results / "data" / self.dataset / "val" / "index.csv"
-        known = {"model": str(model), "index": str(index), "timing": Timing().model_dump(), "threads": 0}
+        known: dict[str, Any] = {
+            "model": str(model),
+            "index": str(index),
+            "timing": Timing().model_dump(),
+            "threads": 0,
+        }
+        known |= {"decoded": None, "shard": WHOLE}
         return {**known, **more}
 
 

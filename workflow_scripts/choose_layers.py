@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
@@ -23,10 +23,22 @@ from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import Outcome, progress, stage, supervise
+from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.supervise import progress, stage
 
 
-def choose(request: dict[str, Any]) -> dict[str, Any]:
+class Request(TypedDict):
+    """What the child is asked: paths as texts, and the calibration's settings."""
+
+    model: str
+    table: str
+    index: str
+    dataset: str
+    cache: str
+    settings: dict[str, Any]
+
+
+def choose(request: Request) -> dict[str, Any]:
     """In the child: the loss with all layers in INT8; above the bound, layers go back to FP32 until it holds."""
     model, settings = ExportedModel.open(Path(request["model"])), request["settings"]
     bound = settings["max_drop"]
@@ -77,7 +89,7 @@ class Work:
         return drop_of(full, held_out.miou(self.quantized(fp32_layers=kept)))
 
 
-def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> list[str]:
+def cached_ranking(request: Request, work: Work, held_out: HeldOut) -> list[str]:
     """`ranking`, kept as a file: another bound needs no other pass."""
     key = hashlib.sha256(json.dumps([sha256_of(request["table"]), sha256_of(request["index"])]).encode()).hexdigest()
     path = Path(request["cache"]) / f"sensitivity-{key[:24]}.json"
@@ -96,19 +108,15 @@ def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
     return sorted(([layer, share] for layer, share in changed.items()), key=lambda entry: -entry[1])
 
 
-def run(request: dict[str, Any], status: Path, limits: Limits, out: Path) -> None:
+def run(request: Request, status: Path, limits: Limits, out: Path) -> None:
     """In the parent: choose under supervision; where there is no table, say why."""
     name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name}"
     calibrated = read_json(status)
-    if calibrated["status"] == "ok":
-        if sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
-            raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
-        outcome = supervise(__file__, request, limits, name)
-    else:
-        outcome = Outcome(calibrated["status"], calibrated["reason"])
-    record = {"status": outcome.status, "reason": outcome.reason, "settings": request["settings"]}
-    write_record(out, {**record, "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes, **outcome.result})
-    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+    if calibrated["status"] == "ok" and sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
+        raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
+    outcome = run_stage(__file__, request, limits, name, [read_status(status)])
+    facts = {"settings": request["settings"], "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes}
+    write_status(out, name, outcome, facts)
 
 
 @command
@@ -124,8 +132,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder for sensitivities")
     parser.add_argument("--out", type=Path, required=True, help="layers.json to write")
     a = parser.parse_args()
-    request = {key: str(getattr(a, key)) for key in ("model", "table", "index", "dataset", "cache")}
-    run({**request, "settings": a.settings}, a.status, configured_limits(), a.out)
+    request: Request = {
+        "model": str(a.model), "table": str(a.table), "index": str(a.index), "dataset": str(a.dataset),
+        "cache": str(a.cache), "settings": a.settings,
+    }  # fmt: skip
+    run(request, a.status, configured_limits(), a.out)
 
 
 if __name__ == "__main__":

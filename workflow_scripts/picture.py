@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from segbench.files import atomic, checked, read_json
 from segbench.images.colours import palette
+from segbench.images.index import IndexEntry
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
 from segbench.process.lifetime import command
@@ -21,7 +22,7 @@ WIDTH = 512  # pixels of each picture; wider ones are made smaller
 
 
 def draw(
-    rows: list[dict[str, str]], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
+    rows: list[IndexEntry], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> Picture:
     """One line per row of the index, BGR uint8; its class map is in one of `predictions`. Without labels the second and
     fourth picture are left out."""
@@ -29,7 +30,7 @@ def draw(
 
 
 def _line(
-    row: dict[str, str], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
+    row: IndexEntry, predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> list[Picture]:
     image = read_image(row["image"], row.get("image_sha256"))
     colours = palette(dataset["classes"])[:, ::-1]

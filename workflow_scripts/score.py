@@ -19,7 +19,7 @@ import numpy as np
 from segbench.arrays import ClassMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
-from segbench.images.index import Row, index_rows
+from segbench.images.index import IndexEntry, index_rows
 from segbench.images.normalize import resize_class_map
 from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
@@ -49,7 +49,7 @@ class Scorer:
         self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
         self._lock, self._open = threading.Lock(), threading.local()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: IndexEntry) -> None:
         """Score one row of the index."""
         image_id = row["image_id"]
         own = self._maps("predictions", self.predictions)
@@ -73,7 +73,7 @@ class Scorer:
             heapq.heappop(self.worst)
 
     @staticmethod
-    def _against_label(row: Row, class_map: ClassMap) -> Matrix:
+    def _against_label(row: IndexEntry, class_map: ClassMap) -> Matrix:
         label = read_label(row["label"], None, row.get("label_sha256"))
         return pair_counts(label, resize_class_map(class_map, *label.shape))
 
@@ -104,7 +104,7 @@ class Scorer:
         return opened
 
 
-def score(scorer: Scorer, rows: Iterable[Row], jobs: int) -> None:
+def score(scorer: Scorer, rows: Iterable[IndexEntry], jobs: int) -> None:
     """Score all rows on `jobs` threads: decoding and counting run outside the interpreter lock."""
     cv2.setNumThreads(1)
     remaining, told = iter(rows), time.monotonic()
@@ -161,7 +161,7 @@ def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
     return checked(a.reference, other), ""
 
 
-def _rows(index: Path, predictions: Path, shard: str) -> Iterable[Row]:
+def _rows(index: Path, predictions: Path, shard: str) -> Iterable[IndexEntry]:
     """A shard's rows of the index. Raises InputError when the predictions are not of exactly these images."""
     written, count = Predictions.open(predictions), 0
     for row in share(index_rows(index), shard):

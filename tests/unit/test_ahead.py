@@ -14,7 +14,7 @@ from segbench.images.normalize import Normalizer
 from segbench.machine.cpu import this_machine
 from segbench.scoring.predictions import Predictions, PredictionsWriter
 from segbench.timing import clock
-from segbench.timing.job import Opened
+from segbench.timing.job import TimedSession
 from segbench.timing.prefetch import PrefetchingSource
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
@@ -57,7 +57,7 @@ def ahead(rows, writer, count=3):
 
 def run_round(rows, folder: Path, device: str, stop=None):
     folder.mkdir()
-    opened = Opened(
+    opened = TimedSession(
         Brightest(), ImageReader(None), Normalizer(PREPROCESSING, *SIZE), PREPROCESSING, device, this_machine(), 2, []
     )
     request = {"latencies": folder / "l.csv", "predictions": folder / "p.zip", "timing": {}, "round": 1}

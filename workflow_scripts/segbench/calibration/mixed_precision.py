@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.process.supervise import progress
+
+if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
+    from segbench.calibration.images import CalibrationImages
 
 Predict = Callable[[Float32Image], ClassMap]
 JUDGES = 4  # images that each layer is judged on
@@ -52,7 +55,7 @@ def keep_worst(
 
 
 def changed_pixels(
-    images: Sequence[Float32Image], exact: Predict, layers: list[str], with_only: Callable[[str], Predict]
+    images: CalibrationImages, exact: Predict, layers: list[str], with_only: Callable[[str], Predict]
 ) -> dict[str, float]:
     """Share of pixels that change class when a layer alone is quantised, by layer, over the first JUDGES images.
 

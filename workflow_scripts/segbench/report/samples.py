@@ -16,7 +16,7 @@ import numpy as np
 from segbench.files import read_json
 from segbench.images import shards
 from segbench.images.colours import palette
-from segbench.images.index import index_rows
+from segbench.images.index import IndexEntry, index_rows
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
 from segbench.report.render import data_address
@@ -105,7 +105,7 @@ class Artist:
         self.colours = palette(self.dataset["classes"])[:, ::-1]
         self.opened: dict[str, list[Predictions]] = {}
 
-    def draw(self, line: Line, entry: dict[str, str]) -> Iterator[Shown]:
+    def draw(self, line: Line, entry: IndexEntry) -> Iterator[Shown]:
         """The pictures of a line; `entry` is the image's row of the index."""
         image = read_image(entry["image"], entry.get("image_sha256"))
         yield Shown("image", "", self.encode(image, LOSSY))
@@ -147,5 +147,5 @@ class Artist:
         return data_address(content.tobytes(), "image/webp")
 
 
-def _by_id(index: Path) -> dict[str, dict[str, str]]:
+def _by_id(index: Path) -> dict[str, IndexEntry]:
     return {row["image_id"]: row for row in index_rows(index)}
