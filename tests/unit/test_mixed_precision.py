@@ -83,7 +83,8 @@ def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows,
     table = CalibrationTable(model.digest, {"a": "0"}, {"method": "percentile"}, {}, ranges)
     write_table(tmp_path / "table.json", table)
     write_json(
-        tmp_path / "status.json", {"status": "ok", "reason": "", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}}
+        tmp_path / "status.json",
+        {"status": "ok", "reason": "", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}},
     )
     lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
     (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
