@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from segbench.files import read_json, write_record
 from segbench.process.lifetime import command
-from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, Judgement, Score, added, figures
 
 SEVERITY = ("ok", "unsupported", "failed")
 
 
-def merge(shards: list[dict[str, Any]], classes: list[str], judgement: Judgement) -> dict[str, Any]:
+def merge(shards: list[Score], classes: list[str], judgement: Judgement) -> Score:
     """The score.json of the whole from those of its shards; where one is not ok, neither is the whole."""
     worst = max(shards, key=lambda shard: SEVERITY.index(shard["status"]))
-    record = {**worst, **NOTHING, "agreement_reason": ""}
     if worst["status"] != "ok":
-        return record
-    record |= figures(added(shards), classes, judgement)
+        return {**worst, **NO_FIGURES, "agreement_reason": ""}
+    found = figures(added(shards), classes, judgement)
     # A shard may have no image that the reference ran: a gap only where none has.
     gaps = {shard["agreement_reason"] for shard in shards} - {"", NO_COMMON_IMAGE}
-    if record["pixel_agreement"] is None:
+    if found["pixel_agreement"] is None:
         gaps = gaps or {NO_COMMON_IMAGE}
-    return record | {"agreement_reason": min(gaps, default="")}
+    return {**worst, **found, "agreement_reason": min(gaps, default="")}
 
 
 @command

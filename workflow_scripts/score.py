@@ -26,7 +26,7 @@ from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, fold, pair_counts
 from segbench.scoring.predictions import Predictions
-from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, WORST, Judgement, Score, Sums, figures
 
 BATCH = 256  # rows handed to the threads at a time
 
@@ -131,22 +131,28 @@ def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None
     )
 
 
-def score_run(a: argparse.Namespace) -> dict[str, Any]:
+def score_run(a: argparse.Namespace) -> Score:
     """The content of score.json for the files that the command line names."""
     run, model, dataset = read_json(a.run_status), read_json(a.model), read_json(a.dataset)
     miou_reason = _why_no_miou(model, dataset)
-    record = {"status": run["status"], "reason": run["reason"], "reference": a.reference_name, **NOTHING}
-    record |= {"miou_reason": miou_reason, "agreement_reason": ""}
+    record: Score = {
+        "status": run["status"],
+        "reason": run["reason"],
+        "reference": a.reference_name,
+        **NO_FIGURES,
+        "miou_reason": miou_reason,
+        "agreement_reason": "",
+    }
     if run["status"] != "ok":
         return record
     reference, gap = _usable_reference(a)
     scorer = Scorer(checked(a.predictions, run), reference, not miou_reason)
     score(scorer, _rows(a.index, a.predictions, a.shard), a.jobs)
     judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
-    record |= figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
-    if reference is not None and record["pixel_agreement"] is None:
+    found = figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
+    if reference is not None and found["pixel_agreement"] is None:
         gap = NO_COMMON_IMAGE
-    return record | {"agreement_reason": gap}
+    return {**record, **found, "agreement_reason": gap}
 
 
 def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:

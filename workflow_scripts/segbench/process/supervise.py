@@ -34,7 +34,7 @@ KEPT_LOG_LINES = 40
 MAX_LINE = 4096  # characters that are kept of a line
 MAX_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every image
 MEBIBYTE = 1 << 20
-DISK_IS_FULL = os.strerror(errno.ENOSPC)
+DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
 SCARCE_BYTES = 1 << 20  # free on a disk that is called full
 PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
 
@@ -93,7 +93,7 @@ def _run_worker(work: Callable[[Any], Mapping[str, Any]]) -> None:
         reply = {"status": "input error", "reason": str(error)}
     except Exception as error:
         reply = {"status": "bug", "reason": traceback.format_exc()}
-        if DISK_IS_FULL in str(error):  # the parent knows the file's final name, and that this is no row's reason
+        if DISK_FULL_TEXT in str(error):  # the parent knows the file's final name, and that this is no row's reason
             reply = {"status": "failed", "reason": str(error)}
         elif isinstance(error, OSError) and (told := disk_fault(error)):
             reply = {"status": "input error", "reason": told}
@@ -123,7 +123,7 @@ def supervise(
         raise RuntimeError(f"{script} failed:\n{reply['reason']}")
     good = reply is not None and reply["status"] == "ok"
     if not good and _is_disk_full(request, [*child.lines, reply["reason"] if reply else ""]):
-        raise OSError(errno.ENOSPC, DISK_IS_FULL)  # not the row's reason: it would outlast the full disk
+        raise OSError(errno.ENOSPC, DISK_FULL_TEXT)  # not the row's reason: it would outlast the full disk
     facts: dict[str, Any] = {"peak_rss_bytes": child.peak_rss_bytes, "wall_s": child.wall_s}
     if killed_because:
         return Outcome("failed", killed_because, **facts)
@@ -137,7 +137,7 @@ def _is_disk_full(request: Mapping[str, Any], said: list[str]) -> bool:
     "Protobuf serialization failed"."""
     folders = [Path(request[key]).parent for key in ("out", "latencies") if key in request]
     scarce = any(folder.exists() and shutil.disk_usage(folder).free < SCARCE_BYTES for folder in folders)
-    return scarce or any(DISK_IS_FULL in line for line in said)
+    return scarce or any(DISK_FULL_TEXT in line for line in said)
 
 
 class _Child:
