@@ -119,12 +119,12 @@ def main() -> None:
     parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
-    a = parser.parse_args()
+    args = parser.parse_args()
     request: Request = {
-        "model": str(a.model), "variant": a.variant, "options": a.options,
-        "calibration": a.calibration, "twin": a.twin, "shapes": a.shapes, "out": "",
+        "model": str(args.model), "variant": args.variant, "options": args.options,
+        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "out": "",
     }  # fmt: skip
-    build_engine(request, configured_limits(), a.engine, a.status)
+    build_engine(request, configured_limits(), args.engine, args.status)
 
 
 if __name__ == "__main__":

@@ -109,14 +109,14 @@ def main() -> None:
         "--result", type=Path, required=True, help="table.json, or the folder of what the calibrator leaves"
     )
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
-    a = parser.parse_args()
-    if "images" not in a.settings:
+    args = parser.parse_args()
+    if "images" not in args.settings:
         raise InputError("--settings: has no key images")
     request: Request = {
-        "model": str(a.model), "index": str(a.index), "dataset": str(a.dataset), "cache": str(a.cache),
-        "calibrator": a.calibrator, "settings": a.settings, "shapes": a.shapes, "out": "",
+        "model": str(args.model), "index": str(args.index), "dataset": str(args.dataset), "cache": str(args.cache),
+        "calibrator": args.calibrator, "settings": args.settings, "shapes": args.shapes, "out": "",
     }  # fmt: skip
-    run(request, a.twin, configured_limits(), a.result, a.status)
+    run(request, args.twin, configured_limits(), args.result, args.status)
 
 
 if __name__ == "__main__":

@@ -131,12 +131,12 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, max_drop")
     parser.add_argument("--cache", type=Path, required=True, help="folder for sensitivities")
     parser.add_argument("--out", type=Path, required=True, help="layers.json to write")
-    a = parser.parse_args()
+    args = parser.parse_args()
     request: Request = {
-        "model": str(a.model), "table": str(a.table), "index": str(a.index), "dataset": str(a.dataset),
-        "cache": str(a.cache), "settings": a.settings,
+        "model": str(args.model), "table": str(args.table), "index": str(args.index), "dataset": str(args.dataset),
+        "cache": str(args.cache), "settings": args.settings,
     }  # fmt: skip
-    run(request, a.status, configured_limits(), a.out)
+    run(request, args.status, configured_limits(), args.out)
 
 
 if __name__ == "__main__":

@@ -114,8 +114,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--shapes", type=Path, required=True, help=f"{SHAPES} to write, beside the model")
     parser.add_argument("--status", type=Path, required=True, help="shapes.json to write, beside it")
-    a = parser.parse_args()
-    run(a.model, configured_limits(), a.shapes, a.status)
+    args = parser.parse_args()
+    run(args.model, configured_limits(), args.shapes, args.status)
 
 
 if __name__ == "__main__":

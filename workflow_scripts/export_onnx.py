@@ -57,10 +57,10 @@ def main() -> None:
     parser.add_argument("--pdiparams", type=Path, required=True, help="its parameters")
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write; empty when there is no twin")
     parser.add_argument("--status", type=Path, help="JSON to write: status and reason; without it no twin is an error")
-    a = parser.parse_args()
-    request = {"pdmodel": str(a.pdmodel), "pdiparams": str(a.pdiparams)}
-    outcome = export(request, configured_limits(), a.out, a.status)
-    if outcome.status != "ok" and a.status is None:
+    args = parser.parse_args()
+    request = {"pdmodel": str(args.pdmodel), "pdiparams": str(args.pdiparams)}
+    outcome = export(request, configured_limits(), args.out, args.status)
+    if outcome.status != "ok" and args.status is None:
         sys.exit(1)
 
 

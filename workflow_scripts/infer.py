@@ -129,18 +129,18 @@ def main() -> None:
     parser.add_argument("--shard", default=WHOLE, help="which images, e.g. 2of7 (default: all)")
     for name in ("latencies", "predictions", "environment", "status"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} file to write")
-    a = parser.parse_args()
+    args = parser.parse_args()
     request: RoundRequest = {
-        **request_of(a),
-        "round": a.round,
-        "shard": a.shard,
-        "images": a.images,
+        **request_of(args),
+        "round": args.round,
+        "shard": args.shard,
+        "images": args.images,
         "latencies": "",  # the parent names them
         "predictions": "",
     }
-    if a.untimed:
+    if args.untimed:
         request["timing"] = None
-    outputs = {name: getattr(a, name) for name in ("latencies", "predictions", "environment", "status")}
+    outputs = {name: getattr(args, name) for name in ("latencies", "predictions", "environment", "status")}
     run_round(request, configured_limits(), outputs)
 
 

@@ -35,9 +35,11 @@ def main() -> None:
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
-    a = parser.parse_args()
-    judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
-    write_record(a.out, merge([read_json(path) for path in a.shards], read_json(a.dataset)["classes"], judgement))
+    args = parser.parse_args()
+    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.reference_name)
+    write_record(
+        args.out, merge([read_json(path) for path in args.shards], read_json(args.dataset)["classes"], judgement)
+    )
 
 
 if __name__ == "__main__":

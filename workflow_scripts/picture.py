@@ -65,14 +65,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="which images")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
-    a = parser.parse_args()
+    args = parser.parse_args()
     picture = np.full((1, 1, 3), 255, np.uint8)
-    runs = [read_json(path) for path in a.statuses]
+    runs = [read_json(path) for path in args.statuses]
     if all(run["status"] == "ok" for run in runs):
-        rows = choose(a.index, a.count, a.seed)
-        predictions = [Predictions.open(checked(*pair)) for pair in zip(a.predictions, runs, strict=True)]
-        picture = draw(rows, predictions, read_json(a.model), read_json(a.dataset))
-    with atomic(a.out) as temporary:
+        rows = choose(args.index, args.count, args.seed)
+        predictions = [Predictions.open(checked(*pair)) for pair in zip(args.predictions, runs, strict=True)]
+        picture = draw(rows, predictions, read_json(args.model), read_json(args.dataset))
+    with atomic(args.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 

@@ -131,40 +131,40 @@ def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None
     )
 
 
-def score_run(a: argparse.Namespace) -> Score:
+def score_run(args: argparse.Namespace) -> Score:
     """The content of score.json for the files that the command line names."""
-    run, model, dataset = read_json(a.run_status), read_json(a.model), read_json(a.dataset)
+    run, model, dataset = read_json(args.run_status), read_json(args.model), read_json(args.dataset)
     miou_reason = _why_no_miou(model, dataset)
     record: Score = {
         "status": run["status"],
         "reason": run["reason"],
-        "reference": a.reference_name,
+        "reference": args.reference_name,
         **NO_FIGURES,
         "miou_reason": miou_reason,
         "agreement_reason": "",
     }
     if run["status"] != "ok":
         return record
-    reference, gap = _usable_reference(a)
-    scorer = Scorer(checked(a.predictions, run), reference, not miou_reason)
-    score(scorer, _rows(a.index, a.predictions, a.shard), a.jobs)
-    judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
+    reference, gap = _usable_reference(args)
+    scorer = Scorer(checked(args.predictions, run), reference, not miou_reason)
+    score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
+    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.reference_name)
     found = figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
     if reference is not None and found["pixel_agreement"] is None:
         gap = NO_COMMON_IMAGE
     return {**record, **found, "agreement_reason": gap}
 
 
-def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
+def _usable_reference(args: argparse.Namespace) -> tuple[Path | None, str]:
     """The reference's predictions, or None and why there are none."""
-    if a.reference is None:
+    if args.reference is None:
         return None, "no reference"
-    if not a.reference.exists():
-        raise InputError(f"{a.reference}: no such file (config key reference)")
-    other = read_json(a.reference_status) if a.reference_status else {"status": "ok"}
+    if not args.reference.exists():
+        raise InputError(f"{args.reference}: no such file (config key reference)")
+    other = read_json(args.reference_status) if args.reference_status else {"status": "ok"}
     if other["status"] != "ok":
-        return None, f"{a.reference_name}: {other['status']}: {other['reason']}"
-    return checked(a.reference, other), ""
+        return None, f"{args.reference_name}: {other['status']}: {other['reason']}"
+    return checked(args.reference, other), ""
 
 
 def _rows(index: Path, predictions: Path, shard: str) -> Iterable[IndexEntry]:
@@ -204,8 +204,8 @@ def main() -> None:
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
-    a = parser.parse_args()
-    write_record(a.out, score_run(a))
+    args = parser.parse_args()
+    write_record(args.out, score_run(args))
 
 
 if __name__ == "__main__":

@@ -144,8 +144,8 @@ def main() -> None:
     engine_arguments(parser)
     job_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="record to write")
-    a = parser.parse_args()
-    run({**request_of(a), "turns": TURNS}, configured_limits(), a.out)
+    args = parser.parse_args()
+    run({**request_of(args), "turns": TURNS}, configured_limits(), args.out)
 
 
 if __name__ == "__main__":

@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--statuses", type=Path, nargs=2, required=True, help="their status.json")
     job_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="record to write")
-    a = parser.parse_args()
+    args = parser.parse_args()
     sides: list[Side] = [
         {
             "engine": str(engine),
@@ -268,15 +268,15 @@ def main() -> None:
             "options": side["options"],
             "python": side.get("python", sys.executable),
         }
-        for side, engine, status in zip(a.pair, a.engines, a.statuses, strict=True)
+        for side, engine, status in zip(args.pair, args.engines, args.statuses, strict=True)
     ]
-    names, model = [side["variant"]["name"] for side in sides], a.model.parent.name
-    request: PairRequest = {**job_request(a), "sides": sides, "round": 1}
+    names, model = [side["variant"]["name"] for side in sides], args.model.parent.name
+    request: PairRequest = {**job_request(args), "sides": sides, "round": 1}
     record = time_pair(request, configured_limits(), f"{model} {' and '.join(names)}")
-    environment = environment_record(this_machine(), a.threads)
+    environment = environment_record(this_machine(), args.threads)
     hashes = [config_hash({**request, **side}) for side in sides]
     facts = {"model": model, "variant": names[0], "other": names[1]}
-    write_record(a.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
+    write_record(args.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
     told = f"ratio {record['ratio']:.3f}" if record["status"] == "ok" else record["reason"]
     print(f"{model} {names[1]} against {names[0]}: {record['status']}: {told}")
 

@@ -25,7 +25,7 @@ from segbench.scoring.predictions import Predictions, class_map_of
 Row = dict[str, Any]
 SEEDED, SEED = 2, 0
 WIDE, NARROW, MANY = 320, 224, 260  # pixels of a picture's width, and the number of pictures from which they are narrow
-MOST_BYTES = 2_500_000  # of all pictures in the page
+MAX_BYTES = 2_500_000  # of all pictures in the page
 LOSSLESS, LOSSY = 101, 70  # WebP qualities as OpenCV counts them
 
 
@@ -55,7 +55,7 @@ class Line:
 
 
 def samples(results: Path, rows: list[Row], seed: int = SEED, shard_count: int = 1) -> tuple[list[Line], int]:
-    """All lines that fit into MOST_BYTES, by model, and how many did not fit. Rows have the report's facts."""
+    """All lines that fit into MAX_BYTES, by model, and how many did not fit. Rows have the report's facts."""
     ran = [row for row in rows if row["status"] == "ok" and row["time_s"] is not None]
     if not ran:
         return [], 0
@@ -68,7 +68,7 @@ def samples(results: Path, rows: list[Row], seed: int = SEED, shard_count: int =
     for number, line in enumerate(lines):
         line.shown = list(artist.draw(line, images[line.image_id]))
         spent += sum(len(picture.address) for picture in line.shown)
-        if spent > MOST_BYTES:
+        if spent > MAX_BYTES:
             return lines[:number], len(lines) - number
     return lines, 0
 
