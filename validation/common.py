@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import sys
 import tempfile
@@ -14,11 +13,13 @@ from typing import Any
 from segbench.config.schema import Comparison, Timing
 from segbench.errors import InputError
 from segbench.files import read_json, write_json
+from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.process.limits import Limits
 from segbench.process.supervise import supervise
 from segbench.table.markdown import table
+from segbench.timing.latencies import read_compute_s
 
 ROOT = Path(__file__).parents[1]
 MARGIN = Comparison().margin
@@ -46,7 +47,13 @@ class Place:
         """Model, images, default timing; `more` on top."""
         model = self.results / "models" / self.model / "model.json"
         index = self.results / "data" / self.dataset / "val" / "index.csv"
-        known = {"model": str(model), "index": str(index), "timing": Timing().model_dump(), "threads": 0}
+        known: dict[str, Any] = {
+            "model": str(model),
+            "index": str(index),
+            "timing": Timing().model_dump(),
+            "threads": 0,
+        }
+        known |= {"decoded": None, "shard": WHOLE}
         return {**known, **more}
 
 
@@ -78,8 +85,7 @@ def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any
         outcome = supervise(INFER, {"images": 0, **request, "round": number, **files}, Limits(), name)
         if outcome.status != "ok":
             raise InputError(f"{name}: {outcome.status}: {outcome.reason}")
-        with open(files["latencies"], newline="", encoding="utf-8") as stream:
-            times = [float(row["compute_s"]) for row in csv.DictReader(stream)]
+        times = read_compute_s(files["latencies"])
         return {**outcome.result, "times_s": times, "median_s": statistics.median(times)}
 
 

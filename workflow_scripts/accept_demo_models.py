@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--training", type=Path, default=Path("results/training"), help="where they were trained")
     parser.add_argument("--resources", type=Path, default=Path("resources/demo_models"), help="where they go")
     parser.add_argument("--models", type=Path, default=Path("config/models.yaml"), help="file with their SHA-256")
-    a = parser.parse_args()
-    for architecture, miou in accept(a.training, a.resources, a.models).items():
+    args = parser.parse_args()
+    for architecture, miou in accept(args.training, args.resources, args.models).items():
         print(f"{architecture}: val mIoU {miou:.4f}")
 
 

@@ -7,22 +7,35 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from segbench.calibration.base import LAYERS
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import InputError, Unsupported
-from segbench.files import atomic, manifest_of, read_json, sha256_of, write_record
+from segbench.files import atomic, manifest_of, read_json, sha256_of
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.models.exported import ExportedModel
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import Outcome, progress, stage, supervise
+from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.supervise import Outcome, progress, stage
 
 
-def build(request: dict[str, Any]) -> dict[str, Any]:
+class Request(TypedDict):
+    """What the child is asked: paths as texts ("": there is none), the variant and its build options."""
+
+    model: str
+    variant: dict[str, Any]
+    options: dict[str, Any]
+    calibration: str
+    twin: str
+    shapes: str
+    out: str  # folder to fill; the parent names it
+
+
+def build(request: Request) -> dict[str, Any]:
     """In the child: check that the variant can run here, then build into folder `request["out"]`."""
     variant = Variant(**request["variant"])
     engine, machine = load(variant.engine), this_machine()
@@ -40,10 +53,10 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
 
 
-def how_calibrated(status: str) -> dict[str, Any]:
+def how_calibrated(status: str) -> Outcome:
     """How a calibration, and the choice of layers that follows it, ended and what they cost; ok where there is none."""
     if not status:
-        return {"status": "ok", "reason": "", "facts": {}}
+        return Outcome("ok")
     records = [read_json(path) for path in (Path(status), Path(status).with_name(LAYERS)) if path.exists()]
     worst = next((record for record in records if record["status"] != "ok"), records[0])
     peaks = [record["peak_rss_bytes"] for record in records if record["peak_rss_bytes"]]
@@ -53,7 +66,7 @@ def how_calibrated(status: str) -> dict[str, Any]:
         "calibration_rss_bytes": max(peaks, default=None),
         "calibration_drop": records[-1].get("drop"),
     }
-    return {"status": worst["status"], "reason": worst["reason"], "facts": facts}
+    return Outcome(worst["status"], worst["reason"], facts)
 
 
 def open_calibration(status: str, model: ExportedModel) -> Path | None:
@@ -71,39 +84,27 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
     return folder
 
 
-def build_engine(request: dict[str, Any], limits: Limits, engine: Path, status: Path) -> None:
+def build_engine(request: Request, limits: Limits, engine: Path, status: Path) -> None:
     """In the parent: build under supervision, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
-    twin = read_json(request["twin"]) if request["twin"] else {"status": "ok"}
-    shaped = read_json(request["shapes"]) if request["shapes"] else {"status": "ok"}
     calibrated = how_calibrated(request["calibration"])
+    upstream = [read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
     with atomic(engine) as folder:
-        if shaped["status"] != "ok":
-            outcome = Outcome(shaped["status"], shaped["reason"])
-        elif calibrated["status"] != "ok":
-            outcome = Outcome(calibrated["status"], calibrated["reason"])
-        elif twin["status"] == "ok":
-            outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
-        else:
-            outcome = Outcome(twin["status"], f"no ONNX twin: {twin['reason']}")
+        outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream)
         folder.mkdir(exist_ok=True)
         manifest = manifest_of(folder) if outcome.status == "ok" else {}
-        record = {
-            "status": outcome.status,
-            "reason": outcome.reason,
+        facts = {
             "variant": request["variant"],
             "model": request["model"],
             "engine_bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if manifest else None,
             "peak_rss_bytes": outcome.peak_rss_bytes,
             "manifest": manifest,
-            **calibrated["facts"],
-            **outcome.result,
+            **calibrated.result,
         }
         if not manifest:
             shutil.rmtree(folder)
             folder.mkdir()
-    write_record(status, record)
-    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+    write_status(status, name, outcome, facts)
 
 
 @command
@@ -118,10 +119,12 @@ def main() -> None:
     parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
-    a = parser.parse_args()
-    request = {"model": str(a.model), "variant": a.variant, "options": a.options}
-    request |= {"calibration": a.calibration, "twin": a.twin, "shapes": a.shapes}
-    build_engine(request, configured_limits(), a.engine, a.status)
+    args = parser.parse_args()
+    request: Request = {
+        "model": str(args.model), "variant": args.variant, "options": args.options,
+        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "out": "",
+    }  # fmt: skip
+    build_engine(request, configured_limits(), args.engine, args.status)
 
 
 if __name__ == "__main__":

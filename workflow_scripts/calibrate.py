@@ -10,22 +10,36 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from segbench.calibration.base import TABLE, Task, load, needs_reduced_range
 from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
 from segbench.config.options import parse_options
 from segbench.errors import InputError, Unsupported
-from segbench.files import atomic, manifest_of, read_json, write_record
+from segbench.files import atomic, manifest_of, read_json
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.models.exported import ExportedModel
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import Outcome, progress, stage, supervise
+from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.supervise import progress, stage
 
 
-def calibrate(request: dict[str, Any]) -> dict[str, Any]:
+class Request(TypedDict):
+    """What the child is asked: paths as texts, the calibrator's entry and its settings from the configuration."""
+
+    model: str
+    index: str
+    dataset: str
+    cache: str
+    calibrator: dict[str, Any]
+    settings: dict[str, Any]
+    shapes: str
+    out: str  # folder to fill; the parent names it
+
+
+def calibrate(request: Request) -> dict[str, Any]:
     """In the child: see the images, leave the result in folder `request["out"]`."""
     entry, settings, machine = request["calibrator"], request["settings"], this_machine()
     calibrator = load(entry["library"])
@@ -52,30 +66,21 @@ def calibrate(request: dict[str, Any]) -> dict[str, Any]:
     return {**record, "environment": environment_record(machine, 0), **facts}
 
 
-def run(request: dict[str, Any], twin: str, limits: Limits, result: Path, status: Path) -> None:
+def run(request: Request, twin: str, limits: Limits, result: Path, status: Path) -> None:
     """In the parent: calibrate under supervision, move the result (a table, or a folder) and its status into place."""
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
-    converted = read_json(twin) if twin else {"status": "ok"}
-    shaped = read_json(request["shapes"]) if request["shapes"] else {"status": "ok"}
+    upstream = [read_status(twin, "no ONNX twin"), read_status(request["shapes"])]
     is_table = load(request["calibrator"]["library"]).leaves_table
     with atomic(result.with_name(f"{result.name}.folder") if is_table else result) as folder:
         folder.mkdir()
-        if converted["status"] != "ok":
-            outcome = Outcome(converted["status"], f"no ONNX twin: {converted['reason']}")
-        elif shaped["status"] != "ok":
-            outcome = Outcome(shaped["status"], shaped["reason"])
-        else:
-            outcome = supervise(__file__, {**request, "out": str(folder)}, limits, name)
+        outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream)
         good = outcome.status == "ok"
-        record = {
-            "status": outcome.status,
-            "reason": outcome.reason,
+        facts = {
             "calibrator": request["calibrator"],
             "settings": request["settings"],
             "peak_rss_bytes": outcome.peak_rss_bytes,
             "wall_s": outcome.wall_s,
             "manifest": manifest_of(folder) if good else {},
-            **outcome.result,
         }
         if not good:
             shutil.rmtree(folder)
@@ -85,8 +90,7 @@ def run(request: dict[str, Any], twin: str, limits: Limits, result: Path, status
                 shutil.copyfile(folder / TABLE, table) if good else table.write_bytes(b"")
     if is_table:
         shutil.rmtree(result.with_name(f"{result.name}.folder"))
-    write_record(status, record)
-    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+    write_status(status, name, outcome, facts)
 
 
 @command
@@ -105,12 +109,14 @@ def main() -> None:
         "--result", type=Path, required=True, help="table.json, or the folder of what the calibrator leaves"
     )
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
-    a = parser.parse_args()
-    if "images" not in a.settings:
+    args = parser.parse_args()
+    if "images" not in args.settings:
         raise InputError("--settings: has no key images")
-    request = {key: str(getattr(a, key)) for key in ("model", "index", "dataset", "cache")}
-    request |= {"calibrator": a.calibrator, "settings": a.settings, "shapes": a.shapes}
-    run(request, a.twin, configured_limits(), a.result, a.status)
+    request: Request = {
+        "model": str(args.model), "index": str(args.index), "dataset": str(args.dataset), "cache": str(args.cache),
+        "calibrator": args.calibrator, "settings": args.settings, "shapes": args.shapes, "out": "",
+    }  # fmt: skip
+    run(request, args.twin, configured_limits(), args.result, args.status)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="name of the model's entry")
     parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the model's entry")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write when all is well")
-    a = parser.parse_args()
-    check_inputs(a.model, a.entry, read_json(a.dataset))
-    write_record(a.out, {"model": a.model, "fits": True})
+    args = parser.parse_args()
+    check_inputs(args.model, args.entry, read_json(args.dataset))
+    write_record(args.out, {"model": args.model, "fits": True})
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-import numpy as np
 from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.images import HeldOut, split_rows
+from segbench.calibration.mixed_precision import changed_pixels, drop_of, keep_worst
 from segbench.calibration.table import read_table
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, write_record
@@ -23,12 +23,22 @@ from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import Outcome, progress, stage, supervise
+from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.supervise import progress, stage
 
-JUDGES = 4  # images that each layer's sensitivity is measured on
+
+class Request(TypedDict):
+    """What the child is asked: paths as texts, and the calibration's settings."""
+
+    model: str
+    table: str
+    index: str
+    dataset: str
+    cache: str
+    settings: dict[str, Any]
 
 
-def choose(request: dict[str, Any]) -> dict[str, Any]:
+def choose(request: Request) -> dict[str, Any]:
     """In the child: the loss with all layers in INT8; above the bound, layers go back to FP32 until it holds."""
     model, settings = ExportedModel.open(Path(request["model"])), request["settings"]
     bound = settings["max_drop"]
@@ -45,14 +55,13 @@ def choose(request: dict[str, Any]) -> dict[str, Any]:
         progress("measuring the loss")
         full = held_out.miou(work.session(work.prepared))
         drop = work.drop(full, held_out, [])
-        facts = {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows)}
-        kept: list[str] = []
-        ranked: list[str] = []
-        while drop is not None and drop > bound and (not ranked or len(kept) < len(ranked)):
-            ranked = ranked or cached_ranking(request, work, held_out)
-            kept = ranked[: max(2 * len(kept), 1)]
-            drop = work.drop(full, held_out, kept)
-    return {**facts, "drop": drop, "fp32_layers": kept, "layer_count": len(ranked) or None}
+        mixed = keep_worst(
+            drop,
+            bound,
+            lambda: cached_ranking(request, work, held_out),
+            lambda kept: work.drop(full, held_out, kept),
+        )
+    return {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows), **mixed._asdict()}
 
 
 class Work:
@@ -77,11 +86,10 @@ class Work:
 
     def drop(self, full: float | None, held_out: HeldOut, kept: list[str]) -> float | None:
         """What INT8 loses of mIoU `full` with the layers `kept` in FP32."""
-        miou = held_out.miou(self.quantized(fp32_layers=kept))
-        return None if full is None or miou is None else full - miou
+        return drop_of(full, held_out.miou(self.quantized(fp32_layers=kept)))
 
 
-def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> list[str]:
+def cached_ranking(request: Request, work: Work, held_out: HeldOut) -> list[str]:
     """`ranking`, kept as a file: another bound needs no other pass."""
     key = hashlib.sha256(json.dumps([sha256_of(request["table"]), sha256_of(request["index"])]).encode()).hexdigest()
     path = Path(request["cache"]) / f"sensitivity-{key[:24]}.json"
@@ -95,32 +103,20 @@ def cached_ranking(request: dict[str, Any], work: Work, held_out: HeldOut) -> li
 
 def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
     """Layers with the share of pixels that change class when that layer alone is quantised, the worst first."""
-    images = [held_out.images[number] for number in range(min(JUDGES, len(held_out.images)))]
-    exact = work.session(work.prepared)
-    expected = [exact(image) for image in images]
-    layers = qdq.layers(work.prepared)
-    found: list[list[Any]] = []
-    for done, layer in enumerate(layers, 1):
-        alone = work.quantized(only=[layer])
-        changed = [np.mean(alone(image) != want) for image, want in zip(images, expected, strict=True)]
-        found.append([layer, float(np.mean(changed))])
-        progress("finding the layers that hurt most", done, len(layers))
-    return sorted(found, key=lambda entry: -entry[1])
+    layers, exact = qdq.layers(work.prepared), work.session(work.prepared)
+    changed = changed_pixels(held_out.images, exact, layers, lambda layer: work.quantized(only=[layer]))
+    return sorted(([layer, share] for layer, share in changed.items()), key=lambda entry: -entry[1])
 
 
-def run(request: dict[str, Any], status: Path, limits: Limits, out: Path) -> None:
+def run(request: Request, status: Path, limits: Limits, out: Path) -> None:
     """In the parent: choose under supervision; where there is no table, say why."""
     name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name}"
     calibrated = read_json(status)
-    if calibrated["status"] == "ok":
-        if sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
-            raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
-        outcome = supervise(__file__, request, limits, name)
-    else:
-        outcome = Outcome(calibrated["status"], calibrated["reason"])
-    record = {"status": outcome.status, "reason": outcome.reason, "settings": request["settings"]}
-    write_record(out, {**record, "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes, **outcome.result})
-    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+    if calibrated["status"] == "ok" and sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
+        raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
+    outcome = run_stage(__file__, request, limits, name, [read_status(status)])
+    facts = {"settings": request["settings"], "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes}
+    write_status(out, name, outcome, facts)
 
 
 @command
@@ -135,9 +131,12 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, max_drop")
     parser.add_argument("--cache", type=Path, required=True, help="folder for sensitivities")
     parser.add_argument("--out", type=Path, required=True, help="layers.json to write")
-    a = parser.parse_args()
-    request = {key: str(getattr(a, key)) for key in ("model", "table", "index", "dataset", "cache")}
-    run({**request, "settings": a.settings}, a.status, configured_limits(), a.out)
+    args = parser.parse_args()
+    request: Request = {
+        "model": str(args.model), "table": str(args.table), "index": str(args.index), "dataset": str(args.dataset),
+        "cache": str(args.cache), "settings": args.settings,
+    }  # fmt: skip
+    run(request, args.status, configured_limits(), args.out)
 
 
 if __name__ == "__main__":

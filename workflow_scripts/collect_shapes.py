@@ -18,13 +18,14 @@ from segbench.engines.base import load
 from segbench.engines.paddle_gpu import gpu_errors
 from segbench.engines.paddle_tensorrt import SHAPES
 from segbench.errors import Failed, Unsupported
-from segbench.files import atomic, sha256_of, stage_files, write_record
+from segbench.files import atomic, sha256_of, stage_files
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel, paddle_files
 from segbench.models.paddle_files import read_program
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import progress, stage, supervise
+from segbench.process.status import run_stage, write_status
+from segbench.process.supervise import progress, stage
 
 BLOCK = 'shape_range_info {{\n  name: "{name}"\n{sizes}}}\n'
 
@@ -80,7 +81,7 @@ def collect(model: ExportedModel, out: Path, gpu: bool = True) -> None:
         shutil.copyfile(found, out)
 
 
-def work(request: dict[str, Any]) -> dict[str, Any]:
+def work(request: dict[str, str]) -> dict[str, Any]:
     """In the child: collect, where the engine that wants the shapes can run here."""
     support = load("paddle_tensorrt").supports(Variant("", "paddle_tensorrt", "fp32"), this_machine())
     if not support.ok:
@@ -100,11 +101,10 @@ def run(model: Path, limits: Limits, shapes: Path, status: Path) -> None:
     """In the parent: collect under supervision; an empty file where it could not be done."""
     name = f"{model.parent.name} shapes"
     with atomic(shapes) as out:
-        outcome = supervise(__file__, {"model": str(model), "out": str(out)}, limits, name)
+        outcome = run_stage(__file__, {"model": str(model), "out": str(out)}, limits, name)
         if outcome.status != "ok":
             out.write_bytes(b"")
-    write_record(status, {"status": outcome.status, "reason": outcome.reason, **outcome.result})
-    print(f"{name}: {outcome.status} {outcome.reason}".strip())
+    write_status(status, name, outcome, {})
 
 
 @command
@@ -114,8 +114,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--shapes", type=Path, required=True, help=f"{SHAPES} to write, beside the model")
     parser.add_argument("--status", type=Path, required=True, help="shapes.json to write, beside it")
-    a = parser.parse_args()
-    run(a.model, configured_limits(), a.shapes, a.status)
+    args = parser.parse_args()
+    run(args.model, configured_limits(), args.shapes, args.status)
 
 
 if __name__ == "__main__":

@@ -67,11 +67,11 @@ def main() -> None:
     )
     parser.add_argument("--markdown", type=Path, required=True, help="comparison.md to write")
     parser.add_argument("--out", type=Path, required=True, help="comparison.json to write")
-    a = parser.parse_args()
-    found = compare(a.table, a.pairs, a.settings)
-    text = report(found, a.settings)
-    write_json(a.out, found)
-    write_text(a.markdown, text)
+    args = parser.parse_args()
+    found = compare(args.table, args.pairs, args.settings)
+    text = report(found, args.settings)
+    write_json(args.out, found)
+    write_text(args.markdown, text)
     print(text)
 
 

@@ -18,8 +18,8 @@ def main() -> None:
     parser.add_argument("--keep", choices=("yes", "no"), default="yes", help="no: the images are decoded when used")
     parser.add_argument("--decoded", type=Path, required=True, help="decoded.json to write, and decoded.bin beside it")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
-    a = parser.parse_args()
-    decode(read_index(a.index) if a.keep == "yes" else [], a.decoded, a.jobs)
+    args = parser.parse_args()
+    decode(read_index(args.index) if args.keep == "yes" else [], args.decoded, args.jobs)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ BASE_FILES = [f"config/{name}.yaml" for name in ("config", "models", "variants",
 ANSWER_S = 10  # for an interpreter that hangs
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx512_fp16")
 GIBIBYTE = 1 << 30
-LEAST_DISK_GIB, LEAST_MEMORY_GIB = 10, 8  # the default leaves 1 GiB; the published page's models want 6 to 10 of each
+MIN_DISK_GIB, MIN_MEMORY_GIB = 10, 8  # the default leaves 1 GiB; the published models want 6 to 10 of each
 
 
 class Fact(NamedTuple):
@@ -58,10 +58,10 @@ def machine_facts(machine: Machine) -> Iterator[Fact]:
     yield Fact("processor", f"{machine.cpu_model}, {machine.physical_cores} cores ({machine.logical_cores} threads)")
     yield Fact("instructions", ", ".join(flags) or "none that matter here")
     memory = machine.memory_bytes / GIBIBYTE
-    small = f"less than {LEAST_MEMORY_GIB} GiB: full-size models will not fit" if memory < LEAST_MEMORY_GIB else ""
+    small = f"less than {MIN_MEMORY_GIB} GiB: full-size models will not fit" if memory < MIN_MEMORY_GIB else ""
     yield Fact("memory", f"{memory:.0f} GiB", small)
     free = shutil.disk_usage(".").free / GIBIBYTE
-    yield Fact("free disk", f"{free:.0f} GiB", "make room" if free < LEAST_DISK_GIB else "")
+    yield Fact("free disk", f"{free:.0f} GiB", "make room" if free < MIN_DISK_GIB else "")
     yield Fact("python", f"{sys.version.split()[0]} ({sys.executable})")
     snakemake = package_version("snakemake")
     yield Fact("snakemake", snakemake or "not installed", "" if snakemake else "make env")
@@ -192,11 +192,11 @@ def main() -> None:
     parser.add_argument(
         "--answer", nargs="+", help="print the answers of these engines as JSON (for another interpreter)"
     )
-    a = parser.parse_args()
-    if a.answer:
-        print(json.dumps({name: answer(name) for name in a.answer}))
+    args = parser.parse_args()
+    if args.answer:
+        print(json.dumps({name: answer(name) for name in args.answer}))
     else:
-        print(diagnose([*BASE_FILES, *a.configfile], a.config))
+        print(diagnose([*BASE_FILES, *args.configfile], args.config))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from segbench.files import atomic, sha256_of, write_record
+from segbench.files import atomic, sha256_of
 from segbench.machine.cpu import package_version
 from segbench.models.onnx_twin import make_twin
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import Outcome, progress, stage, supervise
+from segbench.process.status import print_end, run_stage, write_status
+from segbench.process.supervise import Outcome, progress, stage
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 
 
-def convert(request: dict[str, Any]) -> dict[str, Any]:
+def convert(request: dict[str, str]) -> dict[str, Any]:
     """In the child: write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`."""
     import onnx
 
@@ -27,15 +28,14 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | None) -> Outcome:
+def export(request: dict[str, str], limits: Limits, out: Path, status: Path | None) -> Outcome:
     """In the parent: convert under supervision. Where there is no twin, `out` is empty and `status` has the reason."""
+    name = f"{out.parent.name} ONNX twin"
     with atomic(out) as temporary:
-        outcome = supervise(__file__, {**request, "out": str(temporary)}, limits, f"{out.parent.name} ONNX twin")
+        outcome = run_stage(__file__, {**request, "out": str(temporary)}, limits, name)
         if outcome.status != "ok":
             temporary.write_bytes(b"")
-    record = {
-        "status": outcome.status,
-        "reason": outcome.reason,
+    facts = {
         "onnx_bytes": out.stat().st_size,
         "sha256": sha256_of(out),
         "peak_rss_bytes": outcome.peak_rss_bytes,
@@ -43,8 +43,9 @@ def export(request: dict[str, Any], limits: Limits, out: Path, status: Path | No
         "versions": {package: version for package in PACKAGES if (version := package_version(package))},
     }
     if status:
-        write_record(status, record)
-    print(f"{out.parent.name} ONNX twin: {outcome.status} {outcome.reason}".strip())
+        write_status(status, name, outcome, facts)
+    else:
+        print_end(name, outcome)
     return outcome
 
 
@@ -56,10 +57,10 @@ def main() -> None:
     parser.add_argument("--pdiparams", type=Path, required=True, help="its parameters")
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write; empty when there is no twin")
     parser.add_argument("--status", type=Path, help="JSON to write: status and reason; without it no twin is an error")
-    a = parser.parse_args()
-    request = {"pdmodel": str(a.pdmodel), "pdiparams": str(a.pdiparams)}
-    outcome = export(request, configured_limits(), a.out, a.status)
-    if outcome.status != "ok" and a.status is None:
+    args = parser.parse_args()
+    request = {"pdmodel": str(args.pdmodel), "pdiparams": str(args.pdiparams)}
+    outcome = export(request, configured_limits(), args.out, args.status)
+    if outcome.status != "ok" and args.status is None:
         sys.exit(1)
 
 

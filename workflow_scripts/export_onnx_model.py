@@ -23,7 +23,7 @@ from segbench.models.record import check_class_map, model_record
 from segbench.process.lifetime import command
 
 INTEGERS = ("INT64", "INT32", "UINT8")
-LEAST_OPSET = 11  # Resize has its coordinate modes from here on
+MIN_OPSET = 11  # Resize has its coordinate modes from here on
 
 
 def export(name: str, entry: dict[str, Any], source: Path) -> tuple[Any, list[str]]:
@@ -55,8 +55,8 @@ def _check(model: Any, source: Path) -> None:
         opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     except (onnx.checker.ValidationError, StopIteration) as error:
         raise InputError(f"{source}: not a valid ONNX model ({' '.join(str(error).split())[:200]})") from None
-    if opset < LEAST_OPSET:
-        raise InputError(f"{source}: opset {opset}; wanted: {LEAST_OPSET} or later (onnx.version_converter raises it)")
+    if opset < MIN_OPSET:
+        raise InputError(f"{source}: opset {opset}; wanted: {MIN_OPSET} or later (onnx.version_converter raises it)")
 
 
 def _fix_input(model: Any, source: Path, where: str, entry: dict[str, Any]) -> None:
@@ -176,14 +176,14 @@ def main() -> None:
     parser.add_argument("--onnx-in", type=Path, required=True, help="the user's ONNX file")
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
-    a = parser.parse_args()
-    model, notes = export(a.model, a.entry, as_fetched(a.onnx_in))
-    with atomic(a.out) as temporary:
+    args = parser.parse_args()
+    model, notes = export(args.model, args.entry, as_fetched(args.onnx_in))
+    with atomic(args.out) as temporary:
         onnx.save(model, str(temporary))
     for note in notes:
-        print(f"{a.model}: {note}")
-    record = model_record(a.model, a.entry, {"model.onnx": a.out}, count_parameters(model), ("onnx",))
-    write_record(a.json, {**record, "notes": notes, "source_sha256": sha256_of(a.onnx_in)})
+        print(f"{args.model}: {note}")
+    record = model_record(args.model, args.entry, {"model.onnx": args.out}, count_parameters(model), ("onnx",))
+    write_record(args.json, {**record, "notes": notes, "source_sha256": sha256_of(args.onnx_in)})
 
 
 if __name__ == "__main__":

@@ -87,13 +87,13 @@ def main() -> None:
     parser.add_argument("--pdmodel", type=Path, required=True, help="file to write")
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
-    a = parser.parse_args()
-    if a.checkpoint:
-        as_fetched(a.checkpoint)
-        as_fetched(a.checkpoint.with_suffix(".pdiparams"))  # beside a .pdmodel only
-    count = export(a.model, a.entry, a.checkpoint, a.pdmodel, a.pdiparams)
-    files = {"model.pdmodel": a.pdmodel, "model.pdiparams": a.pdiparams}
-    write_record(a.json, model_record(a.model, a.entry, files, count, PACKAGES))
+    args = parser.parse_args()
+    if args.checkpoint:
+        as_fetched(args.checkpoint)
+        as_fetched(args.checkpoint.with_suffix(".pdiparams"))  # beside a .pdmodel only
+    count = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
+    files = {"model.pdmodel": args.pdmodel, "model.pdiparams": args.pdiparams}
+    write_record(args.json, model_record(args.model, args.entry, files, count, PACKAGES))
 
 
 if __name__ == "__main__":

@@ -93,8 +93,8 @@ def main() -> None:
     parser.add_argument("--weights", type=json.loads, required=True, help="JSON: url or path, sha256 or null")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--cache", type=Path, required=True, help="folder for partial downloads")
-    a = parser.parse_args()
-    fetch(a.weights, a.out, a.cache)
+    args = parser.parse_args()
+    fetch(args.weights, args.out, args.cache)
 
 
 if __name__ == "__main__":

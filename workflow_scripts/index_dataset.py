@@ -223,10 +223,12 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.csv to write")
     parser.add_argument("--summary", type=Path, required=True, help="dataset.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    a = parser.parse_args()
-    checked, summary = index_dataset(a.dataset, a.split, a.entry, a.limit, a.jobs, a.sample, a.apart_from)
-    write_text(a.index, to_csv(checked))
-    write_record(a.summary, {**summary, "index_sha256": sha256_of(a.index)})
+    args = parser.parse_args()
+    checked, summary = index_dataset(
+        args.dataset, args.split, args.entry, args.limit, args.jobs, args.sample, args.apart_from
+    )
+    write_text(args.index, to_csv(checked))
+    write_record(args.summary, {**summary, "index_sha256": sha256_of(args.index)})
 
 
 if __name__ == "__main__":

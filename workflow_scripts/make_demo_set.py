@@ -127,9 +127,11 @@ def main() -> None:
     parser.add_argument("--val", required=True, type=int, metavar="N", help="validation images, from other streams")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes; the result does not depend on it")
-    a = parser.parse_args()
-    manifest = make_demo_set(a.out, a.height, a.width, {"train": a.train, "val": a.val}, a.seed, a.jobs)
-    write_json(a.manifest, manifest)
+    args = parser.parse_args()
+    manifest = make_demo_set(
+        args.out, args.height, args.width, {"train": args.train, "val": args.val}, args.seed, args.jobs
+    )
+    write_json(args.manifest, manifest)
 
 
 if __name__ == "__main__":

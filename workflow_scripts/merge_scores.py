@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from segbench.files import read_json, write_record
 from segbench.process.lifetime import command
-from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, Judgement, added, figures
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, Judgement, Score, added, figures
 
 SEVERITY = ("ok", "unsupported", "failed")
 
 
-def merge(shards: list[dict[str, Any]], classes: list[str], judgement: Judgement) -> dict[str, Any]:
+def merge(shards: list[Score], classes: list[str], judgement: Judgement) -> Score:
     """The score.json of the whole from those of its shards; where one is not ok, neither is the whole."""
     worst = max(shards, key=lambda shard: SEVERITY.index(shard["status"]))
-    record = {**worst, **NOTHING, "agreement_reason": ""}
     if worst["status"] != "ok":
-        return record
-    record |= figures(added(shards), classes, judgement)
+        return {**worst, **NO_FIGURES, "agreement_reason": ""}
+    found = figures(added(shards), classes, judgement)
     # A shard may have no image that the reference ran: a gap only where none has.
     gaps = {shard["agreement_reason"] for shard in shards} - {"", NO_COMMON_IMAGE}
-    if record["pixel_agreement"] is None:
+    if found["pixel_agreement"] is None:
         gaps = gaps or {NO_COMMON_IMAGE}
-    return record | {"agreement_reason": min(gaps, default="")}
+    return {**worst, **found, "agreement_reason": min(gaps, default="")}
 
 
 @command
@@ -37,9 +35,11 @@ def main() -> None:
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
-    a = parser.parse_args()
-    judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
-    write_record(a.out, merge([read_json(path) for path in a.shards], read_json(a.dataset)["classes"], judgement))
+    args = parser.parse_args()
+    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.reference_name)
+    write_record(
+        args.out, merge([read_json(path) for path in args.shards], read_json(args.dataset)["classes"], judgement)
+    )
 
 
 if __name__ == "__main__":

@@ -90,12 +90,12 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, nargs="*", required=True, help="table.csv of every machine")
     parser.add_argument("--markdown", type=Path, required=True, help="merged.md to write")
     parser.add_argument("--csv", type=Path, required=True, help="merged.csv to write")
-    a = parser.parse_args()
-    if not a.tables:
-        raise InputError("tables: none given; name each machine's table.csv: --config tables='[a.csv,b.csv]'")
-    text = to_markdown(merge(a.tables))
-    write_text(a.csv, to_csv(a.tables))
-    write_text(a.markdown, text)
+    args = parser.parse_args()
+    if not args.tables:
+        raise InputError("tables: none given; name each machine's table.csv: --config tables='[args.csv,b.csv]'")
+    text = to_markdown(merge(args.tables))
+    write_text(args.csv, to_csv(args.tables))
+    write_text(args.markdown, text)
     print(text)
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from segbench.files import atomic, checked, read_json
 from segbench.images.colours import palette
+from segbench.images.index import IndexEntry
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
 from segbench.process.lifetime import command
@@ -21,7 +22,7 @@ WIDTH = 512  # pixels of each picture; wider ones are made smaller
 
 
 def draw(
-    rows: list[dict[str, str]], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
+    rows: list[IndexEntry], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> Picture:
     """One line per row of the index, BGR uint8; its class map is in one of `predictions`. Without labels the second and
     fourth picture are left out."""
@@ -29,7 +30,7 @@ def draw(
 
 
 def _line(
-    row: dict[str, str], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
+    row: IndexEntry, predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> list[Picture]:
     image = read_image(row["image"], row.get("image_sha256"))
     colours = palette(dataset["classes"])[:, ::-1]
@@ -64,14 +65,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="which images")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
-    a = parser.parse_args()
+    args = parser.parse_args()
     picture = np.full((1, 1, 3), 255, np.uint8)
-    runs = [read_json(path) for path in a.statuses]
+    runs = [read_json(path) for path in args.statuses]
     if all(run["status"] == "ok" for run in runs):
-        rows = choose(a.index, a.count, a.seed)
-        predictions = [Predictions.open(checked(*pair)) for pair in zip(a.predictions, runs, strict=True)]
-        picture = draw(rows, predictions, read_json(a.model), read_json(a.dataset))
-    with atomic(a.out) as temporary:
+        rows = choose(args.index, args.count, args.seed)
+        predictions = [Predictions.open(checked(*pair)) for pair in zip(args.predictions, runs, strict=True)]
+        picture = draw(rows, predictions, read_json(args.model), read_json(args.dataset))
+    with atomic(args.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 

@@ -64,15 +64,15 @@ def main() -> None:
     parser.add_argument("--date", default=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", help="what the page says")
     parser.add_argument("--html", type=Path, required=True, help="report.html to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
-    a = parser.parse_args()
-    rows, drawn = read(a.results, a.selection)
+    args = parser.parse_args()
+    rows, drawn = read(args.results, args.selection)
     # Other processes, not threads: the drawing library holds the interpreter lock.
     with lifetime.pool(2) as others:
-        files = [others.submit(render.write, plot.name, plot.file_spec(), a.plots) for plot in drawn]
-        write_text(a.html, page(gather(a, rows, drawn)))
+        files = [others.submit(render.write, plot.name, plot.file_spec(), args.plots) for plot in drawn]
+        write_text(args.html, page(gather(args, rows, drawn)))
         for file in files:
             file.result()
-    print(f"The report: {a.html}")
+    print(f"The report: {args.html}")
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ import numpy as np
 from segbench.arrays import ClassMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
-from segbench.images.index import Row, index_rows
+from segbench.images.index import IndexEntry, index_rows
 from segbench.images.normalize import resize_class_map
 from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, fold, pair_counts
 from segbench.scoring.predictions import Predictions
-from segbench.scoring.score_record import NO_COMMON_IMAGE, NOTHING, WORST, Judgement, Sums, figures
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, WORST, Judgement, Score, Sums, figures
 
 BATCH = 256  # rows handed to the threads at a time
 
@@ -49,7 +49,7 @@ class Scorer:
         self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
         self._lock, self._open = threading.Lock(), threading.local()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: IndexEntry) -> None:
         """Score one row of the index."""
         image_id = row["image_id"]
         own = self._maps("predictions", self.predictions)
@@ -73,7 +73,7 @@ class Scorer:
             heapq.heappop(self.worst)
 
     @staticmethod
-    def _against_label(row: Row, class_map: ClassMap) -> Matrix:
+    def _against_label(row: IndexEntry, class_map: ClassMap) -> Matrix:
         label = read_label(row["label"], None, row.get("label_sha256"))
         return pair_counts(label, resize_class_map(class_map, *label.shape))
 
@@ -104,7 +104,7 @@ class Scorer:
         return opened
 
 
-def score(scorer: Scorer, rows: Iterable[Row], jobs: int) -> None:
+def score(scorer: Scorer, rows: Iterable[IndexEntry], jobs: int) -> None:
     """Score all rows on `jobs` threads: decoding and counting run outside the interpreter lock."""
     cv2.setNumThreads(1)
     remaining, told = iter(rows), time.monotonic()
@@ -131,37 +131,43 @@ def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None
     )
 
 
-def score_run(a: argparse.Namespace) -> dict[str, Any]:
+def score_run(args: argparse.Namespace) -> Score:
     """The content of score.json for the files that the command line names."""
-    run, model, dataset = read_json(a.run_status), read_json(a.model), read_json(a.dataset)
+    run, model, dataset = read_json(args.run_status), read_json(args.model), read_json(args.dataset)
     miou_reason = _why_no_miou(model, dataset)
-    record = {"status": run["status"], "reason": run["reason"], "reference": a.reference_name, **NOTHING}
-    record |= {"miou_reason": miou_reason, "agreement_reason": ""}
+    record: Score = {
+        "status": run["status"],
+        "reason": run["reason"],
+        "reference": args.reference_name,
+        **NO_FIGURES,
+        "miou_reason": miou_reason,
+        "agreement_reason": "",
+    }
     if run["status"] != "ok":
         return record
-    reference, gap = _usable_reference(a)
-    scorer = Scorer(checked(a.predictions, run), reference, not miou_reason)
-    score(scorer, _rows(a.index, a.predictions, a.shard), a.jobs)
-    judgement = Judgement(a.ignored_pixels, a.agreement_bound, a.reference_name)
-    record |= figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
-    if reference is not None and record["pixel_agreement"] is None:
+    reference, gap = _usable_reference(args)
+    scorer = Scorer(checked(args.predictions, run), reference, not miou_reason)
+    score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
+    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.reference_name)
+    found = figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
+    if reference is not None and found["pixel_agreement"] is None:
         gap = NO_COMMON_IMAGE
-    return record | {"agreement_reason": gap}
+    return {**record, **found, "agreement_reason": gap}
 
 
-def _usable_reference(a: argparse.Namespace) -> tuple[Path | None, str]:
+def _usable_reference(args: argparse.Namespace) -> tuple[Path | None, str]:
     """The reference's predictions, or None and why there are none."""
-    if a.reference is None:
+    if args.reference is None:
         return None, "no reference"
-    if not a.reference.exists():
-        raise InputError(f"{a.reference}: no such file (config key reference)")
-    other = read_json(a.reference_status) if a.reference_status else {"status": "ok"}
+    if not args.reference.exists():
+        raise InputError(f"{args.reference}: no such file (config key reference)")
+    other = read_json(args.reference_status) if args.reference_status else {"status": "ok"}
     if other["status"] != "ok":
-        return None, f"{a.reference_name}: {other['status']}: {other['reason']}"
-    return checked(a.reference, other), ""
+        return None, f"{args.reference_name}: {other['status']}: {other['reason']}"
+    return checked(args.reference, other), ""
 
 
-def _rows(index: Path, predictions: Path, shard: str) -> Iterable[Row]:
+def _rows(index: Path, predictions: Path, shard: str) -> Iterable[IndexEntry]:
     """A shard's rows of the index. Raises InputError when the predictions are not of exactly these images."""
     written, count = Predictions.open(predictions), 0
     for row in share(index_rows(index), shard):
@@ -198,8 +204,8 @@ def main() -> None:
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
-    a = parser.parse_args()
-    write_record(a.out, score_run(a))
+    args = parser.parse_args()
+    write_record(args.out, score_run(args))
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
     parser.add_argument("--json", type=Path, required=True, help="table.json to write")
     parser.add_argument("--tex", type=Path, required=True, help="table.tex to write")
-    a = parser.parse_args()
-    rows = read_rows(a.results, a.selection)
-    write_text(a.csv, to_csv(rows))
-    write_json(a.json, to_json(rows))
-    write_text(a.tex, to_latex(rows))
-    page, compared = page_table(rows), compare(rows, read_published(a.published))
+    args = parser.parse_args()
+    rows = read_rows(args.results, args.selection)
+    write_text(args.csv, to_csv(rows))
+    write_json(args.json, to_json(rows))
+    write_text(args.tex, to_latex(rows))
+    page, compared = page_table(rows), compare(rows, read_published(args.published))
     parts = [
         "# SegBench",
         page,
@@ -56,8 +56,8 @@ def main() -> None:
         *reasons(rows),
         *class_table(rows),
     ]
-    write_text(a.markdown, "\n\n".join(parts) + "\n")
-    print(f"{page}\n\nIn full: {a.markdown}, {a.csv}")
+    write_text(args.markdown, "\n\n".join(parts) + "\n")
+    print(f"{page}\n\nIn full: {args.markdown}, {args.csv}")
     if this_machine().nvidia_driver and not any(row["device"] == "gpu" for row in rows):
         print("This machine has an NVIDIA GPU: snakemake --configfile config/demo_gpu.yaml is its demo")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import tempfile
 from pathlib import Path
@@ -18,15 +17,15 @@ from typing import Any
 from segbench.arrays import Float32Image
 from segbench.engines.base import Session
 from segbench.errors import Unsupported
-from segbench.files import read_json, write_record
 from segbench.images.index import read_index
 from segbench.machine.cpu import package_version, this_machine
 from segbench.machine.environment import config_hash, environment_record
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.supervise import Outcome, progress, stage, supervise
+from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.supervise import progress, stage
 from segbench.timing import clock
-from segbench.timing.job import choose_images, open_engine
+from segbench.timing.job import Request, choose_images, engine_arguments, job_arguments, open_engine, request_of
 
 PACKAGE = "mlcommons-loadgen"
 LIBRARY_IMAGES = 16  # held in memory at once: 25 MB each at 1024×2048
@@ -34,7 +33,13 @@ TURNS = 2  # ours, LoadGen, LoadGen, ours
 MEDIAN = "result_50.00_percentile_latency_ns"
 
 
-def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
+class LoadgenRequest(Request):
+    """What the child is asked."""
+
+    turns: int  # of four stretches each
+
+
+def time_loadgen(request: LoadgenRequest) -> dict[str, Any]:
     """In the child: warm up, then time `queries` runs four times in each of `turns`. Returns medians in seconds and
     their ratios (LoadGen's over ours), of runs that alternate and of the runs that both timed."""
     if package_version(PACKAGE) is None:
@@ -49,7 +54,7 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
     watch = opened.watch()
     clocks = {"ours": by_us, "LoadGen": by_loadgen}
     medians: dict[str, list[float]] = {name: [] for name in ("ours", "LoadGen", "same runs")}
-    order = ("ours", "LoadGen", "LoadGen", "ours") * request.get("turns", TURNS)
+    order = ("ours", "LoadGen", "LoadGen", "ours") * request["turns"]
     for number, name in enumerate(order):
         with clock.quiet():
             by_clock = clocks[name](opened.session, images, timing["queries"])
@@ -57,12 +62,13 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
             medians[key].append(median)
         progress("timing", number + 1, len(order))
     seen = watch.stop()
+    means = {name: statistics.geometric_mean(found) for name, found in medians.items()}
     return {
         "ours_s": medians["ours"],
         "loadgen_s": medians["LoadGen"],
         "loadgen_by_us_s": medians["same runs"],
-        "ratio": math.exp(_log_mean(medians["LoadGen"]) - _log_mean(medians["ours"])),
-        "ratio_of_same_runs": math.exp(_log_mean(medians["LoadGen"]) - _log_mean(medians["same runs"])),
+        "ratio": means["LoadGen"] / means["ours"],
+        "ratio_of_same_runs": means["LoadGen"] / means["same runs"],
         "queries": timing["queries"],
         "warm_up_runs": runs,
         "steady": steady,
@@ -71,10 +77,6 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
         "loadgen_version": package_version(PACKAGE),
         "environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores},
     }
-
-
-def _log_mean(values: list[float]) -> float:
-    return statistics.fmean(math.log(value) for value in values)
 
 
 def by_us(session: Session, images: list[Float32Image], count: int) -> dict[str, float]:
@@ -125,38 +127,25 @@ def median_of_log(text: str) -> float:
     raise ValueError(f"LoadGen's log has no {MEDIAN}")
 
 
-def run(request: dict[str, Any], limits: Limits, out: Path) -> None:
+def run(request: LoadgenRequest, limits: Limits, out: Path) -> None:
     """In the parent: time under supervision, write the record."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} by LoadGen"
-    built = read_json(request["engine_status"])
-    outcome = Outcome(built["status"], built["reason"])
-    if built["status"] == "ok":
-        outcome = supervise(__file__, request, limits, name)
-    facts = {"status": outcome.status, "reason": outcome.reason, "config_hash": config_hash(request)}
-    write_record(out, {**facts, "environment": environment_record(this_machine(), 0), **outcome.result})
-    told = f"{outcome.result['ratio']:.4f} of our own median" if outcome.status == "ok" else outcome.reason
-    print(f"{name}: {outcome.status}: {told}")
+    outcome = run_stage(__file__, request, limits, name, [read_status(request["engine_status"])])
+    facts = {"config_hash": config_hash(request), "environment": environment_record(this_machine(), 0)}
+    write_status(out, name, outcome, facts)
+    if outcome.status == "ok":
+        print(f"{name}: {outcome.result['ratio']:.4f} of our own median")
 
 
 @command
 def main() -> None:
     """Parse the command line and time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", type=Path, required=True, help="folder of the built engine")
-    parser.add_argument("--engine-status", type=Path, required=True, help="its status.json")
-    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
-    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
-    parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
-    parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's run options")
-    parser.add_argument("--timing", type=json.loads, required=True, help="JSON: section timing, with queries")
-    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    engine_arguments(parser)
+    job_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="record to write")
-    a = parser.parse_args()
-    request = {
-        "engine": str(a.engine), "engine_status": str(a.engine_status), "model": str(a.model), "index": str(a.index),
-        "variant": a.variant, "options": a.options, "timing": a.timing, "threads": a.threads,
-    }  # fmt: skip
-    run(request, configured_limits(), a.out)
+    args = parser.parse_args()
+    run({**request_of(args), "turns": TURNS}, configured_limits(), args.out)
 
 
 if __name__ == "__main__":

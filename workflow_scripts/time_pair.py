@@ -8,30 +8,55 @@ process by process: the threads of one engine may still be waiting actively whil
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
-import math
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from segbench.files import read_json, write_record
-from segbench.images.index import read_index
+from segbench.files import write_record
+from segbench.images.index import IndexEntry, read_index
+from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
+from segbench.process.status import read_status
 from segbench.process.supervise import Outcome, progress, stage, supervise
 from segbench.scoring.predictions import Predictions, digest_of
 from segbench.table.verdict import paired_ratio
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
-from segbench.timing.job import Opened, choose_images, disturbed, open_engine
+from segbench.timing.job import (
+    EngineRequest,
+    Entries,
+    JobRequest,
+    Request,
+    TimedSession,
+    choose_images,
+    disturbed,
+    job_arguments,
+    job_request,
+    open_engine,
+)
+from segbench.timing.latencies import read_compute_s
 
-Request = dict[str, Any]
+
+class Side(EngineRequest):
+    """One of the two variants."""
+
+    python: str  # its interpreter
+
+
+class PairRequest(JobRequest):
+    """What a pair is asked: two variants on the same images."""
+
+    sides: list[Side]
+    round: int  # from 1
+
 
 # A stretch of timed runs of one session. After a change the system has threads to move before two cores are used again:
 # with single runs in the place of stretches a block's ratio was seen to vary four times as much.
@@ -39,7 +64,7 @@ STRETCH_RUNS = 8
 STRETCH_S = 0.2
 
 
-def time_round(request: Request) -> Request:
+def time_round(request: PairRequest) -> dict[str, Any]:
     """In the child: open both variants, warm both up, and time them in A B B A blocks, one image a block (in turn).
 
     Odd rounds begin with the first variant, even ones with the second. Returns the round's medians in seconds and its
@@ -47,7 +72,7 @@ def time_round(request: Request) -> Request:
     """
     timing = request["timing"]
     order = (0, 1) if request["round"] % 2 else (1, 0)
-    opened = {side: open_engine({**request, **request["sides"][side]}) for side in order}
+    opened = {side: open_engine(cast(Request, {**request, **request["sides"][side]})) for side in order}
     number, chosen = request["round"] + 1, {**timing, "images_per_round": timing["blocks"]}
     rows = list(
         itertools.islice(
@@ -71,7 +96,7 @@ def time_round(request: Request) -> Request:
     }
 
 
-def runs_in_stretch(opened: dict[int, Opened], image: Any) -> int:
+def runs_in_stretch(opened: dict[int, TimedSession], image: Any) -> int:
     """As many runs of the slower session as fit in STRETCH_S, 1 to STRETCH_RUNS."""
     slower = max(clock.time_once(one.session, image).compute_s for one in opened.values())
     return max(1, min(STRETCH_RUNS, int(STRETCH_S / slower)))
@@ -81,12 +106,12 @@ class Pair:
     """Two sessions (0 and 1) that are timed in blocks; `order` is the order of sessions in a block, each for a stretch
     of `runs` timed runs."""
 
-    def __init__(self, opened: dict[int, Opened], order: tuple[int, ...], runs: int = 1) -> None:
+    def __init__(self, opened: dict[int, TimedSession], order: tuple[int, ...], runs: int = 1) -> None:
         self._opened, self._order, self._runs = opened, order, runs
         self._blocks: list[dict[int, list[float]]] = []
         self._digests: dict[tuple[int, str], set[str]] = {}
 
-    def run(self, rows: list[dict[str, str]], stop: clock.Stop) -> Disturbance:
+    def run(self, rows: Entries, stop: clock.Stop) -> Disturbance:
         """Time one block per row, until `stop` (a repeat replaces what was timed before)."""
         self._blocks.clear()
         spent: list[float] = []
@@ -101,7 +126,7 @@ class Pair:
                     break
             return watch.stop()
 
-    def _block(self, row: dict[str, str]) -> dict[int, list[list[float]]]:
+    def _block(self, row: IndexEntry) -> dict[int, list[list[float]]]:
         """Seconds of every timed run, by session and stretch."""
         stretches: dict[int, list[list[float]]] = {0: [], 1: []}
         image, last = self._opened[0].image(row), None
@@ -121,7 +146,8 @@ class Pair:
         """What was timed last: medians of stretches in seconds, ratio, blocks; digests of each variant's class maps by
         image."""
         medians = [statistics.median(time for block in self._blocks for time in block[side]) for side in (0, 1)]
-        ratios = [math.exp(_log_mean(block[1]) - _log_mean(block[0])) for block in self._blocks]
+        mean = statistics.geometric_mean
+        ratios = [mean(block[1]) / mean(block[0]) for block in self._blocks]
         return {
             "medians_s": medians,
             "ratio": statistics.median(ratios),
@@ -132,17 +158,13 @@ class Pair:
         }
 
 
-def _log_mean(times: list[float]) -> float:
-    return statistics.fmean(math.log(time) for time in times)
-
-
-def time_pair(request: Request, limits: Limits, name: str) -> dict[str, Any]:
+def time_pair(request: PairRequest, limits: Limits, name: str) -> dict[str, Any]:
     """In the parent: all rounds of the pair, each in supervised processes; the record of results/pairs/."""
     sides, rounds = request["sides"], request["timing"]["rounds"]
     for side in sides:
-        built = read_json(side["engine_status"])
-        if built["status"] != "ok":
-            return {"status": built["status"], "reason": f"{side['variant']['name']}: {built['reason']}"}
+        built = read_status(side["engine_status"], side["variant"]["name"])
+        if built.status != "ok":
+            return {"status": built.status, "reason": built.reason}
     together = len({(side["variant"]["engine"], side["python"]) for side in sides}) == 1
     found = []
     for number in range(1, rounds + 1):
@@ -154,7 +176,7 @@ def time_pair(request: Request, limits: Limits, name: str) -> dict[str, Any]:
     return {"status": "ok", "reason": "", "together": together, **summary(found, sides), "rounds": found}
 
 
-def summary(rounds: list[dict[str, Any]], sides: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(rounds: list[dict[str, Any]], sides: Sequence[EngineRequest]) -> dict[str, Any]:
     """Ratio with interval over the rounds' ratios, flags of any round, warnings."""
     ratio = paired_ratio([one["ratio"] for one in rounds], [1.0] * len(rounds))
     steady = [one["steady"] for one in rounds]
@@ -184,17 +206,17 @@ def _changed(rounds: list[dict[str, Any]], side: int) -> int:
     return sum(len(digests) > 1 for digests in seen.values())
 
 
-def _round_together(request: Request, limits: Limits, name: str) -> Outcome:
+def _round_together(request: PairRequest, limits: Limits, name: str) -> Outcome:
     return supervise(__file__, request, limits, name, request["sides"][0]["python"])
 
 
-def _round_apart(request: Request, limits: Limits, name: str) -> Outcome:
+def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
     """One process for each variant, in an order that alternates from round to round: A B, B A, A B …
 
     Both see the same images, twice as many as there are blocks: as many timed runs as in one process for both.
     """
-    timing = {**request["timing"], "images_per_round": 2 * request["timing"]["blocks"]}
-    timing |= {"half_width": None}
+    timing = request["timing"]
+    timing = {**timing, "images_per_round": 2 * timing["blocks"], "half_width": None}
     script = str(Path(__file__).with_name("infer.py"))
     results: dict[int, dict[str, Any]] = {}
     digests: dict[int, dict[str, list[str]]] = {}
@@ -202,13 +224,13 @@ def _round_apart(request: Request, limits: Limits, name: str) -> Outcome:
         for side in (0, 1) if request["round"] % 2 else (1, 0):
             variant = request["sides"][side]
             files = {key: f"{folder}/{side}.{key}" for key in ("latencies", "predictions")}
-            asked = {**request, **variant, **files, "timing": timing, "images": 0, "round": request["round"] + 1}
+            asked = {**request, **variant, **files, "timing": timing, "images": 0, "shard": WHOLE}
+            asked["round"] = request["round"] + 1
             outcome = supervise(script, asked, limits, f"{name} {variant['variant']['name']}", variant["python"])
             if outcome.status != "ok":
                 outcome.reason = f"{variant['variant']['name']}: {outcome.reason}"
                 return outcome
-            with open(files["latencies"], newline="", encoding="utf-8") as stream:
-                times = [float(row["compute_s"]) for row in csv.DictReader(stream)]
+            times = read_compute_s(files["latencies"])
             predictions = Predictions.open(files["predictions"])
             digests[side] = {image_id: [predictions.digest(image_id)] for image_id in predictions.ids}
             results[side] = {**outcome.result, "median_s": statistics.median(times)}
@@ -237,25 +259,26 @@ def main() -> None:
     )
     parser.add_argument("--engines", type=Path, nargs=2, required=True, help="folders of the built engines")
     parser.add_argument("--statuses", type=Path, nargs=2, required=True, help="their status.json")
-    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
-    parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
-    parser.add_argument(
-        "--timing", type=json.loads, required=True, help="JSON: section timing, with rounds, blocks, round_s"
-    )
-    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    job_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="record to write")
-    a = parser.parse_args()
-    sides = [
-        {"python": sys.executable, **side, "engine": str(engine), "engine_status": str(status)}
-        for side, engine, status in zip(a.pair, a.engines, a.statuses, strict=True)
+    args = parser.parse_args()
+    sides: list[Side] = [
+        {
+            "engine": str(engine),
+            "engine_status": str(status),
+            "variant": side["variant"],
+            "options": side["options"],
+            "python": side.get("python", sys.executable),
+        }
+        for side, engine, status in zip(args.pair, args.engines, args.statuses, strict=True)
     ]
-    names, model = [side["variant"]["name"] for side in sides], a.model.parent.name
-    request = {"sides": sides, "model": str(a.model), "index": str(a.index), "timing": a.timing, "threads": a.threads}
+    names, model = [side["variant"]["name"] for side in sides], args.model.parent.name
+    request: PairRequest = {**job_request(args), "sides": sides, "round": 1}
     record = time_pair(request, configured_limits(), f"{model} {' and '.join(names)}")
-    environment = environment_record(this_machine(), a.threads)
+    environment = environment_record(this_machine(), args.threads)
     hashes = [config_hash({**request, **side}) for side in sides]
     facts = {"model": model, "variant": names[0], "other": names[1]}
-    write_record(a.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
+    write_record(args.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
     told = f"ratio {record['ratio']:.3f}" if record["status"] == "ok" else record["reason"]
     print(f"{model} {names[1]} against {names[0]}: {record['status']}: {told}")
 

@@ -15,8 +15,8 @@ from faults.fault import Case
 from segbench.errors import InputError
 
 PARTS = ("pickles", "pictures", "archives", "networks", "settings", "servers", "places")
-MOST_S = 20.0  # a case that takes longer is lost: a reader was made to work for ever
-MOST_GROWTH_KIB = 1 << 20  # of the process's peak memory over all cases
+MAX_S = 20.0  # a case that takes longer is lost: a reader was made to work for ever
+MAX_GROWTH_KIB = 1 << 20  # of the process's peak memory over all cases
 
 
 class Attack(NamedTuple):
@@ -37,11 +37,11 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     for attack in random.Random(seed).sample(attacks, min(count, len(attacks))):
         began = time.monotonic()
         lost, told = _try(attack)
-        if time.monotonic() - began > MOST_S:
+        if time.monotonic() - began > MAX_S:
             lost = f"took {time.monotonic() - began:.0f} s"
         if trap.exists():
             lost = "its code was run"
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak > MOST_GROWTH_KIB:
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak > MAX_GROWTH_KIB:
             lost = "took more than 1 GiB of memory"
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         yield Case("hostile", attack.name, lost, told)

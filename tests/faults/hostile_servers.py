@@ -142,7 +142,7 @@ def attacks(folder: Path, trap: Path) -> Iterator[Attack]:
 def _fetched(folder: Path, url: str) -> Callable[[], object]:
     def act() -> None:
         quick = patch.multiple(Download, stall_s=0.5, backoff_s=0.01, attempts=3, slowest_bytes_s=2000.0)
-        with quick, patch.object(download, "MOST_BYTES", 50_000_000):
+        with quick, patch.object(download, "MAX_BYTES", 50_000_000):
             try:
                 fetch({"url": url, "path": None, "sha256": SHA256}, folder / "out.npz", folder / "cache")
             finally:

@@ -17,9 +17,9 @@ from helpers.made import make_folder_dataset
 
 VARIANTS = 24
 FEW = 10  # times fewer images and variants in the run that is compared with
-MOST_GROWTH_BYTES = 6000  # of a script's peak memory for each further image: its row of the index, its class map
-MOST_FILES = 256  # that a process may hold open
-MOST_LOG_BYTES = 64 << 10  # of the log of one job
+MAX_GROWTH_BYTES = 6000  # of a script's peak memory for each further image: its row of the index, its class map
+MAX_FILES = 256  # that a process may hold open
+MAX_LOG_BYTES = 64 << 10  # of the log of one job
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
@@ -29,12 +29,12 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     for script in ("infer.py --worker", "score.py", "index_dataset.py", "table.py"):
         small, large = few["memory"][script], many["memory"][script]
         told = f"peak {small / 1e6:.0f} MB, with {FEW} times the images {large / 1e6:.0f} MB"
-        bound = small + MOST_GROWTH_BYTES * (count - count // FEW)
+        bound = small + MAX_GROWTH_BYTES * (count - count // FEW)
         yield Case("load", f"memory of {script}", "" if large <= bound else "grows", told)
     files = max(many["files"].values())
-    yield Case("load", "open files", "" if files <= MOST_FILES else "too many", f"at most {files} in one process")
+    yield Case("load", "open files", "" if files <= MAX_FILES else "too many", f"at most {files} in one process")
     yield Case(
-        "load", "logs", "" if many["log"] <= MOST_LOG_BYTES else "too long", f"the longest has {many['log']} bytes"
+        "load", "logs", "" if many["log"] <= MAX_LOG_BYTES else "too long", f"the longest has {many['log']} bytes"
     )
     snakemake = (
         f"Snakemake's peak {many['memory']['snakemake'] / 1e6:.0f} MB, {many['seconds']:.0f} s, {many['rows']} rows"

@@ -9,9 +9,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from segbench.files import write_json, write_text
+from segbench.files import write_json
 from segbench.scoring.predictions import PredictionsWriter
-from segbench.scoring.score_record import NOTHING
+from segbench.scoring.score_record import NO_FIGURES
+from segbench.timing.latencies import LatencyLine, latencies_writer
 
 HEIGHT, WIDTH, IMAGES = 16, 32, 4
 ENTRIES = {
@@ -80,7 +81,7 @@ class Made:
         write_json(self.results / "engines" / here / "status.json", status | built)
         changed = variant not in ("paddle-fp32", "onnxruntime-fp32")
         agreement = {"pixel_agreement": 0.96875 if changed else 1.0, "reference": "paddle-fp32"}
-        score = NOTHING | status | agreement | {"agreement_reason": ""}
+        score = NO_FIGURES | status | agreement | {"agreement_reason": ""}
         score["worst_images"] = [[self.ids[1], agreement["pixel_agreement"]]]
         if ok and self.labelled and miou is not None:
             score |= {"miou": miou - number / 10, "iou_per_class": dict.fromkeys(self.classes, miou - number / 10)}
@@ -95,8 +96,9 @@ class Made:
         flags = {"steady": True, "contended": False, "throttled": False, "peak_rss_bytes": 300_000_000}
         write_json(folder / "status.json", status | (flags if time else {}))
         times = time * self.random.uniform(0.95, 1.05, len(self.ids)) if time else []
-        lines = [f"{name},{t:.9f},{t * 1.1:.9f}" for name, t in zip(self.ids, times, strict=False)]
-        write_text(folder / "latencies.csv", "\n".join(["image,compute_s,end_to_end_s", *lines]) + "\n")
+        with latencies_writer(folder / "latencies.csv") as add_line:
+            for name, seconds in zip(self.ids, times, strict=False):
+                add_line(LatencyLine(name, seconds, seconds * 1.1))
         machine = {"cpu_model": "A CPU", "cpu_flags": ["avx2"], "physical_cores": 2, "logical_cores": 2}
         environment = {"hardware_id": "0123456789ab", "machine": machine, "software": {"numpy": "1.0"}}
         write_json(folder / "environment.json", environment | {"host": "my-host", "interpreter": "/home/me/python"})

@@ -5,12 +5,13 @@ import ctypes
 from pathlib import Path
 
 import pytest
+from helpers.calibration_cache import read_cache
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import Unsupported
 from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt import flags, plan, session
-from segbench.runtimes.tensorrt.calibration_cache import cache_text, read_cache
+from segbench.runtimes.tensorrt.calibration_cache import cache_text
 from segbench.runtimes.tensorrt.libraries import import_tensorrt
 
 try:

@@ -14,8 +14,8 @@ from segbench.images.normalize import Normalizer
 from segbench.machine.cpu import this_machine
 from segbench.scoring.predictions import Predictions, PredictionsWriter
 from segbench.timing import clock
-from segbench.timing.job import Opened
-from segbench.timing.prefetch import Ahead
+from segbench.timing.job import TimedSession
+from segbench.timing.prefetch import PrefetchingSource
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 SIZE = (32, 64)
@@ -52,12 +52,12 @@ def writer(tmp_path):
 
 
 def ahead(rows, writer, count=3):
-    return Ahead(rows, writer, ImageReader(None), PREPROCESSING, SIZE, count)
+    return PrefetchingSource(rows, writer, ImageReader(None), PREPROCESSING, SIZE, count)
 
 
 def run_round(rows, folder: Path, device: str, stop=None):
     folder.mkdir()
-    opened = Opened(
+    opened = TimedSession(
         Brightest(), ImageReader(None), Normalizer(PREPROCESSING, *SIZE), PREPROCESSING, device, this_machine(), 2, []
     )
     request = {"latencies": folder / "l.csv", "predictions": folder / "p.zip", "timing": {}, "round": 1}

@@ -121,6 +121,14 @@ def test_ids_of_palettes_and_few_bits_are_kept(tmp_path, bits, colour_type):
     assert (read_label(tmp_path / "x.png", None) == ids).all()
 
 
+def test_transparent_entries_of_a_palette_are_ids_as_well(tmp_path):
+    ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    data = png(ids, 8, 3)
+    at = data.index(b"IDAT") - 4
+    (tmp_path / "x.png").write_bytes(data[:at] + chunk(b"tRNS", bytes(12)) + data[at:])
+    assert (read_label(tmp_path / "x.png", None) == ids).all()
+
+
 def test_label_is_mapped(tmp_path):
     cv2.imwrite(str(tmp_path / "x.png"), np.array([[0, 7, 8, 9, 255]], np.uint8))
     id_map = {"7": 0, "8": 1, "-1": 200}  # JSON makes texts of the keys

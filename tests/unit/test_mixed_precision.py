@@ -13,6 +13,7 @@ from helpers.made import COLOURS, make_folder_dataset
 from onnx import TensorProto, helper, numpy_helper
 from segbench.calibration import base, qdq
 from segbench.calibration.images import CalibrationImages, HeldOut
+from segbench.calibration.mixed_precision import keep_worst
 from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.files import sha256_of, write_json
@@ -82,7 +83,8 @@ def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows,
     table = CalibrationTable(model.digest, {"a": "0"}, {"method": "percentile"}, {}, ranges)
     write_table(tmp_path / "table.json", table)
     write_json(
-        tmp_path / "status.json", {"status": "ok", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}}
+        tmp_path / "status.json",
+        {"status": "ok", "reason": "", "manifest": {"table.json": sha256_of(tmp_path / "table.json")}},
     )
     lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
     (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
@@ -163,3 +165,22 @@ def test_paddle_leaves_layers_alone_until_the_loss_is_within_the_bound(rows, tmp
     else:
         assert found["drop_before"] > bound >= found["drop"]
         assert len(found["fp32_layers"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "kept", "drop"),
+    [(0.5, [], 0.5), (0.4, ["a"], 0.4), (0.35, ["a", "b"], 0.3), (0.0, list("abcde"), 0.0), (None, [], 0.5)],
+)
+def test_the_worst_1_2_4_layers_go_back_to_fp32_until_the_loss_is_within_the_bound(bound, kept, drop):
+    mixed = keep_worst(0.5, bound, lambda: list("abcde"), lambda layers: (5 - len(layers)) / 10)
+    assert mixed == (kept, drop, 5 if kept else None)
+
+
+def test_a_bound_that_no_layer_helps_ends_with_all_of_them_in_fp32():
+    seen = []
+    mixed = keep_worst(0.5, 0.1, lambda: list("abc"), lambda layers: seen.append(len(layers)) or 0.5)
+    assert (seen, mixed.fp32_layers, mixed.drop) == ([1, 2, 3], list("abc"), 0.5)
+
+
+def test_layers_are_not_ranked_where_the_loss_is_not_known():
+    assert keep_worst(None, 0.1, lambda: pytest.fail("ranked"), lambda _: 0.0) == ([], None, None)

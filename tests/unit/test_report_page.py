@@ -129,7 +129,7 @@ def test_pictures_show_seeded_images_and_those_that_differ_most(tmp_path):
 
 def test_pictures_stop_at_their_size(tmp_path, monkeypatch):
     made = Made(tmp_path)
-    monkeypatch.setattr(samples, "MOST_BYTES", 5000)
+    monkeypatch.setattr(samples, "MAX_BYTES", 5000)
     lines, left_out = samples.samples(made.results, made_rows(made))
     assert len(lines) + left_out == 6 and left_out > 0
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from segbench.files import write_json, write_text
+from segbench.files import write_json
 from segbench.scoring.predictions import PredictionsWriter
-from segbench.scoring.score_record import NOTHING
+from segbench.scoring.score_record import NO_FIGURES
 from segbench.table.rows import read_rows
+from segbench.timing.latencies import LatencyLine, latencies_writer
 
 SELECTION = {
     "dataset": "made",
@@ -18,8 +19,10 @@ SELECTION = {
 
 def write_round(folder, number, times, class_maps, hardware="here", steady=True):
     """The files of one round: latencies in seconds, class maps by image."""
-    lines = [f"{name},{time},{time}" for name, time in zip(class_maps, times, strict=True)]
-    write_text(folder / "latencies.csv", "\n".join(["image,compute_s,end_to_end_s", *lines]) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with latencies_writer(folder / "latencies.csv") as add_line:
+        for name, time in zip(class_maps, times, strict=True):
+            add_line(LatencyLine(name, time, time))
     with PredictionsWriter(folder / "predictions.zip", 2, 3, keep_maps=number == 1) as predictions:
         for name, value in class_maps.items():
             predictions.add(name, np.full((2, 3), value, np.uint8))
@@ -34,7 +37,7 @@ def results(tmp_path):
         here = f"made/small/{variant}"
         write_json(tmp_path / "engines" / here / "status.json", {"status": "ok"})
         score = {"status": "ok", "reference": "a", "miou": 0.5, "pixel_agreement": 1.0}
-        write_json(tmp_path / "scores" / f"{here}.json", NOTHING | score)
+        write_json(tmp_path / "scores" / f"{here}.json", NO_FIGURES | score)
         for number, times in ((1, [1.0, 2.0, 4.0]), (2, [3.0, 3.5, 9.0])):
             write_round(tmp_path / "runs" / here / f"{number}/0", number, times, {"x": 1, "y": 2, "z": 3})
     return tmp_path

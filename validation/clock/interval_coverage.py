@@ -8,7 +8,6 @@ them against the median of the others.
 
 from __future__ import annotations
 
-import csv
 import math
 import random
 import statistics
@@ -18,17 +17,12 @@ from typing import Any
 from segbench.errors import InputError
 from segbench.process.lifetime import command
 from segbench.timing.intervals import interval_of_rounds
+from segbench.timing.latencies import read_compute_s
 
 from validation.common import leave, parser, place_of, time_round
 
 STRETCH = 4  # images: neighbours depend on each other (lag-1 autocorrelation up to 0.7), distant ones hardly
 Rounds = list[list[float]]  # seconds per image, by round
-
-
-def read_latencies(path: Path) -> list[float]:
-    """`compute_s` of a latencies.csv."""
-    with open(path, newline="", encoding="utf-8") as stream:
-        return [float(row["compute_s"]) for row in csv.DictReader(stream)]
 
 
 class Processes:
@@ -94,7 +88,7 @@ def main() -> None:
         "--latencies", type=Path, nargs="*", default=[], help="latencies.csv of rounds, to read instead"
     )
     a = options.parse_args()
-    rounds = [read_latencies(path) for path in a.latencies]
+    rounds = [read_compute_s(path) for path in a.latencies]
     if not rounds:
         place = place_of(a)
         request = place.request(**place.side(a.variant))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from infer import Round
 from segbench.images.index import read_index
 from segbench.process.lifetime import command
 from segbench.timing import clock
-from segbench.timing.job import Opened, Rows, open_engine
+from segbench.timing.job import Entries, TimedSession, open_engine
+from segbench.timing.latencies import read_latencies
 
 from validation.common import leave, parser, place_of
 
@@ -49,7 +49,7 @@ def clock_overhead_us(runs: int) -> float:
     return statistics.median(times)
 
 
-def loading_s(opened: Opened, rows: Rows) -> float:
+def loading_s(opened: TimedSession, rows: Entries) -> float:
     """Seconds to decode and normalise all images once."""
     start = time.perf_counter()
     for row in rows:
@@ -57,17 +57,18 @@ def loading_s(opened: Opened, rows: Rows) -> float:
     return time.perf_counter() - start
 
 
-def job(request: dict[str, Any]) -> dict[str, float]:
+def job(request: Any) -> dict[str, float]:
     """Round 1 as the workflow runs it, in this process: seconds in all, inside the model, for loading, for the rest."""
     opened, rows = open_engine(request), read_index(request["index"])
     clock.warm_up(opened.session, opened.image(rows[0]), clock.WarmUp(**request["timing"]["warm_up"]))
     before = loading_s(opened, rows)
     with tempfile.TemporaryDirectory() as folder:
         files = {key: f"{folder}/{key}" for key in ("latencies", "predictions")}
-        whole = Round(opened, rows, {**request, **files, "round": 1}).run(clock.Stop()).wall_s
-        lines = [line.split(",") for line in Path(files["latencies"]).read_text().splitlines()[1:]]
+        asked: Any = {**request, **files, "round": 1}
+        whole = Round(opened, rows, asked).run(clock.Stop()).wall_s
+        lines = read_latencies(files["latencies"])
     loading = (before + loading_s(opened, rows)) / 2
-    timed, model = sum(float(line[2]) for line in lines), sum(float(line[1]) for line in lines)
+    timed, model = sum(line.end_to_end_s for line in lines), sum(line.compute_s for line in lines)
     return {
         "whole_s": whole,
         "model_s": model,

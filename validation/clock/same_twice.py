@@ -21,7 +21,7 @@ def spread(ratios: list[float]) -> tuple[float, float]:
     return cuts[0], cuts[-1]
 
 
-def trial(request: dict[str, Any], name: str) -> dict[str, Any]:
+def trial(request: Any, name: str) -> dict[str, Any]:
     """One pair's record with its verdict."""
     record = time_pair(request, Limits(), name)
     if record["status"] != "ok":

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from segbench.datasets.cityscapes import LABEL_IDS
+from segbench.images.index import IndexEntry
 from segbench.scoring.confusion import fold, pair_counts
 
 ClassMap = npt.NDArray[np.uint8]  # H×W trainIds
@@ -173,7 +174,7 @@ def paddleseg_transforms() -> Callable[[Any], Any]:
     return lambda image: compose({"img": image.astype("float32")})["img"]  # what it does after its own imread
 
 
-def paddleseg_evaluation(layer: Any, rows: list[dict[str, str]], folder: str) -> Callable[[], dict[str, float]]:
+def paddleseg_evaluation(layer: Any, rows: list[IndexEntry], folder: str) -> Callable[[], dict[str, float]]:
     """PaddleSeg's evaluate (what its val.py runs) of `layer` on the images and labels of `rows`.
 
     Returns a function that runs it: `whole_s`, `model_s` (inside its inference call) and `miou`. `folder` is for the

@@ -7,7 +7,6 @@ part of it that is not inside the model. The other packages are in an environmen
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import sys
@@ -39,12 +38,13 @@ from segbench.scoring.confusion import fold, scores
 from segbench.scoring.predictions import Predictions
 from segbench.table.markdown import table
 from segbench.timing import clock
-from segbench.timing.job import open_engine
+from segbench.timing.job import engine_arguments, job_arguments, open_engine, request_of
+from segbench.timing.latencies import read_compute_s
 
 from validation.peers import other_packages as peers
 
 PARTS_REPEATS, EVALUATION_REPEATS = 5, 2
-Request = dict[str, Any]
+Request = Any  # a timed job's, and what the peers need
 
 
 def measure(request: Request) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def evaluation(request: Request) -> dict[str, Any]:
     layer = architectures.build(entry, entry["input"]["height"], entry["input"]["width"])
     architectures.load(layer, read_arrays(Path(request["checkpoint"])), request["model"])
     with tempfile.TemporaryDirectory() as folder:
-        run = Round(opened, rows, {**request, "latencies": f"{folder}/latencies.csv", "round": 1})
+        asked: Any = {**request, "latencies": f"{folder}/latencies.csv", "round": 1}
+        run = Round(opened, rows, asked)
 
         def ours() -> dict[str, float]:
             start = time.perf_counter()
@@ -71,8 +72,7 @@ def evaluation(request: Request) -> dict[str, Any]:
             score(scorer, rows, opened.threads)
             miou = scores(fold(scorer.counts, peers.CLASSES, peers.IGNORE)).miou
             whole = time.perf_counter() - start
-            with open(f"{folder}/latencies.csv", newline="", encoding="utf-8") as stream:
-                model_s = sum(float(row["compute_s"]) for row in csv.DictReader(stream))
+            model_s = sum(read_compute_s(f"{folder}/latencies.csv"))
             return {"whole_s": whole, "model_s": model_s, "miou": float(miou or 0)}
 
         clock.time_once(opened.session, opened.image(rows[0]))
@@ -201,27 +201,20 @@ def main() -> None:
     """Parse the command line, measure in the peers' environment, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="interpreter of the peers' environment")
-    parser.add_argument("--engine", type=Path, required=True, help="folder of a built engine of native Paddle")
-    parser.add_argument("--engine-status", type=Path, required=True, help="its status.json")
-    parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
-    parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    engine_arguments(parser)
+    job_arguments(parser, timing=False)
     parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the model's entry")
     parser.add_argument("--checkpoint", type=Path, required=True, help="its weights")
-    parser.add_argument("--index", type=Path, required=True, help="index.csv of labelled images")
-    parser.add_argument("--decoded", type=Path, required=True, help="decoded.json of these images")
     parser.add_argument("--markdown", type=Path, required=True, help="tables to write")
     parser.add_argument("--json", type=Path, required=True, help="figures to write")
     a = parser.parse_args()
     if not Path(a.python).exists():
         raise InputError(f"{a.python}: the other packages are not installed; run: make env-peers")
     machine = this_machine()
-    files = {
-        key: str(getattr(a, key)) for key in ("engine", "engine_status", "model", "checkpoint", "index", "decoded")
-    }
-    request = {**files, "variant": a.variant, "options": {}, "entry": a.entry, "threads": 0, "timing": None}
+    request = {**request_of(a), "checkpoint": str(a.checkpoint), "entry": a.entry}
     record: dict[str, Any] = {"model": a.model.parent.name, "threads": machine.physical_cores}
     size = a.entry["input"]
-    kept = "that are kept decoded" if read_json(a.decoded)["images"] else "in their files"
+    kept = "that are kept decoded" if a.decoded and read_json(a.decoded)["images"] else "in their files"
     record |= {"size": f"{size['height']}×{size['width']}", "kept": kept}
     with tempfile.TemporaryDirectory() as folder:
         request["predictions"] = f"{folder}/predictions.zip"

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+DISK_ERRORS = (*DISK_FULL_ERRORS, errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class InputError(Exception):
@@ -24,7 +25,7 @@ class Failed(Exception):
 
 def disk_fault(error: OSError) -> str:
     """What the disk refused, in one line that names the file; empty for any other error."""
-    if error.errno not in DISK:
+    if error.errno not in DISK_ERRORS:
         return ""
     return f"{error.filename or 'a file of results/'}: {os.strerror(error.errno)}"
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from segbench.errors import InputError
+from segbench.errors import DISK_FULL_ERRORS, InputError
 
 SNAKEMAKES_OWN = ".snakemake_timestamp"  # Snakemake puts it into every directory output
 SEAL = "seal"  # key of a record's place and digest
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -38,7 +36,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in DISK_IS_FULL:
+        if error.errno in DISK_FULL_ERRORS:
             raise InputError(_full(path, size_of(temporary))) from None
         raise
     finally:
@@ -101,7 +99,7 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def write_record(path: Path | str, record: dict[str, Any]) -> None:
+def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
     """`write_json` with a seal: by it `read_json` finds damage, and a record that was put in another's place."""
     write_json(path, {**record, SEAL: {"place": str(_place(path)), "sha256": _digest(record)}})
 
@@ -139,8 +137,8 @@ def _place(path: Path | str) -> PurePath:
     return PurePath(*parts[below:])
 
 
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(record)).encode()).hexdigest()
 
 
 def sha256_of(path: Path | str) -> str:

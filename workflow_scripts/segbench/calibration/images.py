@@ -10,19 +10,19 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.errors import InputError
-from segbench.images.index import Row, index_rows
+from segbench.images.index import IndexEntry, index_rows
 from segbench.images.normalize import Normalizer, resize_class_map
 from segbench.images.read import read_image, read_label
 from segbench.process.supervise import progress
 from segbench.scoring.confusion import fold, pair_counts, scores
 
-Rows = list[Row]
+Entries = list[IndexEntry]
 
 
 class CalibrationImages:
     """Network inputs, float32 1×3×H×W, read one by one: each pass reads them anew, so that memory stays flat."""
 
-    def __init__(self, rows: Rows, model: dict[str, Any], doing: str = "calibrating") -> None:
+    def __init__(self, rows: Entries, model: dict[str, Any], doing: str = "calibrating") -> None:
         self.rows, self._doing = rows, doing
         self._normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
 
@@ -44,7 +44,7 @@ class CalibrationImages:
 class HeldOut:
     """Labelled training images that no calibration sees (while there are enough)."""
 
-    def __init__(self, rows: Rows, model: dict[str, Any], dataset: dict[str, Any]) -> None:
+    def __init__(self, rows: Entries, model: dict[str, Any], dataset: dict[str, Any]) -> None:
         self.rows = [row for row in rows if row["label"]]
         self.images = CalibrationImages(self.rows, model, "measuring the loss")
         self._model, self._dataset = model, dataset
@@ -60,7 +60,7 @@ class HeldOut:
         return scores(matrix, "excluded").miou
 
 
-def split_rows(index: Path, count: int) -> tuple[Rows, Rows]:
+def split_rows(index: Path, count: int) -> tuple[Entries, Entries]:
     """Rows to calibrate with, and rows to judge by: the first `count` of the (shuffled) index, and the others.
 
     With no others, the first serve both ends. Raises InputError for an empty index.

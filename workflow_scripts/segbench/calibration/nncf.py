@@ -11,10 +11,9 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.base import Calibrator, Task
+from segbench.calibration.mixed_precision import changed_pixels, drop_of, keep_worst, too_much, worst_first
 from segbench.errors import Failed, framework_errors
 from segbench.process.supervise import progress
-
-JUDGES = 4  # images that each layer is judged on
 
 
 @dataclass(frozen=True)
@@ -88,38 +87,28 @@ class _Search:
         hurt most in FP32, as many as it takes (1, 2, 4, …). With facts for the record."""
         full = self._task.held_out.miou(_predictor(self._graph))
         drop = first = self._drop(full, quantized)
-        kept: list[str] = []
-        if self._too_much(drop) and options != CAREFUL:
+        if too_much(drop, self._task.max_drop) and options != CAREFUL:
             options = CAREFUL
             quantized = self.quantize(options)
             drop = self._drop(full, quantized)
-        ranked = self._rank(quantized) if self._too_much(drop) else []
-        while self._too_much(drop) and len(kept) < len(ranked):
-            kept = ranked[: max(2 * len(kept), 1)]
+
+        def drop_with(kept: list[str]) -> float | None:
+            nonlocal quantized
             quantized = self.quantize(options, kept)
-            drop = self._drop(full, quantized)
-        facts = {"fp32_miou": full, "drop_before": first, "drop": drop, "layer_count": len(ranked) or None}
-        return quantized, {**facts, "fp32_layers": kept, "options": asdict(options)}
+            return self._drop(full, quantized)
+
+        mixed = keep_worst(drop, self._task.max_drop, lambda: self._rank(quantized), drop_with)
+        facts = {"fp32_miou": full, "drop_before": first, "drop": mixed.drop, "layer_count": mixed.layer_count}
+        return quantized, {**facts, "fp32_layers": mixed.fp32_layers, "options": asdict(options)}
 
     def _drop(self, full: float | None, quantized: Any) -> float | None:
-        kept = self._task.held_out.miou(_predictor(quantized))
-        return None if full is None or kept is None else full - kept
-
-    def _too_much(self, drop: float | None) -> bool:
-        return drop is not None and self._task.max_drop is not None and drop > self._task.max_drop
+        return drop_of(full, self._task.held_out.miou(_predictor(quantized)))
 
     def _rank(self, quantized: Any) -> list[str]:
         """Layers by the share of pixels that change class when only their activations are rounded, the worst first."""
+        exact, layers = _predictor(self._graph), _quantized_layers(quantized)
         images = self._task.held_out.images
-        judges = [images[number] for number in range(min(JUDGES, len(images)))]
-        expected = [_predictor(self._graph)(image) for image in judges]
-        layers = _quantized_layers(quantized)
-        changed = {}
-        for done, layer in enumerate(layers, 1):
-            alone = _predictor(_only(quantized, layer))
-            changed[layer] = np.mean([np.mean(alone(i) != e) for i, e in zip(judges, expected, strict=True)])
-            progress("finding the layers that hurt most", done, len(layers))
-        return sorted(changed, key=lambda layer: -changed[layer])
+        return worst_first(changed_pixels(images, exact, layers, lambda layer: _predictor(_only(quantized, layer))))
 
 
 def _only(quantized: Any, layer: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segbench.calibration.base import Calibrator, Task
+from segbench.calibration.mixed_precision import drop_of, keep_worst, worst_first
 from segbench.engines.base import load
 from segbench.errors import Failed, framework_errors
 from segbench.models.exported import paddle_files
@@ -50,18 +51,16 @@ class PaddlePTQ(Calibrator):
         if task.max_drop is None:
             return facts
         full = task.held_out.miou(_predictor(source, "fp32"))
-        drop = _drop(full, task.held_out.miou(_predictor(out, "int8")))
-        facts |= {"fp32_miou": full, "drop_before": drop, "drop": drop}
-        ranked = rank(source, task) if drop is not None and drop > task.max_drop else []
-        count = 1
-        while drop is not None and drop > task.max_drop and count < 2 * len(ranked):
-            kept = ranked[:count]
+        drop = drop_of(full, task.held_out.miou(_predictor(out, "int8")))
+
+        def drop_with(kept: list[str]) -> float | None:
             progress(f"quantising with {len(kept)} layers in FP32")
             with framework_errors("quantising", Exception):
                 quantize(source, task, options.method, out, kept)
-            drop = _drop(full, task.held_out.miou(_predictor(out, "int8")))
-            facts |= {"fp32_layers": kept, "drop": drop}
-            count *= 2
+            return drop_of(full, task.held_out.miou(_predictor(out, "int8")))
+
+        mixed = keep_worst(drop, task.max_drop, lambda: rank(source, task), drop_with)
+        facts |= {"fp32_miou": full, "drop_before": drop, "drop": mixed.drop, "fp32_layers": mixed.fp32_layers}
         return facts
 
 
@@ -144,7 +143,7 @@ def rank(source: Path, task: Task) -> list[str]:
                 losses[names[op]] = max(losses.get(names[op], 0.0), loss)
     finally:
         paddle.disable_static()
-    return sorted(losses, key=lambda name: -losses[name])
+    return worst_first(losses)
 
 
 def _rounding_loss(rows: Any) -> float:
@@ -169,10 +168,6 @@ def _predictor(folder: Path, precision: str) -> Any:
         return session.download()
 
     return predict
-
-
-def _drop(full: float | None, kept: float | None) -> float | None:
-    return None if full is None or kept is None else full - kept
 
 
 def _refuse_not_finite(quantizer: Any) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from segbench.arrays import ColourImage
 from segbench.errors import InputError
 from segbench.files import atomic, read_json, write_record
-from segbench.images.index import Row
+from segbench.images.index import IndexEntry
 from segbench.images.read import read_image
 
 CHANNELS = 3
@@ -31,12 +31,12 @@ def pixels_of(index: Path) -> Path:
     return index.with_suffix(".bin")
 
 
-def decoded_bytes(rows: list[Row]) -> int:
+def decoded_bytes(rows: list[IndexEntry]) -> int:
     """What the pixels of these images take."""
     return sum(int(row["height"]) * int(row["width"]) * CHANNELS for row in rows)
 
 
-def decode(rows: list[Row], index: Path, jobs: int) -> None:
+def decode(rows: list[IndexEntry], index: Path, jobs: int) -> None:
     """Decode all images on `jobs` threads and write index and pixels.
 
     Raises InputError when the disk has no room for them, and for an image that is not the one that was indexed.
@@ -63,7 +63,7 @@ def in_mb(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _decode_to(descriptor: int, start: int, row: Row) -> list[int]:
+def _decode_to(descriptor: int, start: int, row: IndexEntry) -> list[int]:
     """Write one image's pixels at byte `start`; its entry of the index: start, height, width, CRC-32."""
     image = read_image(row["image"], row["image_sha256"])
     height, width = image.shape[:2]
@@ -94,7 +94,7 @@ class ImageReader:
         assert self._index is not None
         return np.memmap(pixels_of(self._index), np.uint8, "r")
 
-    def __call__(self, row: Row) -> ColourImage:
+    def __call__(self, row: IndexEntry) -> ColourImage:
         """uint8 H×W×3, BGR, read-only. Raises InputError naming the file when it is damaged."""
         entry = self._entries.get(row["image_sha256"])
         if entry is None:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypedDict, cast
 
 from segbench.errors import InputError
 from segbench.files import check_file, read_json
 from segbench.images.shards import WHOLE, share
 
-Row = dict[str, str]  # image_id, image, label, height, width, image_sha256, label_sha256
+
+class IndexEntry(TypedDict):
+    """One line of an index.csv: an image, its label ("": none), the size in pixels, and the files' SHA-256."""
+
+    image_id: str
+    image: str
+    label: str
+    height: str
+    width: str
+    image_sha256: str
+    label_sha256: str
 
 
-def index_rows(path: Path | str) -> Iterator[Row]:
-    """Rows of an index.csv, one by one.
+def index_rows(path: Path | str) -> Iterator[IndexEntry]:
+    """The entries of an index.csv, one by one.
 
     Raises InputError where it is not the file that dataset.json beside it was written with.
     """
@@ -23,12 +34,12 @@ def index_rows(path: Path | str) -> Iterator[Row]:
     check_file(path, read_json(summary).get("index_sha256") if summary.exists() else None)
     try:
         with open(path, newline="", encoding="utf-8") as stream:
-            yield from csv.DictReader(stream)
+            yield from cast(Iterable[IndexEntry], csv.DictReader(stream))
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path}: is no index ({error}); delete it and run again") from None
 
 
-def read_index(path: Path | str, shard: str = WHOLE) -> list[Row]:
+def read_index(path: Path | str, shard: str = WHOLE) -> list[IndexEntry]:
     """A shard's `index_rows`. Raises InputError when it has none: more shards than images."""
     rows = list(share(index_rows(path), shard))
     if shard != WHOLE and not rows:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segbench.images.index import Row, read_index
+from segbench.images.index import IndexEntry, read_index
 from segbench.images.normalize import resize_class_map
 
 Picture = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ def marked(image: Picture, where: npt.NDArray[np.bool_]) -> Picture:
     return faded
 
 
-def choose(index: Path, count: int, seed: int) -> list[Row]:
+def choose(index: Path, count: int, seed: int) -> list[IndexEntry]:
     """`count` seeded rows of an index.csv, in its order."""
     rows = read_index(index)
     return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.arrays import ColourImage, LabelMap
-from segbench.errors import InputError
+from segbench.errors import InputError, one_line
 
-MOST_PIXELS = 1 << 28  # 16384×16384: beyond that a small file would fill the memory
+MAX_PIXELS = 1 << 28  # 16384×16384: beyond that a small file would fill the memory
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-GREY, PALETTE = 0, 3  # PNG's colour types
+BIT_DEPTH = 24  # where a PNG file has it
+LABEL_FORMATS = ("PNG", "BMP", "WEBP")  # Pillow knows many more
 
 
 def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
@@ -25,7 +27,14 @@ def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
 
     Raises InputError naming the file when it is too large, cannot be decoded whole, or is not of the given `sha256`.
     """
-    return _decode(path, _checked_bytes(path, sha256), cv2.IMREAD_COLOR)
+    data = _checked_bytes(path, sha256)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError(f"{path}: cannot be decoded: truncated or damaged")
+    return np.asarray(image, np.uint8)
 
 
 def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str | None = None) -> LabelMap:
@@ -35,21 +44,24 @@ def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str |
     Raises InputError naming the file when it has several channels, more than 8 bits, lossy compression, or is not of
     the given `sha256`.
     """
+    from PIL import Image  # the engines' own environments read no label and may lack it
+
     data = _checked_bytes(path, sha256)
     if data.startswith(JPEG):
         raise InputError(f"{path}: a label cannot be a JPEG file: its compression changes class ids; use PNG")
-    is_png = data.startswith(PNG)
-    if is_png and data[25] == PALETTE:
-        data = _palette_as_grey(data)
-    label = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if label.ndim != 2 or label.dtype != np.uint8:
-        channels = 1 if label.ndim == 2 else label.shape[2]
-        raise InputError(
-            f"{path}: a label must have one channel of 8 bits, this has {channels} of {8 * label.itemsize}"
-        )
-    if is_png and (bits := data[24]) < 8:
-        label = label // (255 // (2**bits - 1))  # OpenCV spreads few bits over 0 to 255
-    return np.asarray(label if id_map is None else cv2.LUT(label, id_table(id_map)), np.uint8)
+    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS was looked at
+    try:
+        with Image.open(io.BytesIO(data), formats=LABEL_FORMATS) as image:
+            mode, channels, values = image.mode, len(image.getbands()), np.asarray(image)
+    except Exception as error:  # a decoder of hostile bytes raises what it likes
+        raise InputError(f"{path}: cannot be decoded: truncated or damaged ({one_line(str(error), 200)})") from None
+    bits = data[BIT_DEPTH] if data.startswith(PNG) else 8
+    if bits > 8 or mode not in ("1", "L", "P"):
+        raise InputError(f"{path}: a label must have one channel of 8 bits, this has {channels} of {max(bits, 8)}")
+    label = values.astype(np.uint8, copy=False)
+    if mode == "L" and bits < 8:
+        label = label // (255 // (2**bits - 1))  # Pillow spreads 2 or 4 bits of grey over 0 to 255
+    return label if id_map is None else np.asarray(cv2.LUT(label, id_table(id_map)), np.uint8)
 
 
 def id_table(id_map: Mapping[Any, int]) -> npt.NDArray[np.uint8]:
@@ -68,8 +80,8 @@ def _checked_bytes(path: str | Path, sha256: str | None) -> bytes:
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: has changed since it was indexed; put it back, or delete results/data")
     width, height = _size(path, data)
-    if width * height > MOST_PIXELS:
-        raise InputError(f"{path}: claims to have {height}×{width} pixels; at most {MOST_PIXELS} are accepted")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{path}: claims to have {height}×{width} pixels; at most {MAX_PIXELS} are accepted")
     if data.startswith(PNG) and (fault := _png_fault(data)):
         raise InputError(f"{path}: {fault}")
     return data
@@ -102,40 +114,16 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Type, start and end of each chunk of a PNG file; the last may end beyond the file."""
-    at = len(PNG)
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], at, end
-        at = end
-
-
 def _png_fault(data: bytes) -> str:
     """What is wrong with a PNG file's chunks: OpenCV does not look at their checksums."""
-    view = memoryview(data)
-    for kind, start, end in _png_chunks(data):
+    view, at = memoryview(data), len(PNG)
+    while at + 12 <= len(data):
+        kind, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
         if end > len(data):
             break
-        if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            return f"damaged: the checksum of its part {kind.decode('latin-1')} at byte {start} is wrong"
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            return f"damaged: the checksum of its part {kind.decode('latin-1')} at byte {at} is wrong"
         if kind == b"IEND":
             return ""
+        at = end
     return "truncated: the PNG file has no end"
-
-
-def _palette_as_grey(data: bytes) -> bytes:
-    """The same PNG file with indices for grey values: OpenCV would look the colours up."""
-    header = b"IHDR" + data[16:25] + bytes([GREY]) + data[26:29]
-    kept = [data[start:end] for kind, start, end in _png_chunks(data) if kind in (b"IDAT", b"IEND")]
-    return b"".join([PNG, data[8:12], header, zlib.crc32(header).to_bytes(4, "big"), *kept])
-
-
-def _decode(path: str | Path, data: bytes, mode: int) -> Any:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError(f"{path}: cannot be decoded: truncated or damaged")
-    return image

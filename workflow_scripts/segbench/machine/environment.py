@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def environment_record(machine: Machine, threads: int) -> dict[str, Any]:
     }
 
 
-def config_hash(request: dict[str, Any]) -> str:
+def config_hash(request: Mapping[str, Any]) -> str:
     """Short digest of what config says of one timed job: variant, options, timing and threads. Equal settings, equal
     digest; of the whole configuration it would differ between jobs that measured the same."""
     facts = {key: request[key] for key in ("variant", "options", "timing", "threads")}

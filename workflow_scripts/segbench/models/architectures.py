@@ -26,7 +26,7 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "unet": ("UNet", {"use_deconv": False}),
 }
 BACKBONE: dict[str, dict[str, Any]] = {"deeplabv3p": {"multi_grid": (1, 2, 4)}}
-LEAST_SIZE = 32  # four halvings of UNet; below that nothing of a street is left
+MIN_SIZE = 32  # four halvings of UNet; below that nothing of a street is left
 SEED = 20250101
 SAMPLE_SHAPE = (4, 3, 128, 256)  # images that random weights get their normalisation statistics from
 
@@ -38,8 +38,8 @@ def build(entry: dict[str, Any], height: int, width: int) -> Any:
     1×class_count×`height`×`width`. With weights `random` it is filled by `randomise`, else its parameters wait for
     `load`. Raises InputError, beginning with the entry's key, for an input size that no architecture takes.
     """
-    if min(height, width) < LEAST_SIZE:
-        raise InputError(f"input: {height}×{width}; height and width must be at least {LEAST_SIZE}")
+    if min(height, width) < MIN_SIZE:
+        raise InputError(f"input: {height}×{width}; height and width must be at least {MIN_SIZE}")
     paddle = _paddle()
     architecture, classes = entry["architecture"], entry["class_count"]
     paddle.seed(SEED)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from segbench.errors import InputError
 
 Arrays = dict[str, npt.NDArray[Any]]
-MOST_BYTES = 1 << 34  # 16 GiB: no segmentation model has more
+MAX_BYTES = 1 << 34  # 16 GiB: no segmentation model has more
 NAME_TABLE = "StructuredToParameterName@@"  # Paddle keeps a second table of names under this key
 
 
@@ -76,8 +76,8 @@ def _checked(path: Path, arrays: dict[Any, Any]) -> Arrays:
 
 
 def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
-        raise InputError(f"holds {size} bytes of arrays, more than the {MOST_BYTES} that are accepted")
+    if size > MAX_BYTES:
+        raise InputError(f"holds {size} bytes of arrays, more than the {MAX_BYTES} that are accepted")
 
 
 def _words(error: BaseException) -> str:

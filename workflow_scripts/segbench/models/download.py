@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from segbench.errors import InputError
 
-MOST_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 BLOCK = 1 << 16
 
 
@@ -109,8 +109,8 @@ class Download:
                 self._receive(answer, stream, start, total)
 
     def _check_room(self, total: int, have: int) -> None:
-        if total > MOST_BYTES:
-            raise InputError(f"{self.url}: has {total} bytes, more than the {MOST_BYTES} that are accepted")
+        if total > MAX_BYTES:
+            raise InputError(f"{self.url}: has {total} bytes, more than the {MAX_BYTES} that are accepted")
         free = shutil.disk_usage(self.file.parent).free
         if total - have > free:
             raise InputError(f"{self.file.parent}: {free} bytes free, {total - have} needed for {self.url}")
@@ -124,9 +124,9 @@ class Download:
         for block in _blocks(answer):
             stream.write(block)
             have += len(block)
-            if have > MOST_BYTES:
+            if have > MAX_BYTES:
                 self.forget()
-                raise InputError(f"{self.url}: sends more than the {MOST_BYTES} bytes that are accepted")
+                raise InputError(f"{self.url}: sends more than the {MAX_BYTES} bytes that are accepted")
             now = time.monotonic()
             if now - window > self.stall_s:
                 if have - counted < self.slowest_bytes_s * (now - window):

@@ -8,7 +8,7 @@ from typing import Any
 
 from segbench.errors import InputError
 
-MOST_BYTES = 2_000_000_000  # protobuf's limit for one file is 2 GiB
+MAX_BYTES = 2_000_000_000  # protobuf's limit for one file is 2 GiB
 
 
 def read_onnx(path: Path) -> Any:
@@ -24,7 +24,7 @@ def read_onnx(path: Path) -> Any:
     total = 0
     for tensor in tensors:
         total += _check_external(path, tensor)
-        if total > MOST_BYTES:
+        if total > MAX_BYTES:
             raise InputError(f"{path}: with its external data larger than 2 GB, which one ONNX file cannot hold")
     for tensor in tensors:
         onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))

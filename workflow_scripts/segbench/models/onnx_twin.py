@@ -31,7 +31,7 @@ CLASS_MAP = "class_map"  # the one output of every exported ONNX model
 FOLDED = frozenset(
     ("Add", "Cast", "Concat", "Div", "Gather", "Identity", "Mul", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze")
 )
-MOST_FOLDED = 1 << 16  # elements: sizes and axes are folded, weights are left alone
+MAX_FOLDED = 1 << 16  # elements: sizes and axes are folded, weights are left alone
 
 Shape = tuple[int, ...]
 
@@ -169,7 +169,7 @@ def infer(model: Any) -> Any:
     graph.output.extend(model.graph.output)
     graph.value_info.extend(model.graph.value_info)
     for tensor in model.graph.initializer:
-        if np.prod(tensor.dims, dtype=np.int64) <= MOST_FOLDED:
+        if np.prod(tensor.dims, dtype=np.int64) <= MAX_FOLDED:
             graph.initializer.append(tensor)
         else:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
@@ -205,7 +205,7 @@ def fold(model: Any) -> None:
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     while True:
         shapes = shapes_of(infer(model))
-        known = {t.name: t for t in graph.initializer if np.prod(t.dims, dtype=np.int64) <= MOST_FOLDED}
+        known = {t.name: t for t in graph.initializer if np.prod(t.dims, dtype=np.int64) <= MAX_FOLDED}
         folded: dict[str, Any] = {}
         kept = []
         for node in graph.node:

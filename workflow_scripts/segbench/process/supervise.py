@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ from segbench.process.limits import Limits, usable_memory_mb
 
 POLL_S = 0.5  # one read of /proc per poll: some 20 µs of CPU twice a second beside the clock
 KEPT_LOG_LINES = 40
-MOST_LINE = 4096  # characters that are kept of a line
-MOST_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every image
+MAX_LINE = 4096  # characters that are kept of a line
+MAX_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every image
 MEBIBYTE = 1 << 20
-DISK_IS_FULL = os.strerror(errno.ENOSPC)
+DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
 SCARCE_BYTES = 1 << 20  # free on a disk that is called full
 PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
 
@@ -66,7 +66,7 @@ def progress(phase: str, done: int = 0, total: int = 0) -> None:
     _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left})
 
 
-def stage(main: Callable[[], None], work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def stage(main: Callable[[], None], work: Callable[[Any], Mapping[str, Any]]) -> None:
     """Entry point of a supervised script: `main` in the parent, `work(request)` in the child."""
     if sys.argv[1:] == ["--worker"]:
         _run_worker(work)
@@ -80,7 +80,7 @@ def _send(message: dict[str, Any]) -> None:
         data = data[os.write(int(os.environ[PIPE]), data) :]
 
 
-def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _run_worker(work: Callable[[Any], Mapping[str, Any]]) -> None:
     try:
         reply: dict[str, Any] = {"status": "ok", "reason": "", "result": work(json.load(sys.stdin))}
     except Unsupported as error:
@@ -93,7 +93,7 @@ def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         reply = {"status": "input error", "reason": str(error)}
     except Exception as error:
         reply = {"status": "bug", "reason": traceback.format_exc()}
-        if DISK_IS_FULL in str(error):  # the parent knows the file's final name, and that this is no row's reason
+        if DISK_FULL_TEXT in str(error):  # the parent knows the file's final name, and that this is no row's reason
             reply = {"status": "failed", "reason": str(error)}
         elif isinstance(error, OSError) and (told := disk_fault(error)):
             reply = {"status": "input error", "reason": told}
@@ -105,7 +105,7 @@ def _run_worker(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 
 def supervise(
-    script: str, request: dict[str, Any], limits: Limits, name: str = "", python: str = sys.executable
+    script: str, request: Mapping[str, Any], limits: Limits, name: str = "", python: str = sys.executable
 ) -> Outcome:
     """Run `script` as a child with `request` and wait for its end, a signal, a limit or a stall.
 
@@ -123,7 +123,7 @@ def supervise(
         raise RuntimeError(f"{script} failed:\n{reply['reason']}")
     good = reply is not None and reply["status"] == "ok"
     if not good and _is_disk_full(request, [*child.lines, reply["reason"] if reply else ""]):
-        raise OSError(errno.ENOSPC, DISK_IS_FULL)  # not the row's reason: it would outlast the full disk
+        raise OSError(errno.ENOSPC, DISK_FULL_TEXT)  # not the row's reason: it would outlast the full disk
     facts: dict[str, Any] = {"peak_rss_bytes": child.peak_rss_bytes, "wall_s": child.wall_s}
     if killed_because:
         return Outcome("failed", killed_because, **facts)
@@ -132,14 +132,14 @@ def supervise(
     return Outcome(reply["status"], reply["reason"], reply.get("result", {}), **facts)
 
 
-def _is_disk_full(request: dict[str, Any], said: list[str]) -> bool:
+def _is_disk_full(request: Mapping[str, Any], said: list[str]) -> bool:
     """Return whether the child reported a full disk, or the disk that it writes to has next to nothing free.
 
     The latter is needed because ONNX Runtime only says that its "Protobuf serialization failed".
     """
     folders = [Path(request[key]).parent for key in ("out", "latencies") if key in request]
     scarce = any(folder.exists() and shutil.disk_usage(folder).free < SCARCE_BYTES for folder in folders)
-    return scarce or any(DISK_IS_FULL in line for line in said)
+    return scarce or any(DISK_FULL_TEXT in line for line in said)
 
 
 class _Child:
@@ -232,12 +232,12 @@ class _Child:
 
     def _log(self, data: bytes) -> None:
         text = data.decode(errors="replace")
-        self.lines.extend(line[:MOST_LINE] for line in text.splitlines())
-        if self._logged <= MOST_LOG_BYTES:
+        self.lines.extend(line[:MAX_LINE] for line in text.splitlines())
+        if self._logged <= MAX_LOG_BYTES:
             self._logged += len(data)
-            full = self._logged > MOST_LOG_BYTES
+            full = self._logged > MAX_LOG_BYTES
             sys.stdout.write(
-                f"{text}\n… it says more than {MOST_LOG_BYTES} bytes: the rest is left out\n" if full else text
+                f"{text}\n… it says more than {MAX_LOG_BYTES} bytes: the rest is left out\n" if full else text
             )
             sys.stdout.flush()
 

@@ -31,14 +31,14 @@ AGREEMENT = Measure(
     "No mIoU was measured (no labels, or random weights): variants are judged by the share of pixels at which they"
     " agree with their own model's reference. That says what a variant changes, not which model is right.",
 )
-NOTHING = Measure(
+NO_MEASURE = Measure(
     "", "accuracy", "Neither mIoU nor agreement was measured: the fastest is the fastest, whatever it computes."
 )
 
 
 def measure_of(rows: list[Facts]) -> Measure:
     """mIoU where any row has it, else the agreement with the reference, else nothing."""
-    return next((m for m in (MIOU, AGREEMENT) if any(row[m.key] is not None for row in rows)), NOTHING)
+    return next((m for m in (MIOU, AGREEMENT) if any(row[m.key] is not None for row in rows)), NO_MEASURE)
 
 
 def with_facts(of_table: list[Row]) -> list[Facts]:

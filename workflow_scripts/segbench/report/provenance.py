@@ -43,7 +43,7 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
         "instruction sets": ", ".join(flags),
         "cores": f"{machine.get('physical_cores')} physical, {machine.get('logical_cores')} logical",
         "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine.get("memory_bytes") else "",
-        "GPU": _text(record.get("gpu") or machine.get("gpus")),
+        "GPU": _text(record.get("gpu")),
         "NVIDIA driver": machine.get("nvidia_driver"),
         "frequency governor": record.get("governor"),
         "threads of the engine": record.get("threads"),

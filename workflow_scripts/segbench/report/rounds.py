@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from pathlib import Path
 from typing import Any
 
 from segbench.images import shards
 from segbench.report.derived import Facts
+from segbench.timing.latencies import read_compute_s
 
 KEPT = 150  # latencies of a round that are drawn: beyond, evenly spaced order statistics stand for all
 
@@ -24,7 +24,7 @@ def rounds_of(results: Path, rows: list[Facts], rounds: int, shard_count: int = 
         for number in range(1, rounds + 1):
             here = f"{row['dataset']}/{row['model']}/{row['variant']}"
             folders = shards.folders(results, here, number, shard_count) if row["status"] == "ok" else []
-            times = [time for folder in folders for time in _read(folder / "latencies.csv")]
+            times = [time for folder in folders for time in read_compute_s(folder / "latencies.csv")]
             if times:
                 found.append({"row": row["id"], "label": row["label"], "round": number, **summary(times)})
     return found
@@ -48,8 +48,3 @@ def thin(ordered: list[float], kept: int = KEPT) -> list[float]:
     if len(ordered) <= kept:
         return ordered
     return [ordered[round(n * (len(ordered) - 1) / (kept - 1))] for n in range(kept)]
-
-
-def _read(path: Path) -> list[float]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return [float(row["compute_s"]) for row in csv.DictReader(stream)]

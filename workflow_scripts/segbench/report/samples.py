@@ -16,7 +16,7 @@ import numpy as np
 from segbench.files import read_json
 from segbench.images import shards
 from segbench.images.colours import palette
-from segbench.images.index import index_rows
+from segbench.images.index import IndexEntry, index_rows
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
 from segbench.report.derived import Facts
@@ -25,7 +25,7 @@ from segbench.scoring.predictions import Predictions, class_map_of
 
 SEEDED, SEED = 2, 0
 WIDE, NARROW, MANY = 320, 224, 260  # pixels of a picture's width, and the number of pictures from which they are narrow
-MOST_BYTES = 2_500_000  # of all pictures in the page
+MAX_BYTES = 2_500_000  # of all pictures in the page
 LOSSLESS, LOSSY = 101, 70  # WebP qualities as OpenCV counts them
 
 
@@ -55,7 +55,7 @@ class Line:
 
 
 def samples(results: Path, rows: list[Facts], seed: int = SEED, shard_count: int = 1) -> tuple[list[Line], int]:
-    """All lines that fit into MOST_BYTES, by model, and how many did not fit. Rows have the report's facts."""
+    """All lines that fit into MAX_BYTES, by model, and how many did not fit. Rows have the report's facts."""
     ran = [row for row in rows if row["status"] == "ok" and row["time_s"] is not None]
     if not ran:
         return [], 0
@@ -68,7 +68,7 @@ def samples(results: Path, rows: list[Facts], seed: int = SEED, shard_count: int
     for number, line in enumerate(lines):
         line.shown = list(artist.draw(line, images[line.image_id]))
         spent += sum(len(picture.address) for picture in line.shown)
-        if spent > MOST_BYTES:
+        if spent > MAX_BYTES:
             return lines[:number], len(lines) - number
     return lines, 0
 
@@ -105,7 +105,7 @@ class Artist:
         self.colours = palette(self.dataset["classes"])[:, ::-1]
         self.opened: dict[str, list[Predictions]] = {}
 
-    def draw(self, line: Line, entry: dict[str, str]) -> Iterator[Shown]:
+    def draw(self, line: Line, entry: IndexEntry) -> Iterator[Shown]:
         """The pictures of a line; `entry` is the image's row of the index."""
         image = read_image(entry["image"], entry.get("image_sha256"))
         yield Shown("image", "", self.encode(image, LOSSY))
@@ -147,5 +147,5 @@ class Artist:
         return data_address(content.tobytes(), "image/webp")
 
 
-def _by_id(index: Path) -> dict[str, dict[str, str]]:
+def _by_id(index: Path) -> dict[str, IndexEntry]:
     return {row["image_id"]: row for row in index_rows(index)}

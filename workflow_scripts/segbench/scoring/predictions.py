@@ -24,7 +24,7 @@ import zstandard
 
 from segbench.errors import InputError
 from segbench.files import atomic
-from segbench.images.read import MOST_PIXELS
+from segbench.images.read import MAX_PIXELS
 
 INDEX = "index.json"  # height, width, dtype, whether maps are kept, number of parts
 KEYS = "keys"  # `key_of` of every image in the order written, little-endian uint64
@@ -129,7 +129,7 @@ class Predictions:
     def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any], keys: bytes) -> None:
         self._path, self._archive = path, archive
         self.height, self.width, self.has_maps = int(index["height"]), int(index["width"]), bool(index["maps"])
-        if index["dtype"] != "uint8" or min(self.height, self.width) < 0 or self.height * self.width > MOST_PIXELS:
+        if index["dtype"] != "uint8" or min(self.height, self.width) < 0 or self.height * self.width > MAX_PIXELS:
             raise ValueError(f"{index['dtype']!r} class maps of {self.height}×{self.width}")
         written = np.frombuffer(keys, "<u8")
         self._order = np.argsort(written)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -36,7 +36,34 @@ class Sums:
     worst: list[list[Any]]
 
 
-def figures(sums: Sums, classes: list[str], judgement: Judgement) -> dict[str, Any]:
+class Figures(TypedDict):
+    """The figures of a score.json; None: not known."""
+
+    miou: float | None
+    iou_per_class: dict[str, float | None] | None
+    pixel_accuracy: float | None
+    mean_class_accuracy: float | None
+    confusion_matrix: list[list[int]] | None  # (K+1)×(K+1), as `fold` makes it
+    pixel_agreement: float | None  # share of compared pixels that have the reference's class
+    agreeing_pixels: int
+    compared_pixels: int
+    agreement_image_count: int
+    worst_images: list[list[Any]]  # [image id, agreement], lowest first
+    image_count: int
+    warnings: list[str]
+
+
+class Score(Figures):
+    """A score.json: how the run that was scored ended, its figures, and why some are not known ("" where they are)."""
+
+    status: str  # the run's, with its reason
+    reason: str
+    reference: str  # its name
+    miou_reason: str
+    agreement_reason: str
+
+
+def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
     """The figures of score.json."""
     found = None if sums.matrix is None else scores(sums.matrix, judgement.ignored_pixels)
     agreement = sums.agreeing_pixels / sums.compared_pixels if sums.compared_pixels else None
@@ -48,10 +75,10 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> dict[str, A
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
         warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
     return {
-        "miou": found and found.miou,
-        "iou_per_class": found and dict(zip(classes, found.iou, strict=True)),
-        "pixel_accuracy": found and found.pixel_accuracy,
-        "mean_class_accuracy": found and found.mean_class_accuracy,
+        "miou": found.miou if found else None,
+        "iou_per_class": dict(zip(classes, found.iou, strict=True)) if found else None,
+        "pixel_accuracy": found.pixel_accuracy if found else None,
+        "mean_class_accuracy": found.mean_class_accuracy if found else None,
         "confusion_matrix": None if sums.matrix is None else sums.matrix.tolist(),
         "pixel_agreement": agreement,
         "agreeing_pixels": sums.agreeing_pixels,
@@ -63,21 +90,18 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> dict[str, A
     }
 
 
-def added(records: list[dict[str, Any]]) -> Sums:
+def added(records: list[Score]) -> Sums:
     """The sums of all images of several score.json."""
-    matrices = [record["confusion_matrix"] for record in records]
+    matrices = [matrix for record in records if (matrix := record["confusion_matrix"]) is not None]
     named = [pair for record in records for pair in record["worst_images"]]
     worst = sorted(named, key=lambda pair: (-pair[1], pair[0]), reverse=True)
 
-    def total(name: str) -> int:
-        return sum(record[name] for record in records)
-
     return Sums(
-        matrix=None if None in matrices else np.sum(matrices, axis=0, dtype=np.int64),
-        images=total("image_count"),
-        compared_images=total("agreement_image_count"),
-        agreeing_pixels=total("agreeing_pixels"),
-        compared_pixels=total("compared_pixels"),
+        matrix=None if len(matrices) < len(records) else np.sum(matrices, axis=0, dtype=np.int64),
+        images=sum(record["image_count"] for record in records),
+        compared_images=sum(record["agreement_image_count"] for record in records),
+        agreeing_pixels=sum(record["agreeing_pixels"] for record in records),
+        compared_pixels=sum(record["compared_pixels"] for record in records),
         worst=worst[:WORST],
     )
 
@@ -88,4 +112,4 @@ def _below(agreement: float, bound: float) -> str:
 
 
 SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), its class_map and the order of classes"
-NOTHING = figures(Sums(None, 0, 0, 0, 0, []), [], Judgement("excluded", 0, ""))  # of a row that did not run
+NO_FIGURES = figures(Sums(None, 0, 0, 0, 0, []), [], Judgement("excluded", 0, ""))  # of a row that did not run

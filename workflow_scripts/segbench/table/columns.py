@@ -1,8 +1,8 @@
 """The columns of the table: the one place where a column is declared.
 
 From `COLUMNS` come the order of table.csv and how it is read back, table.json and its schema, the columns' table in
-docs/use/table.md, the full table in table.md and in the report, and how a row is read. A new column is one entry here, then
-`python workflow_scripts/segbench/table/document.py`.
+docs/use/table.md, the full table in table.md and in the report, and how a row is read. A new column is one entry here,
+then `make docs`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,10 @@ from segbench.engines.base import Engine, load
 from segbench.files import checked, read_json
 from segbench.images import shards
 from segbench.scoring.predictions import Predictions
-from segbench.scoring.score_record import NOTHING
+from segbench.scoring.score_record import NO_FIGURES
 from segbench.timing import flags
 from segbench.timing.intervals import Interval, interval_of_rounds, median_of_rounds
+from segbench.timing.latencies import LatencyLine, read_latencies
 
 Record = dict[str, Any]
 MANIFEST = ("latencies.csv", "predictions.zip", "environment.json")  # files of a round that its status.json vouches for
@@ -70,7 +70,7 @@ class Sources:
     @cached_property
     def figures(self) -> Record:
         """As `score`, but with no figures where a round did not run."""
-        return self.score if self.ok else {**self.score, **NOTHING}
+        return self.score if self.ok else {**self.score, **NO_FIGURES}
 
     @cached_property
     def rounds(self) -> list[list[Path]]:
@@ -114,20 +114,22 @@ class Sources:
         return self.worst[0] == "ok"
 
     @cached_property
-    def latencies(self) -> list[list[tuple[float, float]]]:
-        """`compute_s` and `end_to_end_s` of every image that was timed, by round; none where a round did not run."""
-        by_round = [[pair for folder in round_ for pair in _read(folder / "latencies.csv")] for round_ in self.rounds]
-        return [pairs for pairs in by_round if pairs] if self.ok else []
+    def latencies(self) -> list[list[LatencyLine]]:
+        """Every image that was timed, by round; none where a round did not run."""
+        by_round = [
+            [line for folder in round_ for line in read_latencies(folder / "latencies.csv")] for round_ in self.rounds
+        ]
+        return [lines for lines in by_round if lines] if self.ok else []
 
     @cached_property
     def compute(self) -> list[list[float]]:
         """`compute_s` of every image that was timed, by round."""
-        return [[compute_s for compute_s, _ in pairs] for pairs in self.latencies]
+        return [[line.compute_s for line in lines] for lines in self.latencies]
 
     @cached_property
     def end_to_end(self) -> list[list[float]]:
         """`end_to_end_s` of every image that was timed, by round."""
-        return [[end_to_end_s for _, end_to_end_s in pairs] for pairs in self.latencies]
+        return [[line.end_to_end_s for line in lines] for lines in self.latencies]
 
     @cached_property
     def pooled(self) -> list[float]:
@@ -220,11 +222,6 @@ class Sources:
                 f"measured on other hardware ({self.hardware_id}) than the table's first row ({self.first_hardware})"
             )
         return told
-
-
-def _read(path: Path) -> list[tuple[float, float]]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return [(float(row["compute_s"]), float(row["end_to_end_s"])) for row in csv.DictReader(stream)]
 
 
 def _machine(record: Record) -> str:

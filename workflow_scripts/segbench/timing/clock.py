@@ -7,7 +7,6 @@ the input to the device and of the class map back. Decoding, normalising, saving
 from __future__ import annotations
 
 import gc
-import math
 import os
 import statistics
 import time
@@ -145,15 +144,8 @@ def is_steady(times: list[float], tolerance: float) -> bool:
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:
-    ordered = sorted(values)
-    return _at(ordered, 0.25), _at(ordered, 0.75)
-
-
-def _at(ordered: list[float], share: float) -> float:
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
 
 
 def _deviation(values: list[float]) -> float:

@@ -63,10 +63,7 @@ def order_statistic_ranks(count: int) -> tuple[int, int] | None:
 
 
 def percentile(times: list[float], share: float, needed: int) -> float | None:
-    """The `share` quantile by linear interpolation, or None with fewer than `needed` samples."""
+    """The `share` quantile, a whole percentile, by linear interpolation, or None with fewer than `needed` samples."""
     if len(times) < needed:
         return None
-    ordered = sorted(times)
-    position = share * (len(ordered) - 1)
-    low = math.floor(position)
-    return ordered[low] + (position - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+    return statistics.quantiles(times, n=100, method="inclusive")[round(100 * share) - 1]

@@ -21,27 +21,30 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.errors import Failed, InputError
-from segbench.images.decoded import ImageReader, Row
+from segbench.images.decoded import ImageReader
+from segbench.images.index import IndexEntry
 from segbench.images.normalize import Normalizer
 from segbench.scoring.predictions import Packed, PredictionsWriter, pack
 
-MOST_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
+MAX_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
 SLOTS = 2  # images of each helper: one that may be in use, and one that is being made
 
 
-class InTurn(contextlib.AbstractContextManager["InTurn"]):
+class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
     """In the timed process: an image is made ready, then timed, then its class map is saved."""
 
     helpers: tuple[int, ...] = ()
 
-    def __init__(self, rows: list[Row], predictions: PredictionsWriter, prepare: Callable[[Row], Float32Image]) -> None:
+    def __init__(
+        self, rows: list[IndexEntry], predictions: PredictionsWriter, prepare: Callable[[IndexEntry], Float32Image]
+    ) -> None:
         self._rows, self._prepare = rows, prepare
         self.save = predictions.add
 
     def __exit__(self, *_: object) -> None:
         """Nothing to end."""
 
-    def images(self) -> Iterator[tuple[Row, Float32Image]]:
+    def images(self) -> Iterator[tuple[IndexEntry, Float32Image]]:
         """Each row with its image, which is valid until the next."""
         for row in self._rows:
             yield row, self._prepare(row)
@@ -50,7 +53,7 @@ class InTurn(contextlib.AbstractContextManager["InTurn"]):
         """All is saved already."""
 
 
-class Ahead(contextlib.AbstractContextManager["Ahead"]):
+class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
     """In `count` helper processes, in turn: image i and its class map are helper i mod `count`'s.
 
     `size` is the height and width of both in pixels. A helper's InputError is raised when its image is due.
@@ -58,7 +61,7 @@ class Ahead(contextlib.AbstractContextManager["Ahead"]):
 
     def __init__(
         self,
-        rows: list[Row],
+        rows: list[IndexEntry],
         predictions: PredictionsWriter,
         reader: ImageReader,
         preprocessing: dict[str, Any],
@@ -76,7 +79,7 @@ class Ahead(contextlib.AbstractContextManager["Ahead"]):
         self.helpers = tuple(helper.process_id for helper in self._all)
         self._unsaved: deque[tuple[str, _Helper]] = deque()  # oldest first
 
-    def images(self) -> Iterator[tuple[Row, Float32Image]]:
+    def images(self) -> Iterator[tuple[IndexEntry, Float32Image]]:
         """Each row with its image, which is valid until the next."""
         for number in range(SLOTS * len(self._all)):
             self._order(number)
@@ -141,7 +144,7 @@ class _Helper:
         far_end.close()
         self.process_id = self._process.pid or 0
 
-    def send(self, request: tuple[int, Row] | None) -> None:
+    def send(self, request: tuple[int, IndexEntry] | None) -> None:
         """Ask for an image (its slot and row), or for the class map (None)."""
         with self._alive():
             self._pipe.send(request)
@@ -184,7 +187,7 @@ def _help(pipe: Connection, number: int, memory: Any, task: _Task) -> None:
 
 
 def _answer(
-    request: tuple[int, Row] | None, task: _Task, normalizers: list[Normalizer], class_map: ClassMap
+    request: tuple[int, IndexEntry] | None, task: _Task, normalizers: list[Normalizer], class_map: ClassMap
 ) -> Packed | None:
     if request is None:
         return pack(class_map, task.keep_maps)

@@ -1,4 +1,4 @@
-"""Our calibration table as TensorRT's calibration cache (until version 9), and back.
+"""Our calibration table as TensorRT's calibration cache (until version 9).
 
 A text: a first line of version and algorithm, then a line `tensor: scale` each, the scale (largest magnitude / 127) as
 the eight hexadecimal digits of a big-endian 32-bit float. The builder takes a cache whose first line is its own.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-
-from segbench.errors import InputError
 
 LEVELS = 127
 
@@ -21,19 +19,3 @@ def cache_text(ranges: Mapping[str, tuple[float, float]], version: str) -> bytes
     for name, (low, high) in ranges.items():
         lines.append(f"{name}: {struct.pack('>f', max(abs(low), abs(high)) / LEVELS).hex()}")
     return ("\n".join(lines) + "\n").encode()
-
-
-def read_cache(content: bytes) -> dict[str, float]:
-    """Largest magnitude by tensor. Raises InputError, naming the line, where it is no calibration cache."""
-    heading, *lines = content.decode().splitlines()
-    if not heading.startswith("TRT-"):
-        raise InputError(f"is no calibration cache: it begins with {heading[:40]!r}, not with TRT-")
-    found = {}
-    for number, line in enumerate(lines, 2):
-        name, _, digits = line.rpartition(": ")
-        try:
-            (scale,) = struct.unpack(">f", bytes.fromhex(digits))
-        except (ValueError, struct.error):
-            raise InputError(f"calibration cache: line {number}: {line[:60]!r} is not 'tensor: 8 hex digits'") from None
-        found[name] = scale * LEVELS
-    return found

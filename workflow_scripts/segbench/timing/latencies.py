@@ -1,0 +1,38 @@
+"""The one reader and writer of latencies.csv: a line for each timed image, in the order they ran."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+
+class LatencyLine(NamedTuple):
+    """One timed image: its id in the index, and its two times in seconds."""
+
+    image: str
+    compute_s: float
+    end_to_end_s: float
+
+
+@contextmanager
+def latencies_writer(path: Path | str) -> Iterator[Callable[[LatencyLine], object]]:
+    """Write latencies.csv: yields the function that adds a line. A file without lines is valid: nothing was timed."""
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(LatencyLine._fields)
+        yield lambda line: table.writerow((line.image, f"{line.compute_s:.9f}", f"{line.end_to_end_s:.9f}"))
+
+
+def read_latencies(path: Path | str) -> list[LatencyLine]:
+    """The lines of a latencies.csv."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        return [LatencyLine(row["image"], float(row["compute_s"]), float(row["end_to_end_s"])) for row in rows]
+
+
+def read_compute_s(path: Path | str) -> list[float]:
+    """`compute_s` of each line of a latencies.csv."""
+    return [line.compute_s for line in read_latencies(path)]
