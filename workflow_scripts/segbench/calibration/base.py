@@ -6,12 +6,12 @@ leaves a quantised model, or tables of its own, feeds the engine which insists o
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segbench import plugins
 from segbench.config.options import NoOptions
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
@@ -59,8 +59,13 @@ class Calibrator(ABC):
 
 def load(library: str) -> Calibrator:
     """The calibrator of file `segbench/calibration/{library}.py`."""
-    calibrator: Calibrator = importlib.import_module(f"segbench.calibration.{library}").CALIBRATOR
+    calibrator: Calibrator = plugins.load("segbench.calibration", "CALIBRATOR", library)
     return calibrator
+
+
+def names() -> list[str]:
+    """All calibrators there are: the files of this folder that define one."""
+    return plugins.names("segbench.calibration", "CALIBRATOR")
 
 
 def needs_reduced_range(machine: Machine) -> bool:
