@@ -60,7 +60,7 @@ class Engine(ABC):
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
     install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
-    calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from
+    calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions

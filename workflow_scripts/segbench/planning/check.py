@@ -258,7 +258,7 @@ def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) ->
 
 def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
     """What is wrong with a variant's calibrator; empty when nothing is."""
-    name, allowed = variant.calibrator, engine.calibrators
+    name, allowed = variant.calibrator, calibration.fitting(engine.calibrators)
     if name is None:
         missing = bool(allowed) and variant.precision == "int8"
         return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}" if missing else ""
