@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+INSTALL := install --quiet --disable-pip-version-check
 
 .PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
 .PHONY: retry clean lint bench-clock bench-speed accept-demo-models
@@ -25,7 +26,7 @@ test-slurm: env-dev ## through a real Slurm that is set up on this machine; as r
 	$(BIN)/python -m pytest -m "slurm and not slow"
 
 env-cluster: env ## the plugin for profiles/cluster-generic
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/cluster.txt
+	$(BIN)/python -m pip $(INSTALL) -r requirements/cluster.txt
 
 lint: env-dev    ## what `make test` checks of style and types, alone
 	$(BIN)/python -m pytest tests/unit/test_style.py
@@ -42,23 +43,23 @@ env: $(STAMP)    ## the environment of the workflow and the CPU engines
 # Bytecode is compiled here: without it every job would compile its imports again where writing it is switched off.
 $(STAMP): requirements/base.txt requirements/no-deps.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/base.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/no-deps.txt
+	$(BIN)/python -m pip $(INSTALL) -r requirements/base.txt
+	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/no-deps.txt
 	$(BIN)/python -m compileall -q $(VENV)/lib || true
 	touch $@
 
 .PHONY: env-dev
 env-dev: env $(VENV)/.complete-dev
 $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-no-deps.txt
+	$(BIN)/python -m pip $(INSTALL) -r requirements/dev.txt
+	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/dev-no-deps.txt
 	touch $@
 
 env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-gpu: 3 GB of downloads, 7 GB of disk; needs no GPU itself
 
 .venv-gpu/.complete: requirements/gpu.txt envs/gpu.post-deploy.sh
 	$(PYTHON) -m venv .venv-gpu
-	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/gpu.txt
+	.venv-gpu/bin/python -m pip $(INSTALL) -r requirements/gpu.txt
 	PATH="$(CURDIR)/.venv-gpu/bin:$$PATH" bash envs/gpu.post-deploy.sh
 	touch $@
 
@@ -67,9 +68,9 @@ test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the
 	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
 
 env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/loadgen.txt
+	$(BIN)/python -m pip $(INSTALL) -r requirements/loadgen.txt
 
-PEERS := .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check
+PEERS := .venv-peers/bin/python -m pip $(INSTALL)
 env-peers: env   ## the packages that results/peers.md measures beside, in .venv-peers (1.6 GB and more)
 	$(PYTHON) -m venv .venv-peers
 	$(PEERS) --constraint requirements/base.txt -r requirements/peers.txt
@@ -81,12 +82,12 @@ PYTHON310 ?= python3.10
 .PHONY: named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
 env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
 $(VENV)/.complete-rtx: requirements/tensorrt_rtx.txt $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/tensorrt_rtx.txt
+	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/tensorrt_rtx.txt
 	touch $@
 
 env-tensorrt8:   ## standalone TensorRT 8.5.3.1 in .venv-tensorrt8 (3 GB; wants Python 3.10: PYTHON310=…)
 	$(PYTHON310) -m venv .venv-tensorrt8
-	.venv-tensorrt8/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/tensorrt8.txt
+	.venv-tensorrt8/bin/python -m pip $(INSTALL) -r requirements/tensorrt8.txt
 
 test-tensorrt8:  ## tests of the real TensorRT 8.5.3.1 bindings, without a GPU (after make env-tensorrt8)
 	.venv-tensorrt8/bin/python -m pytest tests/tensorrt8
@@ -97,16 +98,16 @@ named-index:
 
 env-tensorrt: named-index ## the current TensorRT in .venv-tensorrt, from NVIDIA_INDEX=ADDRESS
 	$(PYTHON) -m venv .venv-tensorrt
-	.venv-tensorrt/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/base.txt
-	.venv-tensorrt/bin/python -m pip install --quiet --disable-pip-version-check \
+	.venv-tensorrt/bin/python -m pip $(INSTALL) -r requirements/base.txt
+	.venv-tensorrt/bin/python -m pip $(INSTALL) \
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/tensorrt.txt
 
 env-onnxruntime-gpu: ## ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2 GB)
 	$(PYTHON) -m venv .venv-onnxruntime-gpu
-	.venv-onnxruntime-gpu/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/onnxruntime_gpu.txt
+	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) -r requirements/onnxruntime_gpu.txt
 
 env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its TensorRT provider loads, from NVIDIA_INDEX=ADDRESS
-	.venv-onnxruntime-gpu/bin/python -m pip install --quiet --disable-pip-version-check \
+	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) \
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/onnxruntime_tensorrt.txt
 
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
@@ -126,13 +127,16 @@ bench-speed: env ## what runs outside the model, on a machine with nothing else 
 	$(BIN)/python -m validation.speed.speed
 	$(BIN)/python -m validation.speed.planning
 
-.PHONY: faults fuzz licences
+.PHONY: docs faults fuzz licences
 faults: env-dev  ## kills, full disks, damage, hostile input, load: tried, survived, lost; half an hour and more, partly as root
 	$(BIN)/python tests/faults/run.py
 
 fuzz: env-dev    ## fuzz every parser of ours for half a minute
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/fuzz.txt
+	$(BIN)/python -m pip $(INSTALL) -r requirements/fuzz.txt
 	$(BIN)/python tests/faults/fuzz.py
+
+docs: env-dev    ## make every generated page; a test names those that are not current
+	$(BIN)/python tools/document.py
 
 licences: env-dev ## list the licences of pinned dependencies in docs/develop/licences.md
 	$(BIN)/python tools/licences.py

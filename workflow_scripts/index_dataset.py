@@ -65,8 +65,7 @@ def index_dataset(
     entry = {**entry, "name": name}
     pairs, facts = layout.pairs(root, split, entry)[:limit], layout.facts(root, split, entry)
     if not pairs:
-        expected = (layout.__doc__ or "").splitlines()[0].rstrip(".")
-        raise InputError(f"{root}: split {split!r} of data set {name!r} has no images; expected: {expected}")
+        raise InputError(f"{root}: split {split!r} of data set {name!r} has no images; expected: {layout.about}")
     if sample:
         pairs = random.Random(sample["seed"]).sample(pairs, min(sample["count"], len(pairs)))
     checked = list(_progress(check_all(pairs, facts, jobs), len(pairs), split))

@@ -81,14 +81,14 @@ class Split:
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        self._pairs = cityscapes.pairs(root, name, {})
+        self._pairs = cityscapes.LAYOUT.pairs(root, name, {})
         if not self._pairs:
             raise InputError(f"{root}/leftImg8bit/{name}: no */*{cityscapes.IMAGE}; make the set with make_demo_set.py")
         if missing := next((pair for pair in self._pairs if pair.label is None), None):
             raise InputError(
                 f"{missing.image}: has no label in {root}/gtFine/{name}; training needs one for each image"
             )
-        self._id_map = cityscapes.facts(root, name, {}).id_map
+        self._id_map = cityscapes.LAYOUT.facts(root, name, {}).id_map
         self._cache: dict[int, tuple[UInt8Array, UInt8Array]] = {}
         self._cached_bytes = 0
 

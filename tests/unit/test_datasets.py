@@ -35,37 +35,38 @@ def folder_entry(images: str, labels: str | None, **more: object) -> dict:
 
 def paired(root: Path, entry: dict) -> dict[str, str | None]:
     """Label by image, as paths below the root."""
-    found = folder.pairs(root, "val", entry)
+    found = folder.LAYOUT.pairs(root, "val", entry)
     return {str(p.image.relative_to(root)): p.label and str(p.label.relative_to(root)) for p in found}
 
 
-@pytest.mark.parametrize("kind", ["cityscapes", "camvid", "folder"])
-def test_a_layout_is_found_by_its_files_name(kind):
-    assert base.load(kind).__name__ == f"segbench.datasets.{kind}"
+def test_layouts_are_the_files_of_their_folder():
+    assert base.names() == ["camvid", "cityscapes", "folder"]
+    for kind in base.names():
+        assert type(base.load(kind)).__module__ == f"segbench.datasets.{kind}"
 
 
 def test_cityscapes_pairs_all_cities_in_order(tmp_path):
     for name in ("ulm_000001_000019", "aachen_000002_000019", "aachen_000000_000019"):
         city(tmp_path, name)
-    pairs = cityscapes.pairs(tmp_path, "val", {})
+    pairs = cityscapes.LAYOUT.pairs(tmp_path, "val", {})
     assert [pair.image_id for pair in pairs] == ["aachen_000000_000019", "aachen_000002_000019", "ulm_000001_000019"]
     assert pairs[0].label == tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_labelTrainIds.png"
-    assert cityscapes.facts(tmp_path, "val", {}) == base.Facts(cityscapes.CLASSES)
+    assert cityscapes.LAYOUT.facts(tmp_path, "val", {}) == base.Facts(cityscapes.CLASSES)
 
 
 def test_cityscapes_own_ids_are_mapped_where_there_are_no_train_ids(tmp_path):
     city(tmp_path, "ulm_1_2", "labelIds")
-    assert cityscapes.pairs(tmp_path, "val", {})[0].label.name == "ulm_1_2_gtFine_labelIds.png"
-    assert cityscapes.facts(tmp_path, "val", {}).id_map == CITYSCAPES
+    assert cityscapes.LAYOUT.pairs(tmp_path, "val", {})[0].label.name == "ulm_1_2_gtFine_labelIds.png"
+    assert cityscapes.LAYOUT.facts(tmp_path, "val", {}).id_map == CITYSCAPES
     city(tmp_path, "ulm_1_2", "labelTrainIds")
-    assert cityscapes.pairs(tmp_path, "val", {})[0].label.name == "ulm_1_2_gtFine_labelTrainIds.png"
-    assert cityscapes.facts(tmp_path, "val", {}).id_map is None
+    assert cityscapes.LAYOUT.pairs(tmp_path, "val", {})[0].label.name == "ulm_1_2_gtFine_labelTrainIds.png"
+    assert cityscapes.LAYOUT.facts(tmp_path, "val", {}).id_map is None
 
 
 def test_missing_label_is_the_pairs_fault(tmp_path):
     city(tmp_path, "ulm_1_2")
     touch(tmp_path, "leftImg8bit/val/ulm/ulm_3_4_leftImg8bit.png")
-    first, second = cityscapes.pairs(tmp_path, "val", {})
+    first, second = cityscapes.LAYOUT.pairs(tmp_path, "val", {})
     assert (first.fault, second.label) == ("", None)
     label = tmp_path / "gtFine/val/ulm/ulm_3_4_gtFine_labelTrainIds.png"
     assert second.fault == f"{second.image}: has no label ({label} is missing)"
@@ -74,18 +75,18 @@ def test_missing_label_is_the_pairs_fault(tmp_path):
 def test_missing_folder_is_named(tmp_path):
     touch(tmp_path, "leftImg8bit/val/ulm/ulm_1_2_leftImg8bit.png")
     with pytest.raises(InputError, match=r"gtFine/val: no such folder$"):
-        cityscapes.pairs(tmp_path, "val", {})
+        cityscapes.LAYOUT.pairs(tmp_path, "val", {})
     with pytest.raises(InputError, match=r"/val: no such folder$"):
-        camvid.pairs(tmp_path, "val", {})
+        camvid.LAYOUT.pairs(tmp_path, "val", {})
 
 
 def test_camvid_void_is_ignored(tmp_path):
     touch(tmp_path, "val/b.png", "val/a.png", "valannot/a.png", "valannot/b.png", "val/notes.txt")
-    assert [(p.image_id, p.label.parent.name) for p in camvid.pairs(tmp_path, "val", {})] == [
+    assert [(p.image_id, p.label.parent.name) for p in camvid.LAYOUT.pairs(tmp_path, "val", {})] == [
         ("a", "valannot"),
         ("b", "valannot"),
     ]
-    facts = camvid.facts(tmp_path, "val", {})
+    facts = camvid.LAYOUT.facts(tmp_path, "val", {})
     assert facts.id_map == {**{i: i for i in range(11)}, 11: 255}
     assert len(facts.classes) == 11
 
@@ -110,7 +111,7 @@ def test_folder_pairs_what_the_wildcards_match_alike(tmp_path, images, labels, f
 
 def test_folder_never_guesses_among_labels(tmp_path):
     touch(tmp_path, "i/a/1.png", "i/b/1.png", "l/1.png", "i/c/2.png", "l/x/2.png", "l/y/2.png")
-    found = folder.pairs(tmp_path, "val", folder_entry("i/*/*.png", "l/**/*.png"))
+    found = folder.LAYOUT.pairs(tmp_path, "val", folder_entry("i/*/*.png", "l/**/*.png"))
     assert [pair.label for pair in found] == [None, None, None]
     assert found[0].fault == f"{tmp_path}/i/a/1.png: has no label (none of l/**/*.png is named '1')"
     assert found[2].fault == f"{tmp_path}/i/c/2.png: 2 labels fit: {tmp_path}/l/x/2.png, {tmp_path}/l/y/2.png"
@@ -133,7 +134,7 @@ def test_folder_without_labels(tmp_path):
 def test_folder_faults_name_their_key(tmp_path, images, labels, split, message):
     touch(tmp_path, "i/1.png")
     with pytest.raises(InputError) as error:
-        folder.pairs(tmp_path, split, folder_entry(images, labels))
+        folder.LAYOUT.pairs(tmp_path, split, folder_entry(images, labels))
     assert str(error.value).startswith(message)
 
 
@@ -147,13 +148,13 @@ def test_folder_faults_name_their_key(tmp_path, images, labels, split, message):
 )
 def test_folder_refuses_ids_that_are_no_classes(tmp_path, more, message):
     with pytest.raises(InputError) as error:
-        folder.facts(tmp_path, "val", folder_entry("*", None, **more))
+        folder.LAYOUT.facts(tmp_path, "val", folder_entry("*", None, **more))
     assert str(error.value).startswith(message)
 
 
 def test_folder_facts_are_the_configurations(tmp_path):
     entry = folder_entry("*", None, id_map={"7": 2, "-1": 254}, ignore_index=254)
-    assert folder.facts(tmp_path, "val", entry) == base.Facts(["a", "b", "c"], 254, {7: 2, -1: 254})
+    assert folder.LAYOUT.facts(tmp_path, "val", entry) == base.Facts(["a", "b", "c"], 254, {7: 2, -1: 254})
 
 
 def test_symbolic_link_loop_ends(tmp_path):

@@ -47,7 +47,7 @@ def sixty() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def decoded(root: Path, split: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """The arrays of a split, as any later stage reads them."""
-    pairs = cityscapes.pairs(root, split, {})
+    pairs = cityscapes.LAYOUT.pairs(root, split, {})
     return [(read_image(pair.image), read_label(str(pair.label), None)) for pair in pairs]
 
 

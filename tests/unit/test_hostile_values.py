@@ -102,7 +102,7 @@ def test_id_map_maps_what_it_names_and_ignores_the_rest(id_map, raw):
 def test_id_map_of_a_folder_is_accepted_or_refused(tmp_path, id_map, ignore):
     entry = {"classes": ["a", "b"], "ignore_index": ignore, "id_map": {str(k): v for k, v in id_map.items()}}
     with contextlib.suppress(InputError, ValueError):  # ValueError: keys that the configuration's schema keeps out
-        folder_layout.facts(tmp_path, "val", entry)
+        folder_layout.LAYOUT.facts(tmp_path, "val", entry)
 
 
 @FEW

@@ -143,7 +143,7 @@ def test_an_older_runs_reference_is_not_read(tmp_path):
 
 def test_every_plot_is_a_file_with_a_caption_for_snakemake(tmp_path):
     content = content_of(Made(tmp_path))
-    assert tuple(plot.name for plot in content.plots) == PLOTS
+    assert [plot.name for plot in content.plots] == list(PLOTS)
     for plot in content.plots:
         assert plot.records and plot.table.rows, plot.name
         assert (ROOT / "report" / f"{plot.name}.rst").stat().st_size > 0

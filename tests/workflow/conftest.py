@@ -16,7 +16,7 @@ import yaml
 from helpers.made import make_folder_dataset, make_onnx_model
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "profiles", "envs", "resources", "report")
+PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "profiles", "envs", "resources", "report", "tools", "docs")
 
 
 @dataclass

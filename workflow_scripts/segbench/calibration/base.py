@@ -6,12 +6,13 @@ leaves a quantised model, or tables of its own, feeds the engine which insists o
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segbench import plugins
 from segbench.config.options import NoOptions
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for th
 
 TABLE, LAYERS = "table.json", "layers.json"
 QUANTIZED = "quantized"
+ANY_TABLE = "any table"  # what an engine takes that builds from whichever calibrator's table
 # Without one of these, products of 8-bit numbers are summed in pairs to 16 bits, and may saturate there.
 DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
@@ -59,8 +61,18 @@ class Calibrator(ABC):
 
 def load(library: str) -> Calibrator:
     """The calibrator of file `segbench/calibration/{library}.py`."""
-    calibrator: Calibrator = importlib.import_module(f"segbench.calibration.{library}").CALIBRATOR
+    calibrator: Calibrator = plugins.load("segbench.calibration", "CALIBRATOR", library)
     return calibrator
+
+
+def names() -> list[str]:
+    """All calibrators there are: the files of this folder that define one."""
+    return plugins.names("segbench.calibration", "CALIBRATOR")
+
+
+def fitting(taken: Collection[str]) -> list[str]:
+    """Calibrators that an engine can use which takes `taken`: names of libraries, or ANY_TABLE."""
+    return [name for name in names() if name in taken or (ANY_TABLE in taken and load(name).leaves_table)]
 
 
 def needs_reduced_range(machine: Machine) -> bool:

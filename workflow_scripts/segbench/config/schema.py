@@ -259,9 +259,7 @@ class Variant(Section):
 class Calibrator(Section):
     """A way to calibrate."""
 
-    library: Literal["onnxruntime", "nncf", "paddle", "paddle_tensorrt"] = Field(
-        description="A file of segbench/calibration/."
-    )
+    library: str = Field(description="Its calibrator: a file of `segbench/calibration/`.")
     options: dict[str, Any] = Field({}, description="Options passed to that library.")
 
 
@@ -287,7 +285,7 @@ class Generate(Section):
 class Dataset(Section):
     """A data set: where it lies, how it is laid out, what its classes are."""
 
-    kind: Literal["cityscapes", "camvid", "folder"] = Field(description="Layout.")
+    kind: str = Field(description="Its layout: a file of `segbench/datasets/`.")
     root: str = Field(
         "", description="Folder of the data; `--config dataset_root=PATH` overrides it for the chosen data set."
     )

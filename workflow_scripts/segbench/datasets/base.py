@@ -1,12 +1,13 @@
-"""What a data set layout is: a file of this folder with `pairs` and `facts`."""
+"""What a data set layout is: one file of this folder with a `LAYOUT` object."""
 
 from __future__ import annotations
 
-import importlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
+from segbench import plugins
 from segbench.errors import InputError
 
 
@@ -35,24 +36,29 @@ class Facts:
     id_map: dict[int, int] | None = field(default=None)
 
 
-class Layout(Protocol):
-    """How the files of a data set lie. The module's docstring says it in its first line: messages quote it.
+class Layout(ABC):
+    """How the files of a data set lie. `entry` is the data set's entry in the configuration."""
 
-    `entry` is the data set's entry in the configuration.
-    """
+    about: str  # in one line, for a person whose folder does not lie so
 
-    __doc__: str | None
-
+    @abstractmethod
     def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
         """The split's images in sorted order. Raises InputError for what is missing as a whole."""
 
+    @abstractmethod
     def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
         """What the split's labels mean. Raises InputError when the configuration contradicts itself."""
 
 
 def load(kind: str) -> Layout:
     """The layout of file `segbench/datasets/{kind}.py`."""
-    return cast(Layout, importlib.import_module(f"segbench.datasets.{kind}"))
+    layout: Layout = plugins.load("segbench.datasets", "LAYOUT", kind)
+    return layout
+
+
+def names() -> list[str]:
+    """All layouts there are: the files of this folder that define one."""
+    return plugins.names("segbench.datasets", "LAYOUT")
 
 
 def need_folder(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segbench.datasets.base import Facts, Pair, need_folder, pair_with_label, safe_id
+from segbench.datasets.base import Facts, Layout, Pair, need_folder, pair_with_label, safe_id
 
 CLASSES = [
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -13,14 +13,21 @@ CLASSES = [
 VOID = 11
 
 
-def pairs(root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
-    """Images of {root}/{split} with the label of the same name in {root}/{split}annot."""
-    images, labels = need_folder(root / split), need_folder(root / f"{split}annot")
-    return [
-        pair_with_label(safe_id(Path(path.name)), path, labels / path.name) for path in sorted(images.glob("*.png"))
-    ]
+class CamVid(Layout):
+    """CamVid's images, their labels in a folder beside them."""
+
+    about = "{split}/*.png beside {split}annot/*.png, as SegNet's authors laid CamVid out"
+
+    def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
+        """Images of {root}/{split} with the label of the same name in {root}/{split}annot."""
+        images, labels = need_folder(root / split), need_folder(root / f"{split}annot")
+        return [
+            pair_with_label(safe_id(Path(path.name)), path, labels / path.name) for path in sorted(images.glob("*.png"))
+        ]
+
+    def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
+        """Ids are trainIds, but for void."""
+        return Facts(CLASSES, 255, {**{i: i for i in range(len(CLASSES))}, VOID: 255})
 
 
-def facts(root: Path, split: str, entry: dict[str, Any]) -> Facts:
-    """Ids are trainIds, but for void."""
-    return Facts(CLASSES, 255, {**{i: i for i in range(len(CLASSES))}, VOID: 255})
+LAYOUT = CamVid()

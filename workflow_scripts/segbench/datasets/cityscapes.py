@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segbench.datasets.base import Facts, Pair, need_folder, pair_with_label, safe_id
+from segbench.datasets.base import Facts, Layout, Pair, need_folder, pair_with_label, safe_id
 
 CLASSES = [
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
@@ -20,25 +20,34 @@ UNSCORED = [-1, *range(7), 9, 10, 14, 15, 16, 18, 29, 30]
 IMAGE, TRAIN_IDS, IDS = "_leftImg8bit.png", "_gtFine_labelTrainIds.png", "_gtFine_labelIds.png"
 
 
-def pairs(root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
-    """Images of all cities with labelTrainIds where the set has them, else labelIds."""
-    images, labels = need_folder(root / "leftImg8bit" / split), need_folder(root / "gtFine" / split)
-    suffix = _label_suffix(labels)
-    found = []
-    for path in sorted(images.glob(f"*/*{IMAGE}")):
-        stem = path.name.removesuffix(IMAGE)
-        found.append(pair_with_label(safe_id(Path(f"{stem}.png")), path, labels / path.parent.name / f"{stem}{suffix}"))
-    return found
+class Cityscapes(Layout):
+    """Cityscapes' folders, one for each city."""
 
+    about = "leftImg8bit/{split}/{city}/ beside gtFine/{split}/{city}/, labelTrainIds or labelIds"
 
-def facts(root: Path, split: str, entry: dict[str, Any]) -> Facts:
-    """19 classes; ids are mapped where only labelIds are there."""
-    if _label_suffix(root / "gtFine" / split) == TRAIN_IDS:
-        return Facts(CLASSES)
-    return Facts(CLASSES, 255, {**dict.fromkeys(UNSCORED, 255), **{raw: i for i, raw in enumerate(LABEL_IDS)}})
+    def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
+        """Images of all cities with labelTrainIds where the set has them, else labelIds."""
+        images, labels = need_folder(root / "leftImg8bit" / split), need_folder(root / "gtFine" / split)
+        suffix = _label_suffix(labels)
+        found = []
+        for path in sorted(images.glob(f"*/*{IMAGE}")):
+            stem = path.name.removesuffix(IMAGE)
+            found.append(
+                pair_with_label(safe_id(Path(f"{stem}.png")), path, labels / path.parent.name / f"{stem}{suffix}")
+            )
+        return found
+
+    def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
+        """19 classes; ids are mapped where only labelIds are there."""
+        if _label_suffix(root / "gtFine" / split) == TRAIN_IDS:
+            return Facts(CLASSES)
+        return Facts(CLASSES, 255, {**dict.fromkeys(UNSCORED, 255), **{raw: i for i, raw in enumerate(LABEL_IDS)}})
 
 
 def _label_suffix(labels: Path) -> str:
     """The split has one kind of label files: trainIds if there is a single one (the rest are then told as missing)."""
     only_ids = next(labels.glob(f"*/*{TRAIN_IDS}"), None) is None and next(labels.glob(f"*/*{IDS}"), None)
     return IDS if only_ids else TRAIN_IDS
+
+
+LAYOUT = Cityscapes()

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from segbench.datasets.base import Facts, Pair, need_folder, safe_id
+from segbench.datasets.base import Facts, Layout, Pair, need_folder, safe_id
 from segbench.errors import InputError
 
 WILDCARD = re.compile(r"[*?]|\[[^]]*\]")
@@ -27,40 +27,44 @@ class Match(NamedTuple):
     path: Path
 
 
-def pairs(root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
-    """Images of the split's glob, each with its label; without labels where the split has no glob for them."""
-    where = f"dataset_catalogue.{entry.get('name', 'NAME')}.splits.{split}"
-    globs = (entry["splits"] or {}).get(split)
-    if globs is None:
-        raise InputError(f"{where}: not in the configuration; give its images (and labels) as globs below the root")
-    images = _matches(need_folder(root), globs["images"], f"{where}.images")
-    if not images:
-        raise InputError(f"{where}.images: {globs['images']!r}: no such files below {root}")
-    if not globs.get("labels"):
-        return [Pair(safe_id(image.path.relative_to(root)), image.path, None) for image in images]
-    labels = _matches(root, globs["labels"], f"{where}.labels")
-    if not labels:
-        raise InputError(f"{where}.labels: {globs['labels']!r}: no such files below {root}; null for no labels")
-    return _paired(root, images, labels, globs["labels"])
+class Folder(Layout):
+    """Any folder: the configuration has the globs, the classes and the ids."""
 
+    about = "images and labels by the globs of `splits` below the root"
 
-def facts(root: Path, split: str, entry: dict[str, Any]) -> Facts:
-    """As configured. Raises InputError for a trainId that is no class."""
-    where = f"dataset_catalogue.{entry.get('name', 'NAME')}"
-    classes, ignore = entry["classes"], entry["ignore_index"]
-    if ignore < len(classes):
-        raise InputError(
-            f"{where}.ignore_index: {ignore} is the trainId of class {classes[ignore]!r}; leave that class out of"
-            f" classes and map its id by id_map, or use a number from {len(classes)} to 255"
-        )
-    # JSON made texts of the keys.
-    id_map = {int(raw): train_id for raw, train_id in entry["id_map"].items()} if entry["id_map"] else None
-    for raw, train_id in (id_map or {}).items():
-        if train_id != ignore and not 0 <= train_id < len(classes):
-            raise InputError(f"{where}.id_map.{raw}: {train_id} is no trainId (0 to {len(classes) - 1}, {ignore})")
-        if not -1 <= raw <= 255:
-            raise InputError(f"{where}.id_map.{raw}: label files are 8-bit; allowed are ids from -1 to 255")
-    return Facts(classes, ignore, id_map)
+    def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
+        """Images of the split's glob, each with its label; without labels where the split has no glob for them."""
+        where = f"dataset_catalogue.{entry.get('name', 'NAME')}.splits.{split}"
+        globs = (entry["splits"] or {}).get(split)
+        if globs is None:
+            raise InputError(f"{where}: not in the configuration; give its images (and labels) as globs below the root")
+        images = _matches(need_folder(root), globs["images"], f"{where}.images")
+        if not images:
+            raise InputError(f"{where}.images: {globs['images']!r}: no such files below {root}")
+        if not globs.get("labels"):
+            return [Pair(safe_id(image.path.relative_to(root)), image.path, None) for image in images]
+        labels = _matches(root, globs["labels"], f"{where}.labels")
+        if not labels:
+            raise InputError(f"{where}.labels: {globs['labels']!r}: no such files below {root}; null for no labels")
+        return _paired(root, images, labels, globs["labels"])
+
+    def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
+        """As configured. Raises InputError for a trainId that is no class."""
+        where = f"dataset_catalogue.{entry.get('name', 'NAME')}"
+        classes, ignore = entry["classes"], entry["ignore_index"]
+        if ignore < len(classes):
+            raise InputError(
+                f"{where}.ignore_index: {ignore} is the trainId of class {classes[ignore]!r}; leave that class out of"
+                f" classes and map its id by id_map, or use a number from {len(classes)} to 255"
+            )
+        # JSON made texts of the keys.
+        id_map = {int(raw): train_id for raw, train_id in entry["id_map"].items()} if entry["id_map"] else None
+        for raw, train_id in (id_map or {}).items():
+            if train_id != ignore and not 0 <= train_id < len(classes):
+                raise InputError(f"{where}.id_map.{raw}: {train_id} is no trainId (0 to {len(classes) - 1}, {ignore})")
+            if not -1 <= raw <= 255:
+                raise InputError(f"{where}.id_map.{raw}: label files are 8-bit; allowed are ids from -1 to 255")
+        return Facts(classes, ignore, id_map)
 
 
 def _matches(root: Path, pattern: str, where: str) -> list[Match]:
@@ -110,3 +114,6 @@ def _paired(root: Path, images: list[Match], labels: list[Match], pattern: str) 
             fault = f"{image.path}: {len(fitting)} labels fit: {', '.join(map(str, fitting[:3]))}"
         found.append(Pair(safe_id(image.path.relative_to(root)), image.path, None if fault else fitting[0], fault))
     return found
+
+
+LAYOUT = Folder()

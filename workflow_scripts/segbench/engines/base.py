@@ -7,12 +7,12 @@ bug of ours and stays one.
 
 from __future__ import annotations
 
-import importlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from segbench import plugins
 from segbench.arrays import ClassMap, Float32Image
 from segbench.config.options import NoOptions, Variant
 from segbench.machine.cpu import Machine, package_version
@@ -60,7 +60,7 @@ class Engine(ABC):
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
     install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
-    calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from
+    calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions
@@ -103,14 +103,13 @@ def own_interpreter(engine: str) -> str | None:
 
 def load(name: str) -> Engine:
     """The engine of file `segbench/engines/{name}.py`."""
-    engine: Engine = importlib.import_module(f"segbench.engines.{name}").ENGINE
+    engine: Engine = plugins.load("segbench.engines", "ENGINE", name)
     return engine
 
 
 def names() -> list[str]:
     """All engines there are: the files of this folder that define one."""
-    here = Path(__file__).parent
-    return sorted(p.stem for p in here.glob("*.py") if "\nENGINE" in p.read_text(encoding="utf-8"))
+    return plugins.names("segbench.engines", "ENGINE")
 
 
 def has_packages(engine: Engine) -> Support:

@@ -10,6 +10,7 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration import qdq
+from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
 from segbench.engines.base import Engine
 from segbench.errors import Failed, Unsupported, framework_errors
@@ -43,7 +44,7 @@ class ONNXRuntime(Engine):
 
     precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
-    calibrators = ("onnxruntime",)
+    calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration.base import ANY_TABLE
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
 from segbench.engines import onnxruntime_cuda
@@ -54,7 +55,7 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
     precisions = ("fp32", "fp16", "int8")
     install = "make env-onnxruntime-tensorrt"
     packages = ("onnxruntime-gpu", "tensorrt-cu13-libs")  # it is linked with TensorRT 10's
-    calibrators = ("onnxruntime",)
+    calibrators = (ANY_TABLE,)
     build_options = BuildOptions
     run_options = RunOptions
 

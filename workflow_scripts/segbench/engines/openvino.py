@@ -10,6 +10,7 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration import qdq
+from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, Support, first_no, has_instructions
 from segbench.errors import Failed, Unsupported, framework_errors
@@ -41,7 +42,7 @@ class OpenVINO(Engine):
     plugin = "CPU"
     precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
-    calibrators = ("nncf", "onnxruntime")
+    calibrators = ("nncf", ANY_TABLE)
     run_options: type = RunOptions
 
     def supports(self, variant: Variant, machine: Machine) -> Support:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration import qdq
+from segbench.calibration.base import ANY_TABLE
 from segbench.calibration.table import read_table
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
@@ -66,7 +67,7 @@ class TensorRT(Engine):
     environment = "envs/tensorrt.yaml"
     install = "make env-tensorrt"
     packages = ("tensorrt", "cuda-bindings")
-    calibrators = ("onnxruntime",)
+    calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration.base import ANY_TABLE
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, Session, Support, first_no, has_packages, has_precision
@@ -54,7 +55,7 @@ class TensorRTRTX(Engine):
     environment = "envs/tensorrt_rtx.yaml"
     install = "make env-rtx"
     packages = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs", "cuda-bindings")
-    calibrators = ("onnxruntime",)
+    calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from segbench.calibration import base as calibration
 from segbench.config.options import parse_options
 from segbench.config.schema import Config, Variant
+from segbench.datasets import base as datasets
 from segbench.engines import base
 from segbench.errors import InputError
 
@@ -35,7 +36,8 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
     except ValidationError as error:
         found = [fault for fault in error.errors() if not _is_other_member(fault)]
         raise InputError("\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in found))) from None
-    faults = [*_unknown_names(config, sources), *_bad_variants(config, sources)]
+    faults = _unknown_plugins(config, sources)
+    faults += [] if faults else [*_unknown_names(config, sources), *_bad_variants(config, sources)]
     faults += [] if faults else _no_training_split(config, sources)
     if faults:
         raise InputError("\n".join(faults))
@@ -184,14 +186,29 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
     return faults
 
 
+def _unknown_plugins(config: Config, sources: Sources) -> list[str]:
+    """Names of engines, calibrators and layouts that have no file."""
+    named = [
+        *((("variant_catalogue", n, "engine"), "engine", v.engine) for n, v in config.variant_catalogue.items()),
+        *(
+            (("calibrator_catalogue", n, "library"), "library", c.library)
+            for n, c in config.calibrator_catalogue.items()
+        ),
+        *((("dataset_catalogue", n, "kind"), "layout", d.kind) for n, d in config.dataset_catalogue.items()),
+        *((("interpreters", name), "engine", name) for name in config.interpreters),
+    ]
+    known = {"engine": base.names(), "library": calibration.names(), "layout": datasets.names()}
+    return [
+        f"{sources.of(location)}: {_key(location)}: unknown {family} {name!r}; {_nearest(name, known[family])}"
+        for location, family, name in named
+        if name not in known[family]
+    ]
+
+
 def _bad_variants(config: Config, sources: Sources) -> list[str]:
-    faults, known = [], base.names()
+    faults = []
     for name, variant in config.variant_catalogue.items():
         location: Location = ("variant_catalogue", name)
-        if variant.engine not in known:
-            where = f"{sources.of((*location, 'engine'))}: {_key(location)}.engine"
-            faults.append(f"{where}: unknown engine {variant.engine!r}; {_nearest(variant.engine, known)}")
-            continue
         engine = base.load(variant.engine)
         if fault := _calibrator_fault(config, variant, engine):
             faults.append(f"{sources.of((*location, 'calibrator'))}: {_key(location)}.calibrator: {fault}")
@@ -210,10 +227,8 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
         except InputError as error:
             faults.append(str(error))
     for engine_name, path in config.interpreters.items():
-        where = f"{sources.of(('interpreters', engine_name))}: interpreters.{engine_name}"
-        if engine_name not in known:
-            faults.append(f"{where}: unknown engine; {_nearest(engine_name, known)}")
-        elif shutil.which(path) is None:
+        if shutil.which(path) is None:
+            where = f"{sources.of(('interpreters', engine_name))}: interpreters.{engine_name}"
             faults.append(f"{where}: {path!r} is not there or not executable; a Python interpreter is wanted")
     return faults
 
@@ -243,7 +258,7 @@ def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) ->
 
 def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
     """What is wrong with a variant's calibrator; empty when nothing is."""
-    name, allowed = variant.calibrator, engine.calibrators
+    name, allowed = variant.calibrator, calibration.fitting(engine.calibrators)
     if name is None:
         missing = bool(allowed) and variant.precision == "int8"
         return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}" if missing else ""

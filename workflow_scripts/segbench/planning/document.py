@@ -1,18 +1,10 @@
-"""Write config/README.md and config/schemas/config.schema.json from the configuration's types.
-
-usage: python workflow_scripts/segbench/planning/document.py   (from the project's root)
-"""
+"""config/README.md and config/schemas/config.schema.json, made from the configuration's types (`make docs`)."""
 
 from __future__ import annotations
 
 import json
-import sys
 import typing
-from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,7 +12,6 @@ from pydantic_core import PydanticUndefined
 
 from segbench.config import schema
 from segbench.engines import base
-from segbench.files import write_text
 
 INTRODUCTION = """# Configuration
 
@@ -123,13 +114,3 @@ def _engine_options() -> str:
             )
         lines.append("")
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Write both files below the working directory."""
-    write_text("config/README.md", readme())
-    write_text("config/schemas/config.schema.json", json_schema())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,18 @@
 """The report. Its plots' names stand here so that rules learn them without importing a plotting library."""
 
-# In the page's order; each is results/plots/NAME.svg and .png, with its caption in report/NAME.rst.
-PLOTS = (
-    "accuracy_latency", "speed_up", "accuracy_loss", "latencies", "iou_per_class",
-    "build_time", "engine_size", "memory",
-)  # fmt: skip
+# In the page's order: each plot's name, which is that of results/plots/NAME.svg and .png, and its caption. The captions
+# of Snakemake's own report, report/NAME.rst, are made of these by `make docs`.
+PLOTS = {
+    "accuracy_latency": "Further left is faster, further up more accurate. The dashed line is the Pareto front: no"
+    " other variant is both faster and more accurate. Bars are 95% intervals, where more than one round was timed.",
+    "speed_up": "The model's native FP32 time over the variant's. Bounds divide the opposite ends of both 95%"
+    " intervals, which is wider than an interval of the ratio would be.",
+    "accuracy_loss": "Change of mIoU against the model's reference variant, on the same images. Without mIoU, the share"
+    " of pixels that differ.",
+    "latencies": "A tick is an image, a dot a round's median; a round is a process of its own. Rounds apart from each"
+    " other are drift, two clusters in one round are two modes: look at both before trusting a median.",
+    "iou_per_class": "Bright is good. A gap is a class that occurs neither in the labels nor in the predictions.",
+    "build_time": "Seconds that the engine took to be built, calibration apart.",
+    "engine_size": "Size of the built engine's files.",
+    "memory": "Largest memory of the timed process, the framework and one image included.",
+}

@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from segbench.report import PLOTS
 from segbench.report.charts import (
     COLOURS,
     NARROW,
@@ -99,8 +100,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
     return Plot(
         name="accuracy_latency",
         title="Accuracy against latency",
-        caption="Further left is faster, further up more accurate. The dashed line is the Pareto front: no other"
-        " variant is both faster and more accurate. Bars are 95% intervals, where more than one round was timed.",
+        caption=PLOTS["accuracy_latency"],
         description=f"Scatter plot of {measure.name} over seconds per image for {len(shown)} variants."
         f" On the Pareto front: {on_front}.",
         chart=alt.layer(front, interval, points, names).add_params(NARROW).properties(height=HEIGHT),
@@ -167,8 +167,7 @@ def speed_up(rows: list[Facts]) -> Plot:
     return Plot(
         name="speed_up",
         title="Speed-up over native",
-        caption="The model's native FP32 time over the variant's. Bounds divide the opposite ends of both 95%"
-        " intervals, which is wider than an interval of the ratio would be.",
+        caption=PLOTS["speed_up"],
         description=f"Bar chart of the speed-up over native of {len(shown)} variants.",
         chart=stacked(bars, even, whiskers, words),
         records=records,
@@ -196,7 +195,7 @@ def accuracy_loss(rows: list[Facts]) -> Plot:
     return Plot(
         name="accuracy_loss",
         title="Accuracy loss per variant",
-        caption="Against the model's reference variant, on the same images.",
+        caption=PLOTS["accuracy_loss"],
         description=f"Bar chart: {title}, of {len(shown)} variants.",
         chart=stacked(bar(figures(), x, engine_colour(rows), alt.Tooltip("change:Q", format=format_))),
         records=records,
@@ -246,8 +245,7 @@ def latencies(rounds: list[Record]) -> Plot:
     return Plot(
         name="latencies",
         title="Latencies of every round",
-        caption="A tick is an image, a dot a round's median; a round is a process of its own. Rounds apart from each"
-        " other are drift, two clusters in one round are two modes: look at both before trusting a median.",
+        caption=PLOTS["latencies"],
         description=f"Strip plot of the latencies of {len(rounds)} rounds, on a logarithmic scale.",
         chart=alt.layer(ticks, medians)
         .add_params(NARROW)
@@ -281,7 +279,7 @@ def iou_per_class(rows: list[Facts]) -> Plot:
     return Plot(
         name="iou_per_class",
         title="IoU per class",
-        caption="Bright is good. A gap is a class that occurs neither in the labels nor in the predictions.",
+        caption=PLOTS["iou_per_class"],
         description=f"Heat map of the IoU of {len(classes)} classes for {len(shown)} variants.",
         chart=stacked(figures().mark_rect().encode(x=x, y=label_axis(), color=colour, tooltip=tips)),
         records=records,
@@ -303,7 +301,7 @@ def cost(rows: list[Facts], name: str, title: str, key: str, unit: str, size: fl
     return Plot(
         name=name,
         title=title,
-        caption="",
+        caption=PLOTS[name],
         description=f"Bar chart of {title.lower()} in {unit} of {len(shown)} variants.",
         chart=stacked(bar(figures(), x, engine_colour(rows), alt.Tooltip("figure:Q", title=unit, format=".4g"))),
         records=records,

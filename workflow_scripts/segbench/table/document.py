@@ -1,23 +1,14 @@
-"""Write what is made from the table's columns: the schema of table.json, and the columns' table in docs/use/table.md.
+"""What is made from the table's columns: the schema of table.json, and the columns' table in docs/use/table.md.
 
-usage: python workflow_scripts/segbench/table/document.py   (from the project's root)
+`make docs` writes both.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":
-    # In the place of this folder, whose csv.py would stand for the standard library's.
-    sys.path[0] = str(Path(__file__).parents[2])
-
 import json
 
-from segbench.files import write_text
 from segbench.table.columns import COLUMNS, SCHEMA
 
-SCHEMA_FILE, PAGE = Path("config/schemas/table.schema.json"), Path("docs/use/table.md")
 BEGIN, END = "<!-- columns: made from segbench/table/columns.py -->", "<!-- end of columns -->"
 
 
@@ -56,13 +47,3 @@ def page(text: str) -> str:
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{columns()}\n\n{END}{after}"
-
-
-def main() -> None:
-    """Write both files below the working directory."""
-    write_text(SCHEMA_FILE, schema())
-    write_text(PAGE, page(PAGE.read_text(encoding="utf-8")))
-
-
-if __name__ == "__main__":
-    main()
