@@ -32,7 +32,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# Not parameters: a raised limit reruns nothing. Scripts end with the process that started them, however it ends.
+# Passed as environment variables and not as params, so that a changed limit reruns nothing; and so that a script ends
+# with the process that started it.
 os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]), SEGBENCH_WORKFLOW=str(os.getpid()))
 
 # Either this process submits jobs, or it is one that was submitted.

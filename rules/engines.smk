@@ -27,7 +27,7 @@ rule collect_shapes:
 
 
 rule build_engine:
-    """Build the variant's engine under supervision; why it could not be built is its status."""
+    """Build the variant's engine under supervision; if that fails, status.json has the reason."""
     input:
         **code("build_engine.py", engine=True),
         model="results/models/{model}/model.json",

@@ -55,3 +55,11 @@ def test_a_missing_file_and_a_missing_heading_are_found(tmp_path):
 def test_every_page_of_the_docs_is_named_in_the_readme_or_beside_it():
     named = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
     assert [name for name in pages() if name.startswith("docs/") and f"({name})" not in named] == []
+
+
+def test_every_file_that_contributing_names_is_there():
+    tops = (ROOT, ROOT / "workflow_scripts" / "segbench")
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("## How the code is laid out")[0]
+    named = [path for path in re.findall(r"`([\w/]+/(?:\w+\.\w+)?)`", table) if not path.startswith("rules/X")]
+    assert len(named) > 20
+    assert [path for path in named if not any((top / path).exists() for top in tops)] == []

@@ -61,7 +61,7 @@ class Report(Lookup):
         return json.dumps({**chosen, "variants": variants})
 
     def templates(self) -> list[str]:
-        """What the report is made of beside its modules."""
+        """The report's template files, as inputs of its rule."""
         return sorted(str(path) for path in TEMPLATES.iterdir())
 
     def settings(self, w: Any) -> str:
