@@ -35,7 +35,7 @@ def infer(request: dict[str, Any]) -> dict[str, Any]:
         read_index(request["index"], request.get("shard", WHOLE)), request["round"], timing, request["images"]
     )
     work = Round(opened, rows, request)
-    facts = {"environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores}}
+    facts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
     if timing is None:
         work.run(clock.Stop())
         return facts
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--timing", type=json.loads, default=None, help="JSON: seed, images_per_round, warm_up")
     parser.add_argument("--untimed", action="store_true", help="predictions only: no warm-up, no later rounds")
     parser.add_argument("--images", type=int, default=0, help="with --untimed: the first N images only (0: all)")
-    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: one per core of a socket)")
     parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
     parser.add_argument("--shard", default=WHOLE, help="which images, e.g. 2of7 (default: all)")
     for name in ("latencies", "predictions", "environment", "status"):

@@ -69,7 +69,7 @@ def time_loadgen(request: dict[str, Any]) -> dict[str, Any]:
         "contended": seen.contended(timing["contention_share"]),
         "throttled": seen.throttled,
         "loadgen_version": package_version(PACKAGE),
-        "environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores},
+        "environment": environment_record(opened.machine, opened.threads, opened.cpus),
     }
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's run options")
     parser.add_argument("--timing", type=json.loads, required=True, help="JSON: section timing, with queries")
-    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: one per core of a socket)")
     parser.add_argument("--out", type=Path, required=True, help="record to write")
     a = parser.parse_args()
     request = {

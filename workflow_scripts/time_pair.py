@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--timing", type=json.loads, required=True, help="JSON: section timing, with rounds, blocks, round_s"
     )
-    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: one per core of a socket)")
     parser.add_argument("--out", type=Path, required=True, help="record to write")
     a = parser.parse_args()
     sides = [

@@ -8,11 +8,13 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine, describe, package_version
+from segbench.machine.topology import Cpu
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SOFTWARE = (
@@ -33,8 +35,11 @@ SOFTWARE = (
 )
 
 
-def environment_record(machine: Machine, threads: int) -> dict[str, Any]:
-    """What a reader needs to judge a figure, as JSON. `hardware_id` is equal on equal hardware only."""
+def environment_record(machine: Machine, threads: int, cpus: Sequence[Cpu] = ()) -> dict[str, Any]:
+    """What a reader needs to judge a figure, as JSON. `hardware_id` is equal on equal hardware only.
+
+    `cpus`: the CPUs that the process was pinned to.
+    """
     graphics = nvml.facts() if machine.nvidia_driver else None
     hardware: dict[str, Any] = {
         "cpu_model": machine.cpu_model,
@@ -56,6 +61,7 @@ def environment_record(machine: Machine, threads: int) -> dict[str, Any]:
         "interpreter": sys.executable,
         "software": {name: version for name in SOFTWARE if (version := package_version(name))},
         "threads": threads,
+        "cpus": [vars(cpu) for cpu in cpus],
         "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "load_average": list(os.getloadavg()),

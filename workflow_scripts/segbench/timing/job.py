@@ -20,7 +20,7 @@ from segbench.files import check_manifest, read_json
 from segbench.images.decoded import ImageReader
 from segbench.images.index import Row
 from segbench.images.normalize import Normalizer
-from segbench.machine import nvml
+from segbench.machine import nvml, topology
 from segbench.machine.cpu import Machine, this_machine
 from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
@@ -33,7 +33,7 @@ Rows = list[Row]
 
 @dataclass(frozen=True)
 class Opened:
-    """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's cores."""
+    """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's CPUs."""
 
     session: Session
     read: ImageReader
@@ -42,7 +42,7 @@ class Opened:
     device: str
     machine: Machine
     threads: int
-    cores: list[int]
+    cpus: list[topology.Cpu]
 
     def image(self, row: Row) -> Float32Image:
         """The network's input (1×3×H×W) from an image of the index."""
@@ -65,8 +65,9 @@ def open_engine(request: dict[str, Any]) -> Opened:
     """Settle threads, check the engine's files and open it.
 
     `request`: `variant` (name, engine, precision), `options` of its run, `engine` (folder) and `engine_status` (its
-    status.json), `model` (model.json), `threads` (0: all physical cores), `timing` (the section; None: not timed),
-    `decoded` (decoded.json; absent: images are decoded when used).
+    status.json), `model` (model.json), `threads` (0: `Machine.default_threads`; never more than the control group's
+    quota gives), `timing` (the section; None: not timed), `decoded` (decoded.json; absent: images are decoded when
+    used).
     Raises Unsupported where the variant cannot run here, InputError for damaged files.
     """
     variant, timing = Variant(**request["variant"]), request["timing"]
@@ -74,8 +75,8 @@ def open_engine(request: dict[str, Any]) -> Opened:
     support = engine.supports(variant, machine)
     if not support.ok:
         raise Unsupported(support.reason)
-    threads = request["threads"] or machine.physical_cores
-    cores = clock.settle_threads(threads, pin=timing is None or timing["pin"])
+    threads = topology.within_quota(request["threads"] or machine.default_threads, machine.cpu_quota)
+    cpus = clock.settle_threads(threads, pin=timing is None or timing["pin"])
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
     check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
     progress("opening the engine")
@@ -83,12 +84,12 @@ def open_engine(request: dict[str, Any]) -> Opened:
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request.get("decoded"))
-    return Opened(session, reader, normalize, model["preprocessing"], engine.device, machine, threads, cores)
+    return Opened(session, reader, normalize, model["preprocessing"], engine.device, machine, threads, cpus)
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
     """Whether a timed stretch has to be run again: others took the machine, or it was throttled."""
-    return what.throttled or what.contended(timing["contention_share"])
+    return bool(what.throttled) or bool(what.contended(timing["contention_share"]))
 
 
 def choose_images(rows: Rows, round_number: int, timing: dict[str, Any] | None, first: int) -> Rows:
