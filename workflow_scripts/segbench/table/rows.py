@@ -10,7 +10,7 @@ from segbench.engines.base import load
 from segbench.files import checked, read_json
 from segbench.images import shards
 from segbench.scoring.predictions import Predictions
-from segbench.timing.intervals import P90_SAMPLES, P99_SAMPLES, interval_of_rounds, median_of_rounds, percentile
+from segbench.timing.intervals import interval_of_rounds, median_of_rounds, percentile_of_rounds
 
 COLUMNS = (
     "dataset", "model", "title", "variant", "engine", "device", "accelerated", "precision", "status", "reason",
@@ -111,8 +111,8 @@ def _times(rounds: list[list[Path]], runs: list[dict[str, Any]]) -> dict[str, An
         "interval_method": interval.method,
         "round_medians_s": ";".join(map(repr, medians)),
         "end_to_end_s": median_of_rounds([[row[1] for row in rows] for rows in latencies if rows]),
-        "p90_s": percentile(pooled, 0.90, P90_SAMPLES),
-        "p99_s": percentile(pooled, 0.99, P99_SAMPLES),
+        "p90_s": percentile_of_rounds(compute, 0.90),
+        "p99_s": percentile_of_rounds(compute, 0.99),
         "n": len(pooled),
         "rounds": len(compute),
         "steady": None if None in settled else all(settled),
