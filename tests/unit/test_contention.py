@@ -139,7 +139,7 @@ def test_share_of_others_is_bounded_by_the_allowed_one():
 
 def test_environment_record_has_what_a_figure_depends_on():
     record = environment_record(this_machine(), 2)
-    wanted = {"hardware_id", "machine", "gpu", "system", "software", "threads", "governor", "git_commit"}
+    wanted = {"hardware_id", "machine", "gpu", "system", "software", "threads", "settings", "variables", "git_commit"}
     assert wanted <= record.keys()
 
 
@@ -278,3 +278,24 @@ def test_a_real_hog_on_a_pinned_cpu_is_flagged_and_named():
         done = subprocess.run([sys.executable, "-c", script, str(SCRIPTS)], capture_output=True, text=True, check=True)
         running.kill()
     assert done.stdout.split() == ["True", str(second)]
+
+
+def ids_in(variables: dict[str, str], threads: int = 2) -> tuple[str, str]:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from segbench.machine.cpu import this_machine\n"
+        "from segbench.machine.environment import environment_record\n"
+        "record = environment_record(this_machine(), int(sys.argv[2]))\n"
+        "print(record['hardware_id'], record['software_id'])\n"
+    )
+    command = [sys.executable, "-c", script, str(SCRIPTS), str(threads)]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True)
+    hardware, software = done.stdout.split()
+    return hardware, software
+
+
+def test_a_variable_that_slows_an_engine_changes_the_software_id_alone():
+    plain, slowed = ids_in({}), ids_in({"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    assert plain[0] == slowed[0] and plain[1] != slowed[1]
+    assert ids_in({"EDITOR": "vi"}) == plain
+    assert ids_in({}, threads=1)[1] != plain[1]

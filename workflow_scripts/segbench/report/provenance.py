@@ -45,7 +45,7 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
         "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine.get("memory_bytes") else "",
         "GPU": _text(record.get("gpu") or machine.get("gpus")),
         "NVIDIA driver": machine.get("nvidia_driver"),
-        "frequency governor": record.get("governor"),
+        "frequency governor": (record.get("settings") or {}).get("governor"),
         "threads of the engine": record.get("threads"),
         "system": record.get("system"),
         "Python": record.get("python"),
