@@ -62,6 +62,7 @@ class Round:
             "steady": steady,
             "contended": tries[-1].contended(timing["contention_share"]),
             "throttled": tries[-1].throttled,
+            "busy_threads": tries[-1].busy_threads,
             "repeats": len(tries) - 1,
             "disturbances": [one.record() for one in tries],
         }

@@ -32,7 +32,8 @@ class Disturbance:
     `steal_share`: what the hypervisor took of a pinned CPU, at most. `run_delay_share`: how long the thread that waited
     longest for a CPU was kept waiting by others. `own_share`: this process's CPU time as a share of its threads'.
     `quota_*`: how often and how long the control group was stopped for its quota. `pressure_share`: time in which some
-    task of the control group waited. The fields of the GPU are None for an engine on the CPU.
+    task of the control group waited. `busy_threads`: threads of this process that computed. The fields of the GPU are
+    None for an engine on the CPU.
     """
 
     wall_s: float
@@ -49,6 +50,7 @@ class Disturbance:
     quota_throttles: int | None = None
     quota_throttled_s: float | None = None
     pressure_share: float | None = None
+    busy_threads: int | None = None
     gpu_sm_mhz: int | None = None
     gpu_temperature_c: int | None = None
     gpu_reasons: tuple[str, ...] | None = None
@@ -117,6 +119,8 @@ class Watch:
         sibling, sibling_cpu = _busiest(before.busy_s, after.busy_s, siblings)
         steal, _ = _busiest(before.steal_s, after.steal_s, pinned)
         quota = _difference(before.quota, after.quota)
+        # Where more threads compute than there are CPUs they wait for each other, and that is no disturbance.
+        delays = _delays_s(before, after, wall)
         return Disturbance(
             wall_s=wall,
             own_share=own / (wall * self._threads),
@@ -125,7 +129,8 @@ class Watch:
             steal_share=_share(steal, wall),
             sibling_share=_share(sibling, wall),
             sibling_cpu=sibling_cpu if sibling else None,
-            run_delay_share=_share(_run_delay_s(before, after, len(pinned), wall), wall),
+            run_delay_share=_share(max(delays, default=0.0) if delays and len(delays) <= len(pinned) else None, wall),
+            busy_threads=len(delays) if after.threads else None,
             involuntary_switches_per_s=(after.switches - before.switches) / wall,
             throttle_events=None
             if after.throttles is None or before.throttles is None
@@ -195,21 +200,13 @@ def _most_taken(
     return min(taken[cpu], max(sum(busy.values()) - ours_s, 0.0)), cpu
 
 
-def _run_delay_s(before: Reading, after: Reading, cpus: int, wall_s: float) -> float | None:
-    """Seconds that the thread which waited longest was ready to run and did not; None where that is not told.
-
-    Where more threads compute than there are CPUs, they wait for each other, and that is no disturbance: None.
-    """
-    if not after.threads:
-        return None
-    grown = {
-        thread: tuple(
-            now - then for now, then in zip(facts[:2], before.threads.get(thread, (0.0, 0.0))[:2], strict=True)
-        )
-        for thread, facts in after.threads.items()
-    }
-    computing = [delay for ran, delay in grown.values() if ran > BUSY_SHARE * wall_s]
-    return None if len(computing) > cpus else max(computing, default=0.0)
+def _delays_s(before: Reading, after: Reading, wall_s: float) -> list[float]:
+    """Seconds that each thread which computed was ready to run and did not."""
+    started = {thread: before.threads.get(thread, (0.0, 0.0, 0)) for thread in after.threads}
+    grown = [
+        (ran - started[thread][0], waited - started[thread][1]) for thread, (ran, waited, _) in after.threads.items()
+    ]
+    return [waited for ran, waited in grown if ran > BUSY_SHARE * wall_s]
 
 
 @dataclass(frozen=True)
