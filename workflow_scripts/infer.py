@@ -42,7 +42,7 @@ def infer(request: RoundRequest) -> RoundFacts:
     opened, timing = open_engine(request), request["timing"]
     rows = choose_images(read_index(request["index"], request["shard"]), request["round"], timing, request["images"])
     work = Round(opened, rows, request)
-    facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores}}
+    facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
     if timing is None:
         work.run(clock.Stop())
         return facts
@@ -70,6 +70,7 @@ class Round:
             "contended": tries[-1].contended(timing["contention_share"]),
             "throttled": tries[-1].throttled,
             "contention_share": timing["contention_share"],
+            "busy_threads": tries[-1].busy_threads,
             "repeats": len(tries) - 1,
             "disturbances": [one.record() for one in tries],
         }

@@ -75,7 +75,7 @@ def time_loadgen(request: LoadgenRequest) -> dict[str, Any]:
         "contended": seen.contended(timing["contention_share"]),
         "throttled": seen.throttled,
         "loadgen_version": package_version(PACKAGE),
-        "environment": environment_record(opened.machine, opened.threads) | {"cores": opened.cores},
+        "environment": environment_record(opened.machine, opened.threads, opened.cpus),
     }
 
 

@@ -19,15 +19,33 @@ def test_quiet_rounds_have_no_flag():
     ("seen", "facts", "told"),
     [
         (
-            {"other_share": 0.12},
+            {"other_share": 0.12, "other_cpu": 3},
             {"contended": True},
-            "contended: other processes used 12% of the CPU (allowed: 5%). Stop them, or raise timing.contention_share",
+            "contended: other processes used 12% of CPU 3 (allowed: 5%). Stop them, or raise timing.contention_share",
         ),
         (
             {"other_share": 0.02, "steal_share": 0.0304},
             {"contended": True},
-            "contended: other processes used 2% and the hypervisor took 3.04% of the CPU (allowed: 5%)."
+            "contended: other processes used 2% and the hypervisor took 3.04% of a CPU (allowed: 5%)."
             " Move to a machine of your own, or raise timing.contention_share",
+        ),
+        (
+            {"other_share": 0.0, "sibling_share": 0.4, "sibling_cpu": 5, "run_delay_share": 0.2},
+            {"contended": True},
+            "contended: CPU 5, beside one of the engine's, was busy for 40% (allowed: 5%). Stop them, or raise"
+            " timing.contention_share",
+        ),
+        (
+            {"other_share": None, "run_delay_share": 0.2},
+            {"contended": True},
+            "contended: a thread waited for its CPU for 20% of the time (allowed: 5%). Stop them, or raise"
+            " timing.contention_share",
+        ),
+        (
+            {"quota_throttles": 4, "quota_throttled_s": 0.31},
+            {"throttled": True},
+            "throttled: the control group's CPU quota was used up 4 time(s), for 0.31 s. Raise the quota, or lower"
+            " threads",
         ),
         (
             {"other_share": 0.01, "gpu_other_processes": 2},
@@ -47,7 +65,7 @@ def test_quiet_rounds_have_no_flag():
             " timing.warm_up.max_s",
         ),
     ],
-    ids=("others", "hypervisor", "GPU shared", "GPU throttled", "not steady"),
+    ids=("others", "hypervisor", "sibling", "waiting", "quota", "GPU shared", "GPU throttled", "not steady"),
 )
 def test_flag_tells_how_much_the_bound_and_the_cure(seen, facts, told):
     assert flags.sentences([(1, QUIET), (2, round_of(seen, **facts))]) == [f"round 2 is {told}"]
@@ -56,13 +74,13 @@ def test_flag_tells_how_much_the_bound_and_the_cure(seen, facts, told):
 def test_rounds_with_one_flag_share_a_sentence_with_the_largest_share():
     shares = ((1, 0.3), (3, 0.125))
     (told,) = flags.sentences([(n, round_of({"other_share": share}, contended=True)) for n, share in shares])
-    assert told.startswith("rounds 1, 3 are contended: other processes used up to 30% of the CPU")
+    assert told.startswith("rounds 1, 3 are contended: other processes used up to 30% of a CPU")
 
 
 def test_stretch_that_was_run_again_does_not_count():
     seen = [{"other_share": 0.9}, {"other_share": 0.07}]
     (told,) = flags.sentences([(1, {**QUIET, "contended": True, "disturbances": seen, "repeats": 1})])
-    assert "used 7% of the CPU" in told
+    assert "used 7% of a CPU" in told
 
 
 def test_record_without_numbers_still_tells_its_flags():
@@ -74,7 +92,7 @@ def test_row_of_a_table_without_sentences_tells_its_flags():
     assert flags.names(row) == ["not steady", "throttled"]
     assert flags.sentences_of(row) == [
         "not steady: the warm-up did not settle",
-        "throttled: heat or power slowed the device down",
+        "throttled: heat, power or a CPU quota slowed the device down",
     ]
 
 

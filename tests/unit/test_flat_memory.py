@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -57,3 +58,27 @@ def test_table_of_500_images_takes_the_memory_of_50(tmp_path):
         outputs = [f"--{name}={tmp_path / str(count) / name}" for name in ("csv", "markdown", "json", "tex")]
         peaks.append(peak_bytes("table.py", *made.arguments(), *outputs))
     assert peaks[1] <= 1.1 * peaks[0]
+
+
+READ = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from segbench.images.decoded import ImageReader
+reader = ImageReader(sys.argv[2])
+for number in range(int(sys.argv[3])):
+    reader({"image": "", "image_id": "", "image_sha256": str(number)})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_reading_100_decoded_images_takes_the_memory_of_2(tmp_path):
+    size, count = (512, 1024, 3), 100
+    image = np.zeros(size, np.uint8)
+    (tmp_path / "decoded.bin").write_bytes(image.tobytes() * count)
+    entries = {str(n): [n * image.size, *size[:2], zlib.crc32(image.data)] for n in range(count)}
+    write_json(tmp_path / "decoded.json", {"images": entries})
+    peaks = []
+    for number in (2, count):
+        command = [sys.executable, "-c", READ, SCRIPTS, tmp_path / "decoded.json", str(number)]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert peaks[1] - peaks[0] < 8 * image.size / 1024

@@ -6,20 +6,21 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
-from segbench.timing.intervals import interval_of_rounds, median_of_rounds, percentile
+from segbench.timing.intervals import interval_of_rounds, median_of_rounds, percentile, percentile_of_rounds
 
 
 def test_median_over_rounds_is_the_median_of_medians():
     assert median_of_rounds([[1, 2, 30], [4, 4, 4], [9, 8, 7]]) == 4
 
 
-def test_one_round_has_no_interval():
-    assert interval_of_rounds([1.0]) == (None, None, "")
+@pytest.mark.parametrize("medians", [[1.0], [1.0, 1.1]])
+def test_fewer_than_three_rounds_have_no_interval(medians):
+    assert interval_of_rounds(medians) == (None, None, "")
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_few_rounds_use_students_t_on_logarithms(count):
-    medians = [1.0, 1.1, 0.97, 1.03, 1.2][:count]
+@pytest.mark.parametrize("count", [3, 5, 6, 8])
+def test_rounds_use_students_t_on_logarithms(count):
+    medians = [1.0, 1.1, 0.97, 1.03, 1.2, 0.9, 1.05, 1.15][:count]
     logarithms = [math.log(value) for value in medians]
     expected = stats.t.interval(0.95, count - 1, statistics.fmean(logarithms), stats.sem(logarithms))
     interval = interval_of_rounds(medians)
@@ -27,16 +28,28 @@ def test_few_rounds_use_students_t_on_logarithms(count):
     assert (interval.low, interval.high) == pytest.approx(tuple(math.exp(end) for end in expected))
 
 
-@pytest.mark.parametrize("count", [6, 7, 8, 9, 12, 20])
-def test_from_six_rounds_on_the_interval_is_scipys_exact_one(count):
-    medians = [1 + ((i * 37) % 101) / 100 for i in range(count)]
-    expected = stats.quantile_test(medians, p=0.5).confidence_interval(0.95)
-    interval = interval_of_rounds(medians)
-    assert interval.method == "order-statistic"
-    assert (interval.low, interval.high) == (expected.low, expected.high)
+@pytest.mark.parametrize(("share", "floor"), [(0.9, 64), (0.99, 662)])
+def test_a_percentile_exists_from_mlperfs_floor_on_as_the_largest_time(share, floor):
+    times = [float((i * 37) % floor) for i in range(floor)]
+    assert percentile(times, share) == max(times)
+    assert percentile(times[:-1], share) is None
 
 
-def test_percentile_is_numpys_and_empty_below_its_floor():
-    times = [float(i % 17) for i in range(64)]
-    assert percentile(times, 0.9, 64) == pytest.approx(np.quantile(times, 0.9))
-    assert percentile(times[:63], 0.9, 64) is None
+@pytest.mark.parametrize("count", [64, 100, 500, 2000])
+def test_a_percentile_leaves_out_as_many_times_as_the_binomial_allows(count):
+    times = list(np.random.default_rng(1).lognormal(size=count))
+    kept = max(t for t in range(count) if stats.binom.cdf(t, count, 0.1) <= 0.01)
+    assert percentile(times, 0.9) == sorted(times)[-kept]
+
+
+def test_a_percentile_is_an_upper_bound():
+    random = np.random.default_rng(0)
+    true = stats.norm.ppf(0.9)
+    below = sum(percentile(list(random.normal(size=200)), 0.9) < true for _ in range(1000))
+    assert below <= 20  # 1% of 1000, twice over
+
+
+def test_a_percentile_of_rounds_is_the_median_of_those_with_enough_times():
+    long, longer = [float(i) for i in range(64)], [2.0 * i for i in range(64)]
+    assert percentile_of_rounds([long, longer, [1.0] * 8], 0.9) == (63 + 126) / 2
+    assert percentile_of_rounds([[1.0] * 8], 0.9) is None

@@ -350,7 +350,11 @@ class Config(Section):
         {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
         description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
     )
-    threads: Positive | None = Field(None, description="Number of threads of a CPU engine; null: all physical cores.")
+    threads: Positive | None = Field(
+        None,
+        description="Number of threads of a CPU engine, at most what a control group's CPU quota gives;"
+        " null: one per fast physical core of a socket.",
+    )
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
     baseline: str | None = Field(
         None, description="A table.csv of an earlier run, for `results/comparison.md` and `snakemake gate`; null: none."

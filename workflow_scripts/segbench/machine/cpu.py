@@ -10,10 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.machine import cgroup, topology
+
 
 @dataclass(frozen=True)
 class Machine:
-    """CPU model and flags, cores, memory and the NVIDIA driver's version (None where there is none)."""
+    """CPU model and flags, cores, memory and the NVIDIA driver's version (None where there is none).
+
+    `default_threads`: threads of an engine where the configuration names no number; `cpu_quota`: CPUs' worth of time
+    that the control group gives (None: no limit).
+    """
 
     cpu_model: str
     cpu_flags: frozenset[str]
@@ -21,20 +27,25 @@ class Machine:
     logical_cores: int
     memory_bytes: int
     nvidia_driver: str | None
+    default_threads: int
+    cpu_quota: float | None
 
 
 def this_machine() -> Machine:
-    """Read it off /proc and sysconf."""
+    """Read it off /proc, sysfs and sysconf."""
+    cpus, quota = topology.read_cpus(), cgroup.cpu_quota()
     cpuinfo = _read("/proc/cpuinfo")
     flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.M)
     model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M)
     return Machine(
         cpu_model=model.group(1).strip() if model else platform.processor() or platform.machine(),
         cpu_flags=frozenset(flags.group(1).split()) if flags else frozenset(),
-        physical_cores=_physical_cores(cpuinfo),
-        logical_cores=len(os.sched_getaffinity(0)),
+        physical_cores=len(topology.cores(cpus)),
+        logical_cores=len(cpus),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         nvidia_driver=nvidia_driver(),
+        default_threads=topology.default_threads(cpus, quota),
+        cpu_quota=quota,
     )
 
 
@@ -57,17 +68,6 @@ def package_version(name: str, paths: list[str] | None = None) -> str | None:
 def describe(machine: Machine) -> dict[str, Any]:
     """The machine as JSON: what goes into an environment record."""
     return {**asdict(machine), "cpu_flags": sorted(machine.cpu_flags)}
-
-
-def _physical_cores(cpuinfo: str) -> int:
-    """Distinct (package, core) pairs among the CPUs that this process may use; at least 1."""
-    allowed = os.sched_getaffinity(0)
-    cores = set()
-    for block in cpuinfo.split("\n\n"):
-        facts = dict(re.findall(r"^([\w ]+?)\s*:\s*(.*)$", block, re.M))
-        if facts.get("processor", "").isdigit() and int(facts["processor"]) in allowed:
-            cores.add((facts.get("physical id", "0"), facts.get("core id", facts["processor"])))
-    return len(cores) or len(allowed)
 
 
 def _read(path: str) -> str:

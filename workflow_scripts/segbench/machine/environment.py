@@ -8,67 +8,113 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segbench.machine import nvml
-from segbench.machine.cpu import Machine, describe, package_version
+from segbench.machine.cpu import Machine, describe
+from segbench.machine.topology import Cpu
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-SOFTWARE = (
-    "paddlepaddle",
-    "paddlepaddle-gpu",
-    "openvino",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "tensorrt",
-    "tensorrt-rtx-cu13-libs",
-    "cuda-bindings",
-    "nvidia-cuda-runtime-cu11",
-    "nvidia-cudnn-cu11",
-    "nncf",
-    "numpy",
-    "opencv-python-headless",
-    "nvidia-ml-py",
-)
+# Prefixes of variables that engines, their thread pools, the loader and the allocator read.
+VARIABLES = (
+    "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "OPENBLAS_", "VECLIB_", "ORT_", "OV_", "OPENVINO_", "FLAGS_",
+    "GLOG_", "CUDA_", "CUDNN_", "NVIDIA_", "TF32_", "LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_", "GLIBC_TUNABLES",
+)  # fmt: skip
+SETTINGS = {
+    "governor": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+    "max_khz": "/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq",
+    "boost": "/sys/devices/system/cpu/cpufreq/boost",
+    "no_turbo": "/sys/devices/system/cpu/intel_pstate/no_turbo",
+    "smt": "/sys/devices/system/cpu/smt/active",
+    "transparent_hugepages": "/sys/kernel/mm/transparent_hugepage/enabled",
+    "numa_balancing": "/proc/sys/kernel/numa_balancing",
+}
+# Words of the kernel's command line that concern CPUs; the others are nobody else's business.
+BOOT_WORDS = ("isolcpus", "nohz", "rcu_nocbs", "mitigations", "intel_pstate", "amd_pstate", "idle", "nosmt", "maxcpus")
+VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"
 
 
-def environment_record(machine: Machine, threads: int) -> dict[str, Any]:
-    """What a reader needs to judge a figure, as JSON. `hardware_id` is equal on equal hardware only."""
+def environment_record(machine: Machine, threads: int, cpus: Sequence[Cpu] = ()) -> dict[str, Any]:
+    """What a reader needs to judge a figure, and to explain why two differ, as JSON.
+
+    `hardware_id` is equal on equal hardware, whatever runs on it; `software_id` where driver, kernel, packages and the
+    variables that engines read are equal too. `cpus`: the CPUs that the process was pinned to.
+    """
     graphics = nvml.facts() if machine.nvidia_driver else None
-    hardware: dict[str, Any] = {
-        "cpu_model": machine.cpu_model,
-        "physical_cores": machine.physical_cores,
-        "memory_gib": round(machine.memory_bytes / 2**30),
-        "nvidia_driver": machine.nvidia_driver,
-        "cpu_flags": sorted(machine.cpu_flags),
+    cpu = cpu_facts()
+    hardware = {
+        "cpu": {"model": machine.cpu_model, **cpu},
+        "gpu": graphics and [graphics["name"], graphics["memory_gib"]],
     }
-    if graphics:
-        hardware["gpu"] = [graphics["name"], graphics["memory_gib"]]
-    digest = hashlib.sha256(json.dumps(hardware, sort_keys=True).encode()).hexdigest()
+    software = {
+        "kernel": platform.release(),
+        "nvidia_driver": machine.nvidia_driver,
+        "python": platform.python_version(),
+        "packages": installed(),
+        "variables": engine_variables(),
+    }
     return {
-        "hardware_id": digest[:12],
-        "machine": describe(machine),
+        "hardware_id": _digest(hardware),
+        "software_id": _digest({**software, "threads": threads}),
+        "machine": {**describe(machine), **cpu},
         "gpu": graphics,
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "interpreter": sys.executable,
-        "software": {name: version for name in SOFTWARE if (version := package_version(name))},
+        "software": software["packages"],
         "threads": threads,
-        "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
-        "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "cpus": [vars(one) for one in cpus],
+        "variables": software["variables"],
+        "settings": {name: text for name, path in SETTINGS.items() if (text := _first_line(path)) is not None},
+        "boot": [word for word in _text("/proc/cmdline").split() if word.startswith(BOOT_WORDS)],
+        "mitigations": {path.name: _first_line(path) for path in sorted(Path(VULNERABILITIES).glob("*"))},
         "load_average": list(os.getloadavg()),
         "git_commit": git_commit(),
     }
+
+
+def cpu_facts() -> dict[str, Any]:
+    """Family, model, stepping and microcode of the first CPU, CPUs online, caches; masked in some virtual machines."""
+    lines = _text("/proc/cpuinfo").split("\n\n")[0].splitlines()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    caches = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
+    levels = [
+        f"L{_first_line(one / 'level')} {_first_line(one / 'type')} {_first_line(one / 'size')}" for one in caches
+    ]
+    names = ("vendor_id", "cpu family", "model", "stepping", "microcode")
+    return {name.replace(" ", "_"): told[name] for name in names if name in told} | {
+        "online_cpus": os.cpu_count(),
+        "caches": levels,
+    }
+
+
+def installed() -> dict[str, str]:
+    """Every installed distribution with its version, read off the folders' names: a list of chosen ones would drift."""
+    found: dict[str, str] = {}
+    for folder in reversed(sys.path):
+        for path in sorted(Path(folder or ".").glob("*.dist-info")):
+            name, _, version = path.stem.rpartition("-")
+            found[name.replace("_", "-").lower()] = version
+    return dict(sorted(found.items()))
+
+
+def engine_variables() -> dict[str, str]:
+    """Environment variables that change what an engine does or how fast: its children get them all."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def config_hash(request: Mapping[str, Any]) -> str:
     """Short digest of what config says of one timed job: variant, options, timing and threads. Equal settings, equal
     digest; of the whole configuration it would differ between jobs that measured the same."""
     facts = {key: request[key] for key in ("variant", "options", "timing", "threads")}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    return _digest(facts)
 
 
 def git_commit() -> str | None:
@@ -90,8 +136,12 @@ def git_commit() -> str | None:
     return commit + ("+" if changed else "")
 
 
-def _first_line(path: str) -> str | None:
+def _first_line(path: str | Path) -> str | None:
+    return next(iter(_text(path).splitlines()), None)
+
+
+def _text(path: str | Path) -> str:
     try:
-        return Path(path).read_text().splitlines()[0]
-    except (OSError, IndexError):
-        return None
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""

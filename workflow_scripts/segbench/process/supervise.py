@@ -252,13 +252,14 @@ class _Child:
                 print(f"{self._heading}{self.phase}" + (f", {left:.0f} s left" if left else ""), flush=True)
 
     def _sample_memory(self) -> None:
+        """Note its own memory: anonymous and shared pages. A mapped file's pages are the system's to take back."""
         try:
-            with open(f"/proc/{self._process.pid}/status") as stream:
-                for line in stream:
-                    if line.startswith("VmHWM:"):
-                        self.peak_rss_bytes = max(self.peak_rss_bytes or 0, int(line.split()[1]) * 1024)
+            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         except OSError:
-            pass  # it has just ended, or this system has no /proc
+            return  # it has just ended, or this system has no /proc
+        facts = dict(line.split(":", 1) for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+        own = sum(int(text.split()[0]) * 1024 for text in facts.values())
+        self.peak_rss_bytes = max(self.peak_rss_bytes or 0, own) or None
 
     def _pass_on(self, *_: object) -> None:
         self._kill()

@@ -5,9 +5,12 @@ Host names and paths stay out: a report is made to be shared.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration import base as calibration
+from segbench.engines import base as engines
 from segbench.files import read_json
 from segbench.images import shards
 from segbench.report.derived import Facts
@@ -45,14 +48,21 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
         "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine.get("memory_bytes") else "",
         "GPU": _text(record.get("gpu")),
         "NVIDIA driver": machine.get("nvidia_driver"),
-        "frequency governor": record.get("governor"),
+        "frequency governor": (record.get("settings") or {}).get("governor"),
         "threads of the engine": record.get("threads"),
         "system": record.get("system"),
         "Python": record.get("python"),
-        "software": _text(record.get("software")),
+        "software": _text({name: v for name, v in (record.get("software") or {}).items() if name in _packages()}),
         "git commit of the workflow": record.get("git_commit"),
     }
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+@cache
+def _packages() -> frozenset[str]:
+    """The distributions that an engine or a calibrator names, and what all of them stand on."""
+    plugins = [engines.load(name) for name in engines.names()] + [calibration.load(n) for n in calibration.names()]
+    return frozenset({"numpy", "opencv-python-headless"}.union(*(plugin.packages for plugin in plugins)))
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,7 @@ from segbench.table import formats
 from segbench.table.row import Row, value
 from segbench.table.sources import Sources
 from segbench.timing import flags
-from segbench.timing.intervals import P90_SAMPLES, P99_SAMPLES, median_of_rounds, percentile
+from segbench.timing.intervals import median_of_rounds, percentile_of_rounds
 
 SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change
 
@@ -201,8 +201,8 @@ COLUMNS = (
     ),
     Column(
         "interval_method", TEXT,
-        "How the interval was made: `order-statistic` (exact, from 6 rounds on) or `student-t-log` (2 to 5 rounds)."
-        " Empty for one round.",
+        "How the interval was made: `student-t-log`, Student's t on the logarithms of the rounds' medians. Empty below"
+        " 3 rounds, which have none.",
         lambda s: s.interval.method if s.medians else None,
     ),
     Column(
@@ -215,12 +215,14 @@ COLUMNS = (
         lambda s: _median(s.end_to_end), "end to end s", formats.seconds,
     ),
     Column(
-        "p90_s", SECONDS, f"90th percentile of `compute_s` over all timed images; empty below {P90_SAMPLES} of them.",
-        lambda s: percentile(s.pooled, 0.90, P90_SAMPLES), "p90 s", formats.seconds,
+        "p90_s", SECONDS,
+        "90th percentile of `compute_s`: MLPerf's upper bound in each round, the median over rounds. It needs a"
+        " round of 64 images.",
+        lambda s: percentile_of_rounds(s.compute, 0.90), "p90 s", formats.seconds,
     ),
     Column(
-        "p99_s", SECONDS, f"99th percentile of `compute_s` over all timed images; empty below {P99_SAMPLES} of them.",
-        lambda s: percentile(s.pooled, 0.99, P99_SAMPLES), "p99 s", formats.seconds,
+        "p99_s", SECONDS, "99th percentile of `compute_s`, likewise. It needs a round of 662 images.",
+        lambda s: percentile_of_rounds(s.compute, 0.99), "p99 s", formats.seconds,
     ),
     Column(
         "n", AT_LEAST_ONE, "Timed inferences over all rounds.",
@@ -231,16 +233,23 @@ COLUMNS = (
         lambda s: len(s.compute) or None, "rounds",
     ),
     Column(
+        "threads", AT_LEAST_ONE, "Threads that the engine was given; of a GPU engine, those of its host side.",
+        lambda s: s.threads, "threads",
+    ),
+    Column(
         "steady", FLAG, "Whether warm-up settled in every round; empty without warm-up.",
         lambda s: s.steady,
     ),
     Column(
         "contended", FLAG,
-        "Whether others took more of the machine than `timing.contention_share` in any round, after it was run again.",
+        "Whether others took more than `timing.contention_share` of a CPU that the engine ran on, or of its sibling, in"
+        " any round, after it was run again; empty where that could not be read.",
         lambda s: s.any_flag("contended"),
     ),
     Column(
-        "throttled", FLAG, "Whether heat or power slowed the device in any round, after it was run again.",
+        "throttled", FLAG,
+        "Whether heat, power or a CPU quota slowed the device in any round, after it was run again; empty where"
+        " that could not be read.",
         lambda s: s.any_flag("throttled"),
     ),
     Column(
@@ -308,6 +317,11 @@ COLUMNS = (
         "peak_gpu_bytes", BYTES,
         "GPU memory in use at the end of a timed round, the driver's own and other processes' included.",
         lambda s: s.gpu_bytes,
+    ),
+    Column(
+        "software_id", TEXT,
+        "Equal where kernel, driver, packages, thread count and the variables that engines read are equal.",
+        lambda s: s.software_id,
     ),
     Column(
         "hardware_id", TEXT,

@@ -43,7 +43,7 @@ def against_baseline(rows: list[Row], baseline: list[Row], settings: Settings) -
         if other is None:
             found.append(_entry(row, "baseline", None, [], ["not in the baseline"], settings))
             continue
-        notes, ratio = _flags(row, "") + _flags(other, "baseline: "), None
+        notes, ratio = _flags(row, "") + _flags(other, "baseline: ") + _circumstances(row, other), None
         if row["hardware_id"] != other["hardware_id"] and row["status"] == other["status"] == "ok":
             hardware = f"{other['hardware_id'] or 'unknown'} → {row['hardware_id'] or 'unknown'}"
             notes.append(f"measured on other hardware ({hardware}): times are not compared")
@@ -89,6 +89,17 @@ def _alternated(record: dict[str, Any]) -> tuple[Ratio | None, list[str]]:
 
 def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
     return faults(row, other, settings["max_drop"], settings["agreement_bounds"][row["precision"]])
+
+
+def _circumstances(row: Row, other: Row) -> list[str]:
+    """What was different when the baseline was measured, as far as both rows say."""
+    found = []
+    if row["threads"] and other["threads"] and row["threads"] != other["threads"]:
+        found.append(f"threads: {other['threads']} → {row['threads']}")
+    if row["software_id"] and other["software_id"] and row["software_id"] != other["software_id"]:
+        ids = f"{other['software_id']} → {row['software_id']}"
+        found.append(f"other kernel, driver, packages, threads or engine variables ({ids}); environment.json has them")
+    return found
 
 
 def _flags(row: Row, whose: str) -> list[str]:

@@ -39,6 +39,8 @@ class Row(TypedDict):
     repeatable: bool | None
     flags: str
     warnings: str
+    threads: int | None
+    software_id: str | None
     hardware_id: str | None
     hardware: str | None
     iou_per_class: Any  # IoU by class name, or None

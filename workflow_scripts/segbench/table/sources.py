@@ -147,8 +147,9 @@ class Sources:
         return interval_of_rounds(self.medians) if self.medians else Interval(None, None, "")
 
     def any_flag(self, name: str) -> bool | None:
-        """Whether any round has a flag; None where nothing was timed."""
-        return any(run.get(name, False) for run in self.runs) if self.compute else None
+        """Whether any round has a flag; None where nothing was timed, or no round could tell."""
+        told = [run[name] for run in self.runs if run.get(name) is not None]
+        return any(told) if self.compute and told else None
 
     @property
     def steady(self) -> bool | None:
@@ -186,6 +187,18 @@ class Sources:
         return ";".join(self.hardware_ids) if self.ok else None
 
     @property
+    def software_id(self) -> str | None:
+        """What the row was measured with; several where rounds differ, None where a round did not run."""
+        ids = {one["software_id"] for one in self.environments if one.get("software_id")}
+        return ";".join(sorted(ids)) if self.ok and ids else None
+
+    @property
+    def threads(self) -> int | None:
+        """The threads that the engine was given; None where a round did not run, or rounds differ."""
+        given = {one.get("threads") for one in self.environments}
+        return given.pop() if self.ok and len(given) == 1 else None
+
+    @property
     def hardware(self) -> str | None:
         """The same in words."""
         return "; ".join(sorted(set(map(_machine, self.environments)))) if self.ok else None
@@ -216,6 +229,9 @@ class Sources:
             told.append(f"agreement not known: {gap}")
         if len(self.hardware_ids) > 1:
             told.append(f"rounds ran on different hardware ({', '.join(self.hardware_ids)})")
+        busy = [run["busy_threads"] for run in self.runs if run.get("busy_threads") is not None]
+        if self.threads and busy and self.compute and self.engine.device == "cpu" and min(busy) < self.threads:
+            told.append(f"the engine computed with {min(busy)} thread(s) where {self.threads} were asked")
         told += self.changed
         if self.hardware_id and self.first_hardware not in (None, self.hardware_id):
             told.append(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.engines.base import Session
+from segbench.machine import topology
 from segbench.machine.environment import THREAD_VARIABLES
 from segbench.timing.intervals import order_statistic_ranks
 
@@ -72,17 +73,18 @@ def quiet() -> Iterator[None]:
         gc.enable()
 
 
-def settle_threads(threads: int, pin: bool) -> list[int]:
-    """Fix the thread counts of numerical libraries and pin this process to `threads` cores; returns the cores.
+def settle_threads(threads: int, pin: bool) -> list[topology.Cpu]:
+    """Fix the thread counts of numerical libraries and pin this process to `threads` cores; returns its CPUs.
 
-    To be called before the framework is imported: its thread pools read both when they start.
+    To be called before the framework is imported: its thread pools read both when they start. More threads than cores
+    get every CPU.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
-    cores = sorted(os.sched_getaffinity(0))
-    if pin and threads < len(cores):
+    cores = topology.cores(topology.read_cpus())
+    if pin and threads <= len(cores):
         os.sched_setaffinity(0, cores[:threads])
-    return sorted(os.sched_getaffinity(0))
+    return topology.read_cpus()
 
 
 def time_once(session: Session, image: Float32Image) -> Latency:

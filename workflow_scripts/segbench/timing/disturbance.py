@@ -1,4 +1,8 @@
-"""What else the machine did while a round was timed: other processes, stolen time, throttling."""
+"""What else ran where a round was timed: other processes, stolen time, a used-up quota, throttling.
+
+It is looked for on the CPUs that the timed process is pinned to and on their siblings, one by one: a loop that is split
+into equal parts waits for its slowest thread, so one busy CPU of 64 can double a time.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.machine import nvml
+from segbench.machine import cgroup, nvml, topology
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-CPUS = Path("/sys/devices/system/cpu")
+# The kernel counts CPU time in ticks: a verdict never rests on fewer of them.
+LEAST_S = 3 * TICK_S
 HELD_BACK_SHARE = 0.01  # of a stretch's time: what power or heat may hold a GPU back before it counts as throttled
+BUSY_SHARE = 0.05  # of a stretch's time: a thread that used less does not compute
 
 
 @dataclass(frozen=True)
 class Disturbance:
     """What happened beside the engine in one timed stretch. None: this system does not tell.
 
-    `other_share`: CPU time of other processes, `steal_share`: time that the hypervisor took, both as shares of all
-    cores' time; `own_share`: this process's CPU time as a share of its threads' time. The fields of the GPU are None
-    for an engine on the CPU: what a GPU beside it does is not its concern.
+    Shares are of one CPU's time in the stretch. `other_share`: what other processes used of the pinned CPU `other_cpu`,
+    the one that they used most; `sibling_share`, `sibling_cpu`: likewise of a hardware thread beside a pinned one;
+    `steal_share`: what the hypervisor took of a pinned CPU, at most. `run_delay_share`: how long the thread that waited
+    longest for a CPU was kept waiting by others. `own_share`: this process's CPU time as a share of its threads'.
+    `quota_*`: how often and how long the control group was stopped for its quota. `pressure_share`: time in which some
+    task of the control group waited. `busy_threads`: threads of this process that computed. The fields of the GPU are
+    None for an engine on the CPU.
     """
 
     wall_s: float
@@ -33,6 +43,14 @@ class Disturbance:
     involuntary_switches_per_s: float
     throttle_events: int | None
     mean_mhz: float | None
+    other_cpu: int | None = None
+    sibling_share: float | None = None
+    sibling_cpu: int | None = None
+    run_delay_share: float | None = None
+    quota_throttles: int | None = None
+    quota_throttled_s: float | None = None
+    pressure_share: float | None = None
+    busy_threads: int | None = None
     gpu_sm_mhz: int | None = None
     gpu_temperature_c: int | None = None
     gpu_reasons: tuple[str, ...] | None = None
@@ -41,15 +59,30 @@ class Disturbance:
     gpu_power_w: float | None = None
     gpu_memory_used_bytes: int | None = None
 
-    def contended(self, allowed_share: float) -> bool:
-        """Whether others took more than `allowed_share` of the machine, or computed on the GPU."""
-        return (self.other_share or 0) + (self.steal_share or 0) > allowed_share or bool(self.gpu_other_processes)
+    def contended(self, allowed_share: float) -> bool | None:
+        """Whether others took more than `allowed_share` of a CPU that the engine ran on, or computed on the GPU.
+
+        None where nothing could be read.
+        """
+        taken = [share for share in (self.other_share, self.steal_share) if share is not None]
+        shares = (sum(taken) if taken else None, self.sibling_share, self.run_delay_share)
+        told = [share for share in shares if share is not None]
+        if not told and self.gpu_other_processes is None:
+            return None
+        beyond = any(share > allowed_share and share * self.wall_s > LEAST_S * (1 - 1e-9) for share in told)
+        return beyond or bool(self.gpu_other_processes)
 
     @property
-    def throttled(self) -> bool:
-        """Whether a core or the GPU was slowed down by heat, power or hardware."""
+    def throttled(self) -> bool | None:
+        """Whether a CPU or the GPU was slowed down by heat, power or hardware, or the control group by its quota.
+
+        None where nothing could be read.
+        """
+        told = (self.throttle_events, self.quota_throttles, self.gpu_reasons, self.gpu_held_back_share)
+        if all(value is None for value in told):
+            return None
         held_back = (self.gpu_held_back_share or 0) > HELD_BACK_SHARE
-        return bool(self.throttle_events) or bool(self.gpu_reasons) or held_back
+        return bool(self.throttle_events) or bool(self.quota_throttles) or bool(self.gpu_reasons) or held_back
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -60,7 +93,7 @@ class Watch:
     """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing.
 
     `read_gpu` reads the GPU's (for an engine on the CPU: nothing). `helpers`: processes that work for this one; they
-    are not others.
+    are not others. `counters`: the files that are read.
     """
 
     def __init__(
@@ -68,32 +101,45 @@ class Watch:
         threads: int,
         read_gpu: Callable[[], nvml.GPUState | None] = lambda: None,
         helpers: Sequence[int] = (),
+        counters: Counters | None = None,
     ) -> None:
         self._threads, self._read_gpu, self._helpers = threads, read_gpu, helpers
+        self._counters = counters or Counters()
         self._gpu_before = read_gpu()
-        self._before = _Counters(helpers)
+        self._before = self._counters.read(helpers)
 
     def stop(self) -> Disturbance:
         """What happened since the watch was made."""
-        before, after = self._before, _Counters(self._helpers)
+        before, after = self._before, self._counters.read(self._helpers)
         wall = max(after.wall_s - before.wall_s, 1e-9)
         own = after.own_cpu_s - before.own_cpu_s
-        whole = wall * after.cores
-        other = steal = throttles = None
-        if after.busy_s is not None and before.busy_s is not None:
-            ours = own + after.helpers_cpu_s - before.helpers_cpu_s
-            other = max(after.busy_s - before.busy_s - ours, 0.0) / whole
-        if after.steal_s is not None and before.steal_s is not None:
-            steal = (after.steal_s - before.steal_s) / whole
-        if after.throttles is not None and before.throttles is not None:
-            throttles = after.throttles - before.throttles
+        pinned, siblings = self._counters.pinned, self._counters.siblings
+        ours = own + after.helpers_cpu_s - before.helpers_cpu_s
+        other, other_cpu = _most_taken(before, after, pinned, ours)
+        sibling, sibling_cpu = _busiest(before.busy_s, after.busy_s, siblings)
+        steal, _ = _busiest(before.steal_s, after.steal_s, pinned)
+        quota = _difference(before.quota, after.quota)
+        # Where more threads compute than there are CPUs they wait for each other, and that is no disturbance.
+        delays = _delays_s(before, after, wall)
         return Disturbance(
             wall_s=wall,
             own_share=own / (wall * self._threads),
-            other_share=other,
-            steal_share=steal,
+            other_share=_share(other, wall),
+            other_cpu=other_cpu if other else None,
+            steal_share=_share(steal, wall),
+            sibling_share=_share(sibling, wall),
+            sibling_cpu=sibling_cpu if sibling else None,
+            run_delay_share=_share(max(delays, default=0.0) if delays and len(delays) <= len(pinned) else None, wall),
+            busy_threads=len(delays) if after.threads else None,
             involuntary_switches_per_s=(after.switches - before.switches) / wall,
-            throttle_events=throttles,
+            throttle_events=None
+            if after.throttles is None or before.throttles is None
+            else after.throttles - before.throttles,
+            quota_throttles=None if quota is None else int(quota[0]),
+            quota_throttled_s=None if quota is None else quota[1],
+            pressure_share=None
+            if after.pressure_s is None or before.pressure_s is None
+            else (after.pressure_s - before.pressure_s) / wall,
             mean_mhz=after.mhz,
             **self._gpu_facts(wall),
         )
@@ -116,51 +162,143 @@ class Watch:
         }
 
 
-class _Counters:
-    """One reading of all counters."""
+def _share(seconds: float | None, wall_s: float) -> float | None:
+    return None if seconds is None else seconds / wall_s
 
-    def __init__(self, helpers: Sequence[int]) -> None:
+
+def _difference(before: tuple[int, float] | None, after: tuple[int, float] | None) -> tuple[int, float] | None:
+    return None if before is None or after is None else (after[0] - before[0], after[1] - before[1])
+
+
+def _busiest(before: dict[int, float], after: dict[int, float], cpus: Sequence[int]) -> tuple[float | None, int | None]:
+    """Seconds and number of the CPU among `cpus` whose counter grew most; None where none is told."""
+    grown = {cpu: max(after[cpu] - before[cpu], 0.0) for cpu in cpus if cpu in before and cpu in after}
+    if not grown:
+        return None, None
+    cpu = max(grown, key=lambda number: grown[number])
+    return grown[cpu], cpu
+
+
+def _most_taken(
+    before: Reading, after: Reading, pinned: Sequence[int], ours_s: float
+) -> tuple[float | None, int | None]:
+    """Seconds that others used of the pinned CPU that they used most, and its number.
+
+    What our threads used of each CPU is known only by where each ran last; what they used of all of them is exact, and
+    bounds the answer.
+    """
+    known = [cpu for cpu in pinned if cpu in before.busy_s and cpu in after.busy_s]
+    if not known:
+        return None, None
+    busy = {cpu: after.busy_s[cpu] - before.busy_s[cpu] for cpu in known}
+    own = dict.fromkeys(known, 0.0)
+    for thread, (ran_s, _, cpu) in after.threads.items():
+        if cpu in own:
+            own[cpu] += ran_s - before.threads.get(thread, (0.0, 0.0, cpu))[0]
+    taken = {cpu: max(busy[cpu] - own[cpu], 0.0) for cpu in known}
+    cpu = max(taken, key=lambda number: taken[number])
+    return min(taken[cpu], max(sum(busy.values()) - ours_s, 0.0)), cpu
+
+
+def _delays_s(before: Reading, after: Reading, wall_s: float) -> list[float]:
+    """Seconds that each thread which computed was ready to run and did not."""
+    started = {thread: before.threads.get(thread, (0.0, 0.0, 0)) for thread in after.threads}
+    grown = [
+        (ran - started[thread][0], waited - started[thread][1]) for thread, (ran, waited, _) in after.threads.items()
+    ]
+    return [waited for ran, waited in grown if ran > BUSY_SHARE * wall_s]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading of all counters, in seconds by CPU; `threads`: seconds run, seconds waited and last CPU by thread."""
+
+    wall_s: float
+    own_cpu_s: float
+    switches: int
+    helpers_cpu_s: float
+    busy_s: dict[int, float]
+    steal_s: dict[int, float]
+    threads: dict[int, tuple[float, float, int]]
+    throttles: int | None
+    mhz: float | None
+    quota: tuple[int, float] | None
+    pressure_s: float | None
+
+
+class Counters:
+    """Reads the kernel's counters of the CPUs that this process may run on and of their siblings.
+
+    `proc` and `system` (…/devices/system/cpu) stand for the real folders in tests, `pinned` for the process's affinity.
+    """
+
+    def __init__(
+        self,
+        pinned: Sequence[int] | None = None,
+        proc: Path = Path("/proc"),
+        system: Path = topology.SYSTEM,
+    ) -> None:
+        cpus = topology.read_cpus(pinned, system)
+        self.pinned = [cpu.number for cpu in cpus]
+        self.siblings = sorted({number for cpu in cpus for number in cpu.siblings} - set(self.pinned))
+        self._proc, self._system = proc, system
+
+    def read(self, helpers: Sequence[int] = ()) -> Reading:
+        """All counters now."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        self.wall_s = time.perf_counter()
-        self.own_cpu_s = usage.ru_utime + usage.ru_stime
-        self.switches = usage.ru_nivcsw
-        self.helpers_cpu_s = sum(map(_cpu_s_of, helpers))
-        self.cores = os.cpu_count() or 1
-        self.busy_s, self.steal_s = _system_times()
-        self.throttles = _throttle_count()
-        self.mhz = _mean_mhz()
+        busy, steal = self._times()
+        return Reading(
+            wall_s=time.perf_counter(),
+            own_cpu_s=usage.ru_utime + usage.ru_stime,
+            switches=usage.ru_nivcsw,
+            helpers_cpu_s=sum(map(_cpu_s_of, helpers)),
+            busy_s=busy,
+            steal_s=steal,
+            threads=self._threads(),
+            throttles=self._sum("thermal_throttle/core_throttle_count"),
+            mhz=self._mean_mhz(),
+            quota=cgroup.throttled(),
+            pressure_s=cgroup.pressure_s(),
+        )
+
+    def _times(self) -> tuple[dict[int, float], dict[int, float]]:
+        """Seconds since boot, by CPU, that it was busy (user, nice, system, irq, softirq), and that were stolen."""
+        busy, steal = {}, {}
+        for line in _read(self._proc / "stat").splitlines():
+            name, *fields = line.split()
+            if name.startswith("cpu") and name[3:].isdigit() and len(fields) >= 8:
+                user, nice, system, _idle, _iowait, irq, softirq, stolen = map(int, fields[:8])
+                busy[int(name[3:])] = (user + nice + system + irq + softirq) * TICK_S
+                steal[int(name[3:])] = stolen * TICK_S
+        return busy, steal
+
+    def _threads(self) -> dict[int, tuple[float, float, int]]:
+        """Of each thread of this process (Documentation/scheduler/sched-stats.rst): run, waited, last CPU."""
+        found = {}
+        for folder in (self._proc / "self" / "task").glob("[0-9]*"):
+            times, stat = _read(folder / "schedstat").split(), _read(folder / "stat").rpartition(")")[2].split()
+            if len(times) == 3 and len(stat) > 36:
+                found[int(folder.name)] = (int(times[0]) * 1e-9, int(times[1]) * 1e-9, int(stat[36]))
+        return found
+
+    def _sum(self, file: str) -> int | None:
+        texts = [_read(self._system / f"cpu{cpu}" / file).strip() for cpu in self.pinned]
+        numbers = [int(text) for text in texts if text.isdigit()]
+        return sum(numbers) if numbers else None
+
+    def _mean_mhz(self) -> float | None:
+        total = self._sum("cpufreq/scaling_cur_freq")
+        return None if total is None else total / len(self.pinned) / 1000
 
 
 def _cpu_s_of(process: int) -> float:
     """Seconds of CPU that another process has used; 0 where the system does not tell."""
+    fields = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S if len(fields) > 12 else 0.0
+
+
+def _read(path: Path) -> str:
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return path.read_text()
     except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) * TICK_S
-
-
-def _system_times() -> tuple[float | None, float | None]:
-    """Seconds that all cores were busy (user, nice, system, irq, softirq), and that were stolen, since boot."""
-    try:
-        fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-    except (OSError, ValueError, IndexError):
-        return None, None
-    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
-    return (user + nice + system + irq + softirq) * TICK_S, steal * TICK_S
-
-
-def _throttle_count() -> int | None:
-    files = list(CPUS.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
-    try:
-        return sum(int(path.read_text()) for path in files) if files else None
-    except (OSError, ValueError):
-        return None
-
-
-def _mean_mhz() -> float | None:
-    files = list(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    try:
-        return sum(int(path.read_text()) for path in files) / len(files) / 1000 if files else None
-    except (OSError, ValueError):
-        return None
+        return ""

@@ -18,7 +18,7 @@ NAMES = {"steady": "not steady", "contended": "contended", "throttled": "throttl
 WITHOUT_NUMBERS = {
     "steady": "the warm-up did not settle",
     "contended": "other processes used the machine",
-    "throttled": "heat or power slowed the device down",
+    "throttled": "heat, power or a CPU quota slowed the device down",
 }
 
 
@@ -58,21 +58,33 @@ def _unsteady(records: list[Record]) -> str:
 
 
 def _contended(records: list[Record]) -> str:
-    other, stolen = _largest(records, "other_share"), _largest(records, "steal_share")
-    beside = _largest(records, "gpu_other_processes")
     allowed = max(record.get("contention_share") or 0 for record in records)
     bound = f" (allowed: {percent(allowed)})" if allowed else ""
     most = "up to " if len(records) > 1 else ""
+    other, stolen = _largest(records, "other_share"), _largest(records, "steal_share")
     told = []
     if other + stolen > allowed:
         parts = ((other, "other processes used"), (stolen, "the hypervisor took"))
         # What rounds to nothing beside the rest is not told.
         shares = [f"{who} {most}{percent(share)}" for share, who in parts if share >= 0.01 * (other + stolen)]
-        told.append(f"{' and '.join(shares)} of the CPU{bound}")
-    if beside:
-        told.append(f"{most}{beside:.0f} other process(es) computed on the GPU")
+        told.append(f"{' and '.join(shares)} of {_cpu(records, 'other')}{bound}")
+    if (beside := _largest(records, "sibling_share")) > allowed:
+        told.append(
+            f"{_cpu(records, 'sibling')}, beside one of the engine's, was busy for {most}{percent(beside)}{bound}"
+        )
+    if not told and (delay := _largest(records, "run_delay_share")) > allowed:
+        told.append(f"a thread waited for its CPU for {most}{percent(delay)} of the time{bound}")
+    if count := _largest(records, "gpu_other_processes"):
+        told.append(f"{most}{count:.0f} other process(es) computed on the GPU")
     cure = "Move to a machine of your own" if stolen > other else "Stop them"
     return f"{', and '.join(told)}. {cure}, or raise timing.contention_share" if told else ""
+
+
+def _cpu(records: list[Record], whose: str) -> str:
+    """The CPU that `whose` share is largest on, by its number where the record has it."""
+    worst = max(_kept(records), key=lambda one: one.get(f"{whose}_share") or 0)
+    number = worst.get(f"{whose}_cpu")
+    return "a CPU" if number is None else f"CPU {number}"
 
 
 def _throttled(records: list[Record]) -> str:
@@ -81,11 +93,15 @@ def _throttled(records: list[Record]) -> str:
     told = []
     if events:
         told.append(f"heat slowed the CPU down {events:.0f} time(s)")
+    if stops := _largest(records, "quota_throttles"):
+        seconds = _largest(records, "quota_throttled_s")
+        told.append(f"the control group's CPU quota was used up {stops:.0f} time(s), for {seconds:.2g} s")
     if held > HELD_BACK_SHARE:
         told.append(f"the GPU was held back for {percent(held)} of the time (allowed: {percent(HELD_BACK_SHARE)})")
     if reasons:
         told.append(f"the GPU gave as reason {', '.join(reasons)}")
-    return f"{', and '.join(told)}. Cool the device, or lock its clock below the limit" if told else ""
+    cure = "Raise the quota, or lower threads" if stops else "Cool the device, or lock its clock below the limit"
+    return f"{', and '.join(told)}. {cure}" if told else ""
 
 
 def percent(share: float) -> str:

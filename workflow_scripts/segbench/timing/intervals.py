@@ -7,8 +7,7 @@ import statistics
 from typing import NamedTuple
 
 LEVEL = 0.95
-# Samples that a percentile needs before it means anything (MLPerf's early-stopping estimate).
-P90_SAMPLES, P99_SAMPLES = 64, 662
+MLPERF_LEVEL = 0.99  # at which MLPerf's estimate of a percentile is an upper bound
 
 
 class Interval(NamedTuple):
@@ -25,15 +24,11 @@ def median_of_rounds(rounds: list[list[float]]) -> float:
 
 
 def interval_of_rounds(medians: list[float]) -> Interval:
-    """95% interval of the median from one median per round.
+    """95% interval from one median per round: Student's t on the logarithms, from 3 rounds on.
 
-    Exact order-statistic interval from 6 rounds on (below that it cannot reach 95%), Student's t on the logarithms for
-    2 to 5, none for a single round.
+    Two rounds have one degree of freedom: their interval would span 25 standard errors, so they get none.
     """
-    ranks, ordered = order_statistic_ranks(len(medians)), sorted(medians)
-    if ranks is not None:
-        return Interval(ordered[ranks[0]], ordered[ranks[1]], "order-statistic")
-    if len(medians) < 2:
+    if len(medians) < 3:
         return Interval(None, None, "")
     centre, half = log_interval(medians)
     return Interval(math.exp(centre - half), math.exp(centre + half), "student-t-log")
@@ -62,8 +57,23 @@ def order_statistic_ranks(count: int) -> tuple[int, int] | None:
     return (rank, count - 1 - rank) if rank >= 0 else None
 
 
-def percentile(times: list[float], share: float, needed: int) -> float | None:
-    """The `share` quantile, a whole percentile, by linear interpolation, or None with fewer than `needed` samples."""
-    if len(times) < needed:
-        return None
-    return statistics.quantiles(times, n=100, method="inclusive")[round(100 * share) - 1]
+def percentile(times: list[float], share: float) -> float | None:
+    """Upper bound of the `share` quantile of one round's times, at 99%; None where there are too few.
+
+    MLPerf's early-stopping estimate (LoadGen, early_stopping.cc): the t-th largest time, for the largest t at which at
+    most t times beyond the quantile are so few that it happens in 1% of rounds. It exists from 64 times on for the 90th
+    percentile, from 662 on for the 99th.
+    """
+    beyond, tail, term = 0, 0.0, share ** len(times)
+    while beyond < len(times) and tail + term <= 1 - MLPERF_LEVEL:
+        tail += term
+        term *= (len(times) - beyond) / (beyond + 1) * (1 - share) / share
+        beyond += 1
+    kept = beyond - 1  # `tail` is the chance of at most this many times beyond the quantile
+    return sorted(times, reverse=True)[kept - 1] if kept >= 1 else None
+
+
+def percentile_of_rounds(rounds: list[list[float]], share: float) -> float | None:
+    """Median over rounds of each round's `percentile`, of those that have enough times; None where none has."""
+    bounds = [bound for times in rounds if (bound := percentile(times, share)) is not None]
+    return statistics.median(bounds) if bounds else None

@@ -22,7 +22,7 @@ from segbench.files import check_manifest, read_json
 from segbench.images.decoded import ImageReader
 from segbench.images.index import IndexEntry
 from segbench.images.normalize import Normalizer
-from segbench.machine import nvml
+from segbench.machine import nvml, topology
 from segbench.machine.cpu import Machine, this_machine
 from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
@@ -72,8 +72,9 @@ class RoundFacts(TypedDict, total=False):
     environment: dict[str, Any]  # moved to environment.json
     warm_up_runs: int
     steady: bool | None  # whether warm-up ended with steady times; None: no warm-up
-    contended: bool  # others took the machine, in the last try
-    throttled: bool  # the machine was slowed down by heat or power, in the last try
+    contended: bool | None  # others took the machine, in the last try; None: not known
+    throttled: bool | None  # heat, power or a quota slowed the machine, in the last try; None: not known
+    busy_threads: int | None  # threads that computed, in the last try
     repeats: int  # tries before the last one
     contention_share: float  # what contended was judged by
     disturbances: list[dict[str, Any]]  # a record for each try
@@ -85,7 +86,7 @@ def job_arguments(parser: argparse.ArgumentParser, timing: bool = True) -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
     parser.add_argument("--decoded", type=Path, help="decoded.json of these images (none: decode them when used)")
     parser.add_argument("--timing", type=json.loads, required=timing, help="JSON: the configuration's section timing")
-    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: all physical cores)")
+    parser.add_argument("--threads", type=int, default=0, help="engine threads (0: one per fast core of a socket)")
 
 
 def engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +121,7 @@ def request_of(args: argparse.Namespace) -> Request:
 
 @dataclass(frozen=True)
 class TimedSession:
-    """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's cores."""
+    """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's CPUs."""
 
     session: Session
     read: ImageReader
@@ -129,7 +130,7 @@ class TimedSession:
     device: str
     machine: Machine
     threads: int
-    cores: list[int]
+    cpus: list[topology.Cpu]
 
     def image(self, row: IndexEntry) -> Float32Image:
         """The network's input (1×3×H×W) from an image of the index."""
@@ -151,6 +152,7 @@ class TimedSession:
 def open_engine(request: Request) -> TimedSession:
     """Settle threads, check the engine's files and open it.
 
+    Of the request, `threads` 0 stands for `Machine.default_threads`; a control group's quota bounds them.
     Raises Unsupported where the variant cannot run here, InputError for damaged files.
     """
     variant, timing = Variant(**request["variant"]), request["timing"]
@@ -158,8 +160,8 @@ def open_engine(request: Request) -> TimedSession:
     support = engine.supports(variant, machine)
     if not support.ok:
         raise Unsupported(support.reason)
-    threads = request["threads"] or machine.physical_cores
-    cores = clock.settle_threads(threads, pin=timing is None or timing["pin"])
+    threads = topology.within_quota(request["threads"] or machine.default_threads, machine.cpu_quota)
+    cpus = clock.settle_threads(threads, pin=timing is None or timing["pin"])
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
     check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
     progress("opening the engine")
@@ -167,12 +169,12 @@ def open_engine(request: Request) -> TimedSession:
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request["decoded"])
-    return TimedSession(session, reader, normalize, model["preprocessing"], engine.device, machine, threads, cores)
+    return TimedSession(session, reader, normalize, model["preprocessing"], engine.device, machine, threads, cpus)
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
     """Whether a timed stretch has to be run again: others took the machine, or it was throttled."""
-    return what.throttled or what.contended(timing["contention_share"])
+    return bool(what.throttled) or bool(what.contended(timing["contention_share"]))
 
 
 def choose_images(rows: Entries, round_number: int, timing: dict[str, Any] | None, first: int) -> Entries:
