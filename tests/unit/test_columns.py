@@ -44,7 +44,7 @@ def test_no_two_columns_have_one_name_or_one_heading():
 
 def test_cells_that_code_asks_for_by_name_are_columns_of_that_type():
     kinds = {column.name: column.kind for column in COLUMNS}
-    words = {str: "string", bool: "boolean"}
+    words = {str: "string", bool: "boolean", int: "integer"}
     for name, hint in typing.get_type_hints(Row).items():
         told = kinds[name].schema.get("type", "string")
         optional = typing.get_args(hint)

@@ -46,7 +46,7 @@ def test_flags_of_both_sides_are_noted_also_of_a_baseline_without_sentences(tmp_
     (found,) = against_baseline(now, before, SETTINGS)
     assert found["notes"][:2] == [
         "round 2 is contended: so",
-        "baseline: throttled: heat or power slowed the device down",
+        "baseline: throttled: heat, power or a CPU quota slowed the device down",
     ]
 
 
@@ -57,7 +57,7 @@ def test_disturbed_round_of_a_pair_is_named_with_its_share(tmp_path):
     timed = {("m", "a", "b"): record | {"rounds": [{"steady": True}, seen]}}
     (found,) = of_pairs(rows, timed, {**SETTINGS, "pairs": [["a", "b"]], "alternate": True})
     assert found["notes"] == [
-        "round 2 is contended: other processes used 20% of the CPU (allowed: 5%)."
+        "round 2 is contended: other processes used 20% of a CPU (allowed: 5%)."
         " Stop them, or raise timing.contention_share"
     ]
 
