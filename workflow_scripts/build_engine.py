@@ -90,7 +90,8 @@ def build_engine(request: Request, limits: Limits, engine: Path, status: Path) -
     calibrated = how_calibrated(request["calibration"])
     upstream = [read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
     with atomic(engine) as folder:
-        outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream)
+        variables = load(request["variant"]["engine"]).child_variables()
+        outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream, variables)
         folder.mkdir(exist_ok=True)
         manifest = manifest_of(folder) if outcome.status == "ok" else {}
         facts = {

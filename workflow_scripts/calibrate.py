@@ -70,10 +70,13 @@ def run(request: Request, twin: str, limits: Limits, result: Path, status: Path)
     """In the parent: calibrate under supervision, move the result (a table, or a folder) and its status into place."""
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
     upstream = [read_status(twin, "no ONNX twin"), read_status(request["shapes"])]
-    is_table = load(request["calibrator"]["library"]).leaves_table
+    calibrator = load(request["calibrator"]["library"])
+    is_table = calibrator.leaves_table
     with atomic(result.with_name(f"{result.name}.folder") if is_table else result) as folder:
         folder.mkdir()
-        outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream)
+        outcome = run_stage(
+            __file__, {**request, "out": str(folder)}, limits, name, upstream, calibrator.child_variables()
+        )
         good = outcome.status == "ok"
         facts = {
             "calibrator": request["calibrator"],

@@ -101,7 +101,8 @@ def run(model: Path, limits: Limits, shapes: Path, status: Path) -> None:
     """In the parent: collect under supervision; an empty file where it could not be done."""
     name = f"{model.parent.name} shapes"
     with atomic(shapes) as out:
-        outcome = run_stage(__file__, {"model": str(model), "out": str(out)}, limits, name)
+        variables = load("paddle_tensorrt").child_variables()
+        outcome = run_stage(__file__, {"model": str(model), "out": str(out)}, limits, name, variables=variables)
         if outcome.status != "ok":
             out.write_bytes(b"")
     write_status(status, name, outcome, {})

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from segbench.engines.base import load
 from segbench.files import atomic, sha256_of, write_record
 from segbench.images.index import read_index
 from segbench.images.shards import WHOLE
@@ -108,7 +109,8 @@ def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path]) -
     name += "" if request["shard"] == WHOLE else f" shard {request['shard']}"
     with atomic(outputs["latencies"]) as latencies, atomic(outputs["predictions"]) as predictions:
         asked = {**request, "latencies": str(latencies), "predictions": str(predictions)}
-        outcome = run_stage(__file__, asked, limits, name, [read_status(request["engine_status"])])
+        variables = load(request["variant"]["engine"]).child_variables()
+        outcome = run_stage(__file__, asked, limits, name, [read_status(request["engine_status"])], variables)
         if outcome.status != "ok":
             with latencies_writer(latencies), PredictionsWriter(predictions, 0, 0):
                 pass  # no image: empty, but valid

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.arrays import Float32Image
-from segbench.engines.base import Session
+from segbench.engines.base import Session, load
 from segbench.errors import Unsupported
 from segbench.images.index import read_index
 from segbench.machine.cpu import package_version, this_machine
@@ -130,7 +130,8 @@ def median_of_log(text: str) -> float:
 def run(request: LoadgenRequest, limits: Limits, out: Path) -> None:
     """In the parent: time under supervision, write the record."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} by LoadGen"
-    outcome = run_stage(__file__, request, limits, name, [read_status(request["engine_status"])])
+    variables = load(request["variant"]["engine"]).child_variables()
+    outcome = run_stage(__file__, request, limits, name, [read_status(request["engine_status"])], variables)
     facts = {"config_hash": config_hash(request), "environment": environment_record(this_machine(), 0)}
     write_status(out, name, outcome, facts)
     if outcome.status == "ok":

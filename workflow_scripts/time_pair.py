@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from segbench.engines.base import load
 from segbench.files import write_record
 from segbench.images.index import IndexEntry, read_index
 from segbench.images.shards import WHOLE
@@ -207,7 +208,10 @@ def _changed(rounds: list[dict[str, Any]], side: int) -> int:
 
 
 def _round_together(request: PairRequest, limits: Limits, name: str) -> Outcome:
-    return supervise(__file__, request, limits, name, request["sides"][0]["python"])
+    variables: dict[str, str] = {}
+    for side in request["sides"]:
+        variables |= load(side["variant"]["engine"]).child_variables()
+    return supervise(__file__, request, limits, name, request["sides"][0]["python"], variables)
 
 
 def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
@@ -226,7 +230,9 @@ def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
             files = {key: f"{folder}/{side}.{key}" for key in ("latencies", "predictions")}
             asked = {**request, **variant, **files, "timing": timing, "images": 0, "shard": WHOLE}
             asked["round"] = request["round"] + 1
-            outcome = supervise(script, asked, limits, f"{name} {variant['variant']['name']}", variant["python"])
+            named = f"{name} {variant['variant']['name']}"
+            variables = load(variant["variant"]["engine"]).child_variables()
+            outcome = supervise(script, asked, limits, named, variant["python"], variables)
             if outcome.status != "ok":
                 outcome.reason = f"{variant['variant']['name']}: {outcome.reason}"
                 return outcome

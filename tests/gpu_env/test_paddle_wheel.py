@@ -5,6 +5,11 @@ Run by `make test-gpu-env`, in that environment's interpreter.
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from pathlib import Path
 
@@ -84,3 +89,41 @@ def exported(folder: Path) -> Path:
     spec = [paddle.static.InputSpec([1, 3, 16, 16], "float32", "x")]
     paddle.jit.save(paddle.jit.to_static(layer, input_spec=spec, full_graph=True), str(folder / "model"))
     return folder
+
+
+DECOY = 'extern "C" int getInferLibVersion() { return 9876; } extern "C" unsigned long cudnnGetVersion() { return 9; }'
+CHILD = """
+import json, sys, zlib
+sys.path.insert(0, "workflow_scripts")
+import paddle.inference
+from segbench.machine import libraries
+version = paddle.inference.get_trt_runtime_version()
+try:
+    libraries.check_own()
+    said = ""
+except Exception as error:
+    said = str(error)
+print(json.dumps({"version": version, "said": said, "loaded": libraries.loaded()}))
+"""
+
+
+def test_other_libraries_on_the_search_path_are_refused_and_do_not_reach_the_child(tmp_path, monkeypatch):
+    """A library under TensorRT's name in LD_LIBRARY_PATH does beat the environment's; not in a child of ours."""
+    if not shutil.which("g++"):
+        pytest.skip("there is no g++ to make another library with")
+    (tmp_path / "decoy.cpp").write_text(DECOY)
+    for name in ("libnvinfer.so", "libcudnn.so"):
+        subprocess.run(["g++", "-shared", "-fPIC", "-o", tmp_path / name, tmp_path / "decoy.cpp"], check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    told = []
+    for variables in ({}, load("paddle_tensorrt").child_variables()):
+        command = [sys.executable, "-W", "ignore", "-c", CHILD]
+        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout.splitlines()[-1]))
+    decoy, own = told
+    assert f"libnvinfer was loaded from {tmp_path / 'libnvinfer.so'}, not from the environment" in decoy["said"]
+    assert decoy["loaded"]["libnvinfer"] == {"file": str(tmp_path / "libnvinfer.so"), "version": 9876}
+    assert (own["version"], own["said"]) == ([8, 5, 3], "")
+    assert own["loaded"]["libnvinfer"]["version"] == 8503
+    assert own["loaded"]["libnvinfer"]["file"].startswith(os.path.realpath(sys.prefix))

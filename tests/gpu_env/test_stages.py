@@ -7,43 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import collect_shapes
 import pytest
+from exported import ARCHITECTURES, ROOT, export
 from segbench.files import read_json, write_json
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
-
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv/bin/python"  # the workflow's own, which exports
-ARCHITECTURES = ("ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet")
-ENTRY = {
-    "kind": "narrow", "title": "", "weights": "random", "input": {"height": 256, "width": 512}, "class_count": 19,
-    "class_map": None, "output": None,
-    "preprocessing": {
-        "channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none",
-    },
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    """A folder for exported models."""
-    if not PYTHON.exists():
-        pytest.skip("there is no .venv to export models with: make env")
-    return tmp_path_factory.mktemp("models")
-
-
-def export(models: Path, architecture: str) -> Path:
-    """model.json of an exported demo-size model with random weights."""
-    folder = models / architecture
-    if not folder.exists():
-        script, entry = ROOT / "workflow_scripts/export_paddle.py", {**ENTRY, "architecture": architecture}
-        files = [f"--{kind}={folder / 'model'}.{kind}" for kind in ("pdmodel", "pdiparams", "json")]
-        command = [PYTHON, script, "--model", architecture, "--entry", json.dumps(entry), *files]
-        subprocess.run(command, check=True, capture_output=True)
-    return folder / "model.json"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

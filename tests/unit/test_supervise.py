@@ -142,3 +142,47 @@ def test_a_slurm_jobs_memory_is_the_limit(monkeypatch):
     assert usable_memory_mb() == min(machine, 2048 - 512)
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # the node's
     assert usable_memory_mb() == machine
+
+
+BUSY = "until = time.monotonic() + 2.5\nwhile time.monotonic() < until: pass\n"
+
+
+def test_a_library_that_works_in_silence_is_not_taken_for_a_hanging_one(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("segbench.process.supervise.SILENT_TOLD_S", 1.0)
+    silent = script(tmp_path, "progress('building', silent=True)\n" + BUSY + "return {}")
+    assert supervise(silent, {}, Limits(stall_s=1)).status == "ok"
+    assert "building: still at work" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "body", ["progress('building', silent=True); time.sleep(60)", "progress('a', silent=True); progress('b')\n" + BUSY]
+)
+def test_one_that_does_nothing_is_and_so_is_one_that_should_report(tmp_path, body):
+    outcome = supervise(script(tmp_path, body), {}, Limits(stall_s=1))
+    assert outcome.status == "failed" and outcome.reason.startswith("hung: no progress for 1 s")
+
+
+NO_MEMORY = "E0101 00:00:00.0 1 helper.h:131] 2: [resizingAllocator] Cuda Error in allocate: 2 (out of memory)"
+THROWN = "InvalidArgumentError: unsupported datatype in TRT op converter, type: UINT8."
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ([NO_MEMORY, THROWN], NO_MEMORY),
+        (["terminate called after throwing an instance of 'EnforceNotMet'", "  what():  ", THROWN], THROWN),
+    ],
+)
+def test_what_the_library_said_before_it_aborted_is_the_reason(tmp_path, said, reason):
+    """Paddle calibrates in threads: an exception there ends the process. What follows may be a long list of frames."""
+    lines = [*said, *(f"{n} frame {n}" for n in range(100))]
+    body = f"progress('calibrating'); os.write(2, {chr(10).join(lines).encode()!r}); os.abort()"
+    outcome = supervise(script(tmp_path, body), {}, Limits())
+    assert (outcome.status, outcome.reason) == ("failed", f"crashed by SIGABRT while calibrating: {reason}")
+
+
+def test_child_starts_with_the_variables_that_are_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/before")
+    body = "return {'seen': open('/proc/self/environ').read().split(chr(0))}"
+    seen = supervise(script(tmp_path, body), {}, Limits(), variables={"LD_LIBRARY_PATH": "/given"}).result["seen"]
+    assert "LD_LIBRARY_PATH=/given" in seen

@@ -53,6 +53,10 @@ class Calibrator(ABC):
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
         """Fill folder `out` with `table.json` or the quantised model's files; return facts for the record."""
 
+    def child_variables(self) -> dict[str, str]:
+        """Environment variables that its process has to start with, beside the shell's."""
+        return {}
+
     def missing(self) -> str:
         """Why it cannot run here; empty when it can. Imports no framework."""
         lacking = next((name for name in self.packages if package_version(name) is None), None)

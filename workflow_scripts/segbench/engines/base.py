@@ -72,6 +72,10 @@ class Engine(ABC):
         driver = has_driver(machine) if self.device == "gpu" else YES
         return first_no(has_precision(self, variant), has_packages(self), driver)
 
+    def child_variables(self) -> dict[str, str]:
+        """Environment variables that its process has to start with, beside the shell's."""
+        return {}
+
     def can_build(self, variant: Variant, machine: Machine) -> Support:
         """As `supports`, for the build alone: some engines are built without the device that runs them."""
         return self.supports(variant, machine)

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from segbench.arrays import ClassMap
 from segbench.config.options import Variant
 from segbench.engines import paddle
 from segbench.engines.base import YES, Support, first_no
 from segbench.errors import Failed, Unsupported, framework_errors
-from segbench.machine import nvml
+from segbench.machine import libraries, nvml
 from segbench.machine.cpu import Machine
+from segbench.models.exported import ExportedModel
+from segbench.runtimes.paddle.program import stage_model
 
 # "Out of memory error on GPU 0. Cannot allocate 1.2GB memory on GPU 0, … and available memory is only 300.5MB."
 NO_MEMORY = re.compile(r"annot allocate ([\d.]+\w+) memory on GPU.*?available memory is only ([\d.]+\w+)", re.S)
@@ -50,9 +55,20 @@ class PaddleGPU(paddle.Paddle):
     packages: tuple[str, ...] = ("paddlepaddle-gpu", "nvidia-cudnn-cu11", "nvidia-cublas-cu11")
     run_options: type = RunOptions
 
+    def child_variables(self) -> dict[str, str]:
+        """Paddle's own CUDA, cuDNN and TensorRT, whatever the shell's LD_LIBRARY_PATH holds."""
+        return libraries.child_variables()
+
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Not on a GPU that this Paddle has no code for."""
         return first_no(super().supports(variant, machine), _has_code())
+
+    def build(
+        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+    ) -> dict[str, Any]:
+        """The engine is the exported model, as the GPU gets it."""
+        stage_model(model, out)
+        return {}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleGPUSession:
         """Load the model onto the GPU."""
@@ -63,11 +79,12 @@ class PaddleGPU(paddle.Paddle):
 
 
 class PaddleGPUSession(paddle.PaddleSession):
-    """As on the CPU, but for waiting until the GPU has finished."""
+    """As on the CPU, but for waiting until the GPU has finished, and for the class map's integers."""
 
     def __init__(self, config: Any) -> None:
         with gpu_errors("opening the model"):
             super().__init__(config)
+        libraries.check_own()
 
     def execute(self) -> None:
         """Start the network on the GPU."""
@@ -80,6 +97,10 @@ class PaddleGPUSession(paddle.PaddleSession):
 
         with gpu_errors("running the network"):
             framework.device.cuda.synchronize()
+
+    def download(self) -> ClassMap:
+        """H×W copy of the output in 8 bits, of whatever type the graph or TensorRT's binding is."""
+        return np.ascontiguousarray(super().download().astype(np.uint8, copy=False))
 
 
 def _has_code() -> Support:
@@ -105,8 +126,16 @@ def gpu_errors(doing: str) -> Iterator[None]:
 
 
 def set_environment(options: Any) -> None:
-    """Switches that are environment variables, read when Paddle is imported and when CUDA's libraries are loaded."""
-    os.environ["NVIDIA_TF32_OVERRIDE"] = "1" if options.tf32 else "0"
+    """Switches that are environment variables, read when Paddle is imported and when CUDA's libraries are loaded.
+
+    NVIDIA defines 0 alone of NVIDIA_TF32_OVERRIDE; TensorRT complains of any other value. The lines of Paddle's log
+    that prove what was loaded are of the lowest level, which a user may have switched off.
+    """
+    if options.tf32:
+        os.environ.pop("NVIDIA_TF32_OVERRIDE", None)
+    else:
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    os.environ["GLOG_minloglevel"] = "0"  # noqa: SIM112
     os.environ["FLAGS_cudnn_exhaustive_search"] = str(int(options.cudnn_exhaustive_search))  # noqa: SIM112
 
 

@@ -17,12 +17,13 @@ import numpy as np
 
 from segbench.config.options import Variant
 from segbench.engines import paddle_gpu
-from segbench.errors import InputError, Unsupported
+from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import read_json, sha256_of, stage_files, write_json
 from segbench.machine.cpu import nvidia_driver
-from segbench.models.exported import ExportedModel, paddle_files
+from segbench.models.exported import ExportedModel
 from segbench.process.supervise import progress
 from segbench.runtimes.paddle import engine_cache, inference_log
+from segbench.runtimes.paddle.program import stage_model, undeclared
 
 BUILT = "build.json"  # beside the engine: the options and the machine that it was built with
 SHAPES = "shape_range_info.pbtxt"  # left by `collect_shapes` beside the exported model
@@ -83,13 +84,14 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
     ) -> dict[str, Any]:
         """Let TensorRT build, run one image of zeros to see which operators are outside, hand on the engine's files."""
         os.environ.update(GLOG_vmodule=inference_log.VERBOSE)
-        files = [*paddle_files(model), *shape_file(model, options)]
+        shapes = shape_file(model, options)
         tables = sorted((table / "tables").glob(engine_cache.TABLE)) if table else []
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             work = Path(folder)
-            stage_files(files, work)
+            stage(model, shapes, options, work)
             stage_files(tables, work / engine_cache.CACHE)
             config = tensorrt_config(work, variant, options, RunOptions(tf32=options.tf32), serialize=True)
+            progress("letting TensorRT build", silent=True)
             with inference_log.captured() as opening:
                 session = paddle_gpu.PaddleGPUSession(config)
             log = inference_log.read_log(opening.text)
@@ -102,7 +104,9 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
                 session.execute()
                 session.synchronize()
             log = inference_log.read_log(opening.text + running.text)
-            stage_files([work / path.name for path in files], out)
+            if errors := inference_log.read_log(running.text).errors:
+                raise Failed(f"TensorRT refused to run its engine: {errors[0]}")
+            stage_files([*work.glob("model.pd*"), *(work / path.name for path in shapes)], out)
             stage_files([*tables, *engines], out / engine_cache.CACHE)
         write_json(out / BUILT, {"options": asdict(options), "identity": identity()})
         return {
@@ -116,8 +120,13 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
         """Load the serialized engine from a private copy, and prove that it was loaded. Never builds."""
         paddle_gpu.set_environment(options)  # before identity() imports Paddle
         built = read_json(engine / BUILT)
-        engine_cache.check_identity(built["identity"], identity(), engine)
         build_options = SubgraphOptions(**built["options"])
+        if build_options.tf32 != options.tf32:
+            raise InputError(
+                f"variant_catalogue.{variant.name}: build.tf32 is {build_options.tf32}, run.tf32 is {options.tf32};"
+                " they have to be equal, or other arithmetic is timed than was built"
+            )
+        engine_cache.check_identity(built["identity"], identity(), engine)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "engine"
             shutil.copytree(engine, work)
@@ -154,6 +163,20 @@ def tensorrt_config(folder: Path, variant: Variant, options: Any, run_options: A
     if options.disabled_operators:
         config.exp_disable_tensorrt_ops(list(options.disabled_operators))
     return config
+
+
+def stage(model: ExportedModel, shapes: list[Path], options: Any, work: Path) -> None:
+    """Put the model, as Paddle gets it, and its `shapes` into folder `work`.
+
+    Raises Unsupported where a tensor has a type that Paddle's converter throws on, in calibration by a crash.
+    """
+    stage_model(model, work)
+    stage_files(shapes, work)
+    if found := undeclared((work / "model.pdmodel").read_bytes(), options.disabled_operators):
+        raise Unsupported(
+            f"Paddle's TensorRT converter has no type for {', '.join(found[:3])}; keep the operators that read or write"
+            " it outside of TensorRT (disabled_operators)"
+        )
 
 
 def shape_file(model: ExportedModel, options: Any) -> list[Path]:

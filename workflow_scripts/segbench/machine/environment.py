@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.machine import nvml
+from segbench.machine import libraries, nvml
 from segbench.machine.cpu import Machine, describe
 from segbench.machine.topology import Cpu
 
@@ -64,6 +64,7 @@ def environment_record(machine: Machine, threads: int, cpus: Sequence[Cpu] = ())
         "system": platform.platform(),
         "python": platform.python_version(),
         "interpreter": sys.executable,
+        "libraries": libraries.loaded(),
         "software": software["packages"],
         "threads": threads,
         "cpus": [vars(one) for one in cpus],

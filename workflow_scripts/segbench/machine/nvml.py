@@ -84,6 +84,13 @@ def facts(nvml: Any = None) -> dict[str, Any] | None:
     }
 
 
+def free_bytes(nvml: Any = None) -> int | None:
+    """Memory of the GPU that is free now; None: not known."""
+    opened = _open(nvml)
+    memory = _ask(opened[0], "nvmlDeviceGetMemoryInfo", opened[1]) if opened else None
+    return None if memory is None else int(memory.free)
+
+
 def compute_capability(nvml: Any = None) -> tuple[int, int] | None:
     """Of the GPU, e.g. (8, 6); None: not known."""
     opened = _open(nvml)

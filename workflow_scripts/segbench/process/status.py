@@ -45,16 +45,21 @@ def read_status(path: Path | str, lacking: str = "") -> Outcome:
 
 
 def run_stage(
-    script: str, request: Mapping[str, Any], limits: Limits, name: str, upstream: Iterable[Outcome] = ()
+    script: str,
+    request: Mapping[str, Any],
+    limits: Limits,
+    name: str,
+    upstream: Iterable[Outcome] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Supervise `script`, unless a stage before it did not end well: then its status and reason are this stage's too.
 
-    Raises what `supervise` raises.
+    `variables`: of the child's environment, beside this process's. Raises what `supervise` raises.
     """
     for before in upstream:
         if before.status != "ok":
             return Outcome(before.status, before.reason)
-    return supervise(script, request, limits, name)
+    return supervise(script, request, limits, name, variables=variables)
 
 
 def write_status(path: Path, name: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:

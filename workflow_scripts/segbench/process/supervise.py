@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -36,6 +37,10 @@ MAX_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every ima
 MEBIBYTE = 1 << 20
 DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
 SCARCE_BYTES = 1 << 20  # free on a disk that is called full
+SILENT_TOLD_S = 60.0  # a phase without reports says so this often
+# What a library writes before it ends the process: that memory was missing, or the message of its own exception.
+NO_MEMORY = re.compile(r"out of memory|OutOfMemory|annot allocate|bad_alloc", re.IGNORECASE)
+GIVEN = re.compile(r"\s*(\w+Error: |what\(\):\s+\S|\(\w+\) )")
 PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that the child writes its messages to
 
 _last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done": 0}
@@ -52,8 +57,12 @@ class Outcome:
     wall_s: float = 0.0
 
 
-def progress(phase: str, done: int = 0, total: int = 0) -> None:
-    """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child."""
+def progress(phase: str, done: int = 0, total: int = 0, silent: bool = False) -> None:
+    """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child.
+
+    `silent`: one call of a library follows that says nothing for long and lets no thread of ours run; until the next
+    report, the CPU time that the process uses is its sign of life.
+    """
     now = time.monotonic()
     same_phase = phase == _last_report["phase"] and done >= _last_report["done"]  # a phase may begin anew
     if PIPE not in os.environ or (same_phase and done != total and now - _last_report["time"] < POLL_S):
@@ -63,7 +72,7 @@ def progress(phase: str, done: int = 0, total: int = 0) -> None:
     _last_report.update(phase=phase, time=now, done=done)
     counted = done - _last_report["first"]
     left = (now - _last_report["started"]) / counted * (total - done) if counted > 0 else None
-    _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left})
+    _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left, "silent": silent})
 
 
 def stage(main: Callable[[], None], work: Callable[[Any], Mapping[str, Any]]) -> None:
@@ -105,16 +114,22 @@ def _run_worker(work: Callable[[Any], Mapping[str, Any]]) -> None:
 
 
 def supervise(
-    script: str, request: Mapping[str, Any], limits: Limits, name: str = "", python: str = sys.executable
+    script: str,
+    request: Mapping[str, Any],
+    limits: Limits,
+    name: str = "",
+    python: str = sys.executable,
+    variables: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run `script` as a child with `request` and wait for its end, a signal, a limit or a stall.
 
-    Progress is printed with `name` before it. `python`: the child's interpreter.
+    Progress is printed with `name` before it. `python`: the child's interpreter; `variables`: of its environment,
+    beside this process's.
 
     Raises InputError when the child found wrong input, OSError when the disk was full, and RuntimeError with its
     traceback when our own code failed: that is a bug, not a row's reason.
     """
-    child = _Child([python, script, "--worker"], json.dumps(request), f"{name}: " if name else "")
+    child = _Child([python, script, "--worker"], json.dumps(request), f"{name}: " if name else "", variables or {})
     killed_because = child.watch(limits)
     reply = child.answer
     if reply and reply["status"] == "input error":
@@ -145,12 +160,14 @@ def _is_disk_full(request: Mapping[str, Any], said: list[str]) -> bool:
 class _Child:
     """One supervised process: its log lines are passed on, its memory and progress watched."""
 
-    def __init__(self, command: list[str], request: str, heading: str) -> None:
+    def __init__(self, command: list[str], request: str, heading: str, variables: Mapping[str, str]) -> None:
         self._heading = heading
         self.answer: dict[str, Any] | None = None
         self.peak_rss_bytes: int | None = None
         self.wall_s = 0.0
         self.phase = "starting"
+        self._silent, self._cpu_s, self._told = False, 0.0, 0.0
+        self._said = ""  # what the library itself gave as the reason before it ended the process
         self.lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         self._messages, far_end = os.pipe()
         self._unread = b""
@@ -162,7 +179,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[far_end],
-            env={**os.environ, PIPE: str(far_end)},
+            env={**os.environ, **variables, PIPE: str(far_end)},
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509  its only other thread sleeps
         )
@@ -196,6 +213,8 @@ class _Child:
                     if self._process.poll() is not None:
                         return ""
                     now = time.monotonic()
+                    if self._silent and self._works(now):
+                        alive = now
                     reason = self._beyond(limits, memory_limit, now - self._started, now - alive)
                     if reason:
                         return reason
@@ -215,6 +234,8 @@ class _Child:
             name = signal.Signals(-code).name
             peak = f"peak {(self.peak_rss_bytes or 0) // MEBIBYTE} MiB"
             guess = f", most likely out of memory ({peak})" if -code == signal.SIGKILL else ""
+            if self._said:
+                return f"crashed by {name} while {self.phase}: {one_line(self._said, 240)}"
             return f"crashed by {name} while {self.phase}{guess}{said}"
         return f"the engine ended its process with exit status {code} while {self.phase}{said}"
 
@@ -232,7 +253,11 @@ class _Child:
 
     def _log(self, data: bytes) -> None:
         text = data.decode(errors="replace")
-        self.lines.extend(line[:MAX_LINE] for line in text.splitlines())
+        lines = [line[:MAX_LINE] for line in text.splitlines()]
+        self.lines.extend(lines)
+        for line in lines:  # memory before all else: what follows from its lack is no reason
+            if NO_MEMORY.search(line) or (GIVEN.match(line) and not NO_MEMORY.search(self._said)):
+                self._said = line.strip()
         if self._logged <= MAX_LOG_BYTES:
             self._logged += len(data)
             full = self._logged > MAX_LOG_BYTES
@@ -247,9 +272,18 @@ class _Child:
             if "answer" in message:
                 self.answer = message["answer"]
             else:
-                self.phase = message["phase"]
+                self.phase, self._silent = message["phase"], message["silent"]
+                self._told = time.monotonic()
                 left = message.get("left_s")
                 print(f"{self._heading}{self.phase}" + (f", {left:.0f} s left" if left else ""), flush=True)
+
+    def _works(self, now: float) -> bool:
+        """Whether the process has used the CPU since the last time that this was asked; says so once a minute."""
+        before, self._cpu_s = self._cpu_s, _cpu_s(self._process.pid)
+        if now - self._told > SILENT_TOLD_S:
+            self._told = now
+            print(f"{self._heading}{self.phase}: still at work, {self._cpu_s:.0f} s of CPU time", flush=True)
+        return self._cpu_s > before
 
     def _sample_memory(self) -> None:
         """Note its own memory: anonymous and shared pages. A mapped file's pages are the system's to take back."""
@@ -270,6 +304,16 @@ class _Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU time of a process and its threads, in seconds; 0 where it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _read_rest(stream: Any) -> bytes:

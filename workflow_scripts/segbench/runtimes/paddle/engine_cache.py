@@ -1,8 +1,9 @@
 """Paddle's folder `_opt_cache`: calibration tables and serialized TensorRT engines, and whether they are what they
 should be.
 
-Their names end in a hash of variable names, of neither weights, shapes nor GPU: one folder per model and variant.
-Paddle only warns of an engine that it cannot read and builds another, and starts calibrating where it finds no table.
+Their names end in a hash of the names of a subgraph's inputs and outputs and of the numbers that Paddle's passes gave
+them, of neither weights nor GPU: one folder per model and variant. Paddle only warns of an engine that it cannot read
+and builds another; where it finds no table under the name that it computes, it starts calibrating.
 """
 
 from __future__ import annotations
@@ -72,6 +73,16 @@ def digests(cache: Path) -> dict[str, str]:
 
 def check_loaded(log: TensorRTLog, before: dict[str, str], after: dict[str, str]) -> None:
     """Raises Failed unless every subgraph's serialized engine was loaded, and none was built or written anew."""
+    if new := sorted(after.keys() - before.keys()):
+        raise Failed(
+            f"this process computed another name for its subgraph ({', '.join(new)}) than the build did"
+            f" ({', '.join(before)}), so that Paddle did not find the serialized engine and built another: not timed"
+        )
+    if log.calibrating:
+        raise Failed(
+            "Paddle found no calibration table under the name that this process computes for its subgraph (there:"
+            f" {', '.join(before)}) and began to calibrate: not timed"
+        )
     if log.unreadable or log.built:
         raise Failed("TensorRT could not read its serialized engine and built another: not timed")
     if log.loaded != len(before) or log.loaded != len(log.subgraphs) or not log.loaded:

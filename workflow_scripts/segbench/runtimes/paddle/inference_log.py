@@ -19,21 +19,27 @@ from pathlib import Path
 # Value of GLOG_vmodule, read when Paddle is imported: tells each operator that is refused, and each that is run.
 VERBOSE = "tensorrt_subgraph_pass=5,naive_executor=4"
 NOT_SHOWN = r"naive_executor\.cc|is not in TensorRT|trt subgraph has op|TRT engine (hash )?key"
+# TensorRT's messages come through the logger of paddle/fluid/inference/tensorrt/helper.h. Paddle ignores what its
+# enqueueV2 answers, so that a refused run shows here and nowhere else.
+TENSORRT_ERROR = re.compile(r"^E\d{4} .*?\bhelper\.h:\d+\] (.+)$", re.MULTILINE)
 NOT_COUNTED = ("feed", "fetch", "tensorrt_engine")
 
 
 @dataclass(frozen=True)
 class TensorRTLog:
     """`subgraphs`: operators of each TensorRT subgraph; `loaded`, `unreadable`: serialized engines read, and not;
-    `built`: engines built; `refused`: types of operators that TensorRT does not take; `executed`: operators that were
-    run outside of TensorRT, by type (with VERBOSE, over all runs)."""
+    `built`: engines built; `calibrating`: subgraphs that Paddle calibrates; `refused`: types of operators that TensorRT
+    does not take; `executed`: operators that were run outside of TensorRT, by type (with VERBOSE, over all runs);
+    `errors`: what TensorRT itself said was an error."""
 
     subgraphs: tuple[int, ...]
     loaded: int
     unreadable: int
     built: int
+    calibrating: int
     refused: frozenset[str]
     executed: Counter[str]
+    errors: tuple[str, ...]
 
     @property
     def share(self) -> float | None:
@@ -58,8 +64,10 @@ def read_log(text: str) -> TensorRTLog:
         loaded=len(re.findall(r"\bLoad TRT Optimized Info from", text)),
         unreadable=len(re.findall(r"Fail to load TRT Optimized Info from", text)),
         built=len(re.findall(r"Prepare TRT engine \(", text)),
+        calibrating=len(re.findall(r"RUN Paddle TRT int8 calibration mode", text)),
         refused=frozenset(re.findall(r"(\w+) op is not in TensorRT", text)),
         executed=Counter({kind: count for kind, count in executed.items() if kind not in NOT_COUNTED}),
+        errors=tuple(TENSORRT_ERROR.findall(text)),
     )
 
 
