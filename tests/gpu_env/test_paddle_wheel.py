@@ -5,6 +5,7 @@ Run by `make test-gpu-env`, in that environment's interpreter.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from segbench.engines.base import load
 from segbench.errors import Unsupported
 from segbench.machine.cpu import this_machine
 
+ROOT = Path(__file__).parents[2]
+
 
 def summary(config) -> dict[str, str]:
     """What the wheel itself says of a configuration."""
@@ -36,6 +39,7 @@ def test_versions_agree():
 
 @pytest.mark.parametrize(("precision", "calibrates"), [("fp32", "false"), ("fp16", "false"), ("int8", "true")])
 def test_config_carries_what_the_variant_asks(tmp_path, precision, calibrates):
+    exported(tmp_path)
     options = paddle_tensorrt.SubgraphOptions(min_subgraph_size=7, workspace_mb=4096)
     variant = Variant("v", "paddle_tensorrt", precision)
     config = paddle_tensorrt.tensorrt_config(tmp_path, variant, options, paddle_tensorrt.RunOptions(), serialize=True)
@@ -53,6 +57,7 @@ def test_config_carries_what_the_variant_asks(tmp_path, precision, calibrates):
 
 
 def test_static_shapes_name_no_file_and_calibration_serializes_nothing(tmp_path):
+    exported(tmp_path)
     options = paddle_tensorrt.SubgraphOptions(shapes="static", disabled_operators=("argmax",))
     int8 = Variant("v", "paddle_tensorrt", "int8")
     told = summary(paddle_tensorrt.tensorrt_config(tmp_path, int8, options, paddle_tensorrt.RunOptions(), False))
@@ -71,6 +76,17 @@ def test_everything_but_the_driver_is_here(engine):
     support = load(engine).supports(Variant("v", engine, "fp32"), this_machine())
     assert support.ok == bool(this_machine().nvidia_driver)
     assert support.ok or support.reason == "no NVIDIA driver"
+
+
+@pytest.mark.parametrize(
+    ("capability", "runs"), [((6, 0), False), ((6, 1), True), ((8, 6), True), ((8, 9), True), ((9, 0), False)]
+)
+def test_compute_capabilities_are_those_of_the_docs(monkeypatch, capability, runs):
+    monkeypatch.setattr("segbench.machine.nvml.compute_capability", lambda: capability)
+    machine = dataclasses.replace(this_machine(), nvidia_driver="535.104.05")
+    assert load("paddle_gpu").supports(Variant("v", "paddle_gpu", "fp32"), machine).ok == runs
+    for page in ("docs/use/paddle_tensorrt.md", "requirements/gpu.txt", "envs/gpu.yaml"):
+        assert "compute capability 6.1 to 8.9" in " ".join((ROOT / page).read_text().split())
 
 
 def test_a_machine_without_a_gpu_is_a_reason_and_no_crash(tmp_path):

@@ -14,7 +14,7 @@ from segbench.engines.base import load
 from segbench.models import architectures
 from segbench.models.exported import ExportedModel
 from segbench.models.paddle_files import read_program
-from segbench.runtimes.paddle.program import activation_bytes, stage_model, undeclared, without_cast
+from segbench.runtimes.paddle.program import activation_bytes, large_sums, stage_model, undeclared, without_cast
 
 ARCHITECTURES = ("ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet")
 QUICK = ("danet", "unet")  # in every run
@@ -74,6 +74,16 @@ def test_gpu_gets_paddlesegs_own_graph_and_only_types_that_tensorrt_has(exported
     assert undeclared(staged) == []
     assert operators(staged) == operators(paddlesegs_own(architecture, tmp_path / "own"))
     assert without_cast(staged) == staged and read_program(staged).num_blocks() == 1
+
+
+def test_sums_that_fp16_cannot_hold_are_danets_channel_attention(exported, monkeypatch):
+    """Which sums over all positions, here 128 of them; weighted by a softmax they stay small."""
+    program = (exported("danet") / "model.pdmodel").read_bytes()
+    assert large_sums(program) == []
+    monkeypatch.setattr("segbench.runtimes.paddle.program.SUMMED", (HEIGHT // 8) * (WIDTH // 8))
+    found = [re.sub(r"^tmp_\d+$", "difference", name) for name in large_sums(program)]
+    assert found == ["bmm_0.tmp_0", "max_0.tmp_0", "tile_0.tmp_0", "difference", "softmax_0.tmp_0"]
+    assert large_sums((exported("unet") / "model.pdmodel").read_bytes()) == []
 
 
 def test_only_operators_that_are_kept_outside_may_have_other_types(exported):

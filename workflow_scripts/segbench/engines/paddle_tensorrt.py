@@ -23,7 +23,7 @@ from segbench.machine.cpu import nvidia_driver
 from segbench.models.exported import ExportedModel
 from segbench.process.supervise import progress
 from segbench.runtimes.paddle import engine_cache, inference_log
-from segbench.runtimes.paddle.program import stage_model, undeclared
+from segbench.runtimes.paddle.program import large_sums, stage_model, undeclared
 
 BUILT = "build.json"  # beside the engine: the options and the machine that it was built with
 SHAPES = "shape_range_info.pbtxt"  # left by `collect_shapes` beside the exported model
@@ -34,13 +34,14 @@ MEBIBYTE = 1 << 20
 class SubgraphOptions:
     """`min_subgraph_size`: fewest operators that TensorRT takes together; `shapes`: dynamic or static;
     `disabled_operators`: types that stay outside of TensorRT; `workspace_mb`: MiB that it may use for its search;
-    `tf32`: allow TF32."""
+    `tf32`: allow TF32; `fp32_sums`: keep sums that FP16 cannot hold (DANet's channel attention) in FP32."""
 
     min_subgraph_size: int = 3
     shapes: str = "dynamic"
     disabled_operators: tuple[str, ...] = ()
     workspace_mb: int = 4096
     tf32: bool = False
+    fp32_sums: bool = True
 
     def __post_init__(self) -> None:
         if self.shapes not in ("dynamic", "static"):
@@ -160,6 +161,9 @@ def tensorrt_config(folder: Path, variant: Variant, options: Any, run_options: A
     )
     if options.shapes == "dynamic":  # False: neither is an engine built in the timed run, nor the file rewritten
         config.enable_tuned_tensorrt_dynamic_shape(str(folder / SHAPES), False)
+    if options.fp32_sums and variant.precision != "fp32":  # INT8 is INT8 or FP16, as TensorRT finds it faster
+        sums = large_sums((folder / "model.pdmodel").read_bytes())
+        paddle.inference.InternalUtils.disable_tensorrt_half_ops(config, set(sums))
     if options.disabled_operators:
         config.exp_disable_tensorrt_ops(list(options.disabled_operators))
     return config

@@ -18,6 +18,9 @@ from segbench.models.paddle_files import BYTES, read_program
 
 # What FluidDataType2TRT of Paddle 2.6.2 has a type for.
 DECLARED = frozenset({"FP32", "FP64", "FP16", "INT32", "INT64", "BOOL"})
+PRODUCTS, SUMMED = ("bmm", "matmul_v2"), 16384
+UNTIL_SOFTMAX = ("reduce_max", "tile", "elementwise_sub", "softmax")
+MOVES = ("transpose2", "reshape2", "tile", "squeeze2", "unsqueeze2", "flatten_contiguous_range", "elementwise_div")
 OUTSIDE = ("feed", "fetch")
 NORMALISED = ("batch_norm", "sync_batch_norm")
 FUSED_WITH = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "elementwise_add")  # a convolution, or its bias
@@ -71,6 +74,30 @@ def undeclared(pdmodel: bytes, disabled: Collection[str] = ()) -> list[str]:
                 if kind not in DECLARED:
                     found[name] = kind
     return [f"{name} ({kind})" for name, kind in sorted(found.items())]
+
+
+def large_sums(pdmodel: bytes) -> list[str]:
+    """Tensors from a product that sums over SUMMED positions and more, on to the softmax that makes it small again.
+
+    DANet's channel attention is one (512 × 512 sums of 32768 squares at 1024×2048): beyond FP16's 65504 as soon as the
+    mean square passes 2. Products with the weights of a softmax are none: these add up to one.
+    """
+    program = read_program(pdmodel)
+    block = program.block(0)
+    found: list[str] = []
+    softened: set[str] = set()  # tensors that are a softmax's weights, in another shape or order
+    for operator in _operators(block):
+        read, made = operator.input_arg_names(), operator.output_arg_names()
+        if operator.type() in PRODUCTS and not softened & set(read):
+            axis = -2 if operator.type() == "matmul_v2" and operator.attr("trans_x") else -1
+            if _variable(block, operator.input("X")[0]).shape()[axis] >= SUMMED:
+                found += made
+        elif set(read) & set(found) and operator.type() in UNTIL_SOFTMAX:
+            found += made
+        if operator.type() == "softmax" or (softened & set(read) and operator.type() in MOVES):
+            softened |= set(made)
+    softmaxes = {name for one in _operators(block) if one.type() == "softmax" for name in one.input_arg_names()}
+    return found if softmaxes & set(found) else []
 
 
 def activation_bytes(pdmodel: bytes) -> int:
