@@ -79,7 +79,7 @@ env-peers: env   ## the packages that results/peers.md measures beside, in .venv
 
 # Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/use/tensorrt.md).
 PYTHON310 ?= python3.10
-.PHONY: named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
+.PHONY: test-onnxruntime-gpu named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
 env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
 $(VENV)/.complete-rtx: requirements/tensorrt_rtx.txt $(STAMP)
 	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/tensorrt_rtx.txt
@@ -105,6 +105,9 @@ env-tensorrt: named-index ## the current TensorRT in .venv-tensorrt, from NVIDIA
 env-onnxruntime-gpu: ## ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2 GB)
 	$(PYTHON) -m venv .venv-onnxruntime-gpu
 	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) -r requirements/onnxruntime_gpu.txt
+
+test-onnxruntime-gpu: env-dev ## tests of the real onnxruntime-gpu, without a GPU (after make env-onnxruntime-gpu)
+	$(BIN)/python -m pytest tests/onnxruntime_gpu
 
 env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its TensorRT provider loads, from NVIDIA_INDEX=ADDRESS
 	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) \

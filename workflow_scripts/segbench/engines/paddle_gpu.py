@@ -15,16 +15,13 @@ from typing import Any
 
 from segbench.config.options import Variant
 from segbench.engines import paddle
-from segbench.engines.base import YES, Support, first_no
+from segbench.engines.base import GPUCode
 from segbench.errors import Failed, Unsupported, framework_errors
-from segbench.machine import nvml
-from segbench.machine.cpu import Machine
 
 # "Out of memory error on GPU 0. Cannot allocate 1.2GB memory on GPU 0, … and available memory is only 300.5MB."
 NO_MEMORY = re.compile(r"annot allocate ([\d.]+\w+) memory on GPU.*?available memory is only ([\d.]+\w+)", re.S)
 # What Paddle 2.6.2 raises by the kind of its error: exhausted resources, CUDA's and cuDNN's, fatal ones.
 RAISED = (MemoryError, RuntimeError, OSError, SystemError, ValueError)
-OLDEST, TOO_NEW = (6, 1), (9, 0)  # compute capabilities: the wheel has code for 6.1 to 8.6, which 8.9 runs too
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,8 @@ class PaddleGPU(paddle.Paddle):
     install = "make env-gpu"
     venv = ".venv-gpu"
     packages: tuple[str, ...] = ("paddlepaddle-gpu", "nvidia-cudnn-cu11", "nvidia-cublas-cu11")
+    gpu_code = (GPUCode("2.6", ((6, 1), (7, 0), (7, 5), (8, 0), (8, 6)), cuda=(11, 0)),)  # 8.6's code serves 8.9
     run_options: type = RunOptions
-
-    def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Not on a GPU that this Paddle has no code for."""
-        return first_no(super().supports(variant, machine), _has_code())
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleGPUSession:
         """Load the model onto the GPU."""
@@ -80,13 +74,6 @@ class PaddleGPUSession(paddle.PaddleSession):
 
         with gpu_errors("running the network"):
             framework.device.cuda.synchronize()
-
-
-def _has_code() -> Support:
-    found = nvml.compute_capability()
-    if found is None or OLDEST <= found < TOO_NEW:
-        return YES
-    return Support(False, f"Paddle 2.6.2 has no code for compute capability {found[0]}.{found[1]} (it has 6.1 to 8.6)")
 
 
 @contextmanager
