@@ -63,6 +63,13 @@ env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-g
 	PATH="$(CURDIR)/.venv-gpu/bin:$$PATH" bash envs/gpu.post-deploy.sh
 	touch $@
 
+.PHONY: gpu gpu-check
+gpu: env         ## on a GPU machine: the environment, doctor, the demo; with dataset_root=PATH the page's rows, resumable
+	$(BIN)/python tools/gpu.py --dataset-root "$(dataset_root)"
+
+gpu-check: env   ## ten minutes on a GPU: four variants of a network, a test of synchronisation; leaves gpu-check.json
+	$(BIN)/python tools/gpu_check.py
+
 test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
 	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
 	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi

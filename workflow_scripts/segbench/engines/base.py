@@ -83,6 +83,7 @@ class Engine(ABC):
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
     install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
+    modules: tuple[str, ...] = ()  # what of the framework it imports, in this order
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
@@ -99,6 +100,11 @@ class Engine(ABC):
     def can_build(self, variant: Variant, machine: Machine) -> Support:
         """As `supports`, for the build alone: some engines are built without the device that runs them."""
         return self.supports(variant, machine)
+
+    def import_framework(self) -> None:
+        """Import what building and running will: every library that it is linked with has to be there."""
+        for module in self.modules:
+            importlib.import_module(module)
 
     def calibration_fault(self, options: Any, calibration: Any) -> str:
         """Why a build with `options` cannot use what a calibrator with options `calibration` leaves; empty: it can."""

@@ -46,7 +46,9 @@ class ONNXRuntimeCUDA(Engine):
     precisions: tuple[str, ...] = ("fp32", "fp16")
     environment = "envs/onnxruntime_gpu.yaml"
     install: str = "make env-onnxruntime-gpu"
+    venv = ".venv-onnxruntime-gpu"
     packages: tuple[str, ...] = ("onnxruntime-gpu",)
+    modules: tuple[str, ...] = ("onnx", "onnxruntime")
     # The CUDA provider's library; a test reads it. It has no code that a driver could compile for other GPUs (PTX).
     gpu_code = (GPUCode("1.31", ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)), cuda=(13, 0)),)
     reads = ("onnx",)

@@ -70,6 +70,7 @@ class TensorRT(Engine):
     environment = "envs/tensorrt.yaml"
     install = "make env-tensorrt"
     packages = ("tensorrt", "cuda-bindings")
+    modules = ("onnx", "cuda.bindings.runtime")
     gpu_code = (
         # 8.5.3 is of CUDA 11.8, whose driver may be 450.80; the pinned cuda-bindings 12 want one of CUDA 12.
         GPUCode("8.5", ((6, 0), (6, 1), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0)), cuda=(12, 0)),
@@ -81,6 +82,11 @@ class TensorRT(Engine):
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions
+
+    def import_framework(self) -> None:
+        """Through our own way of loading it, too."""
+        super().import_framework()
+        import_tensorrt()
 
     def build(
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path

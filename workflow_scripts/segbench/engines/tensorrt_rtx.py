@@ -55,6 +55,7 @@ class TensorRTRTX(Engine):
     environment = "envs/tensorrt_rtx.yaml"
     install = "make env-rtx"
     packages = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs", "cuda-bindings")
+    modules = ("onnx", "tensorrt_rtx_bindings", "cuda.bindings.runtime")
     gpu_code = (GPUCode("", ((8, 0), (8, 6), (8, 9), (12, 0)), cuda=(13, 0)),)  # 7.5: see BuildOptions
     calibrators = (ANY_TABLE,)
     reads = ("onnx",)

@@ -10,7 +10,7 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -104,6 +104,13 @@ def time_once(session: Session, image: Float32Image) -> Latency:
     end = time.perf_counter_ns()
     on_device = getattr(session, "compute_seconds", None)
     return Latency(on_device() if on_device else (computed - uploaded) * 1e-9, (end - start) * 1e-9, class_map)
+
+
+def elapsed_s(call: Callable[[], object]) -> float:
+    """Seconds that `call` takes, whatever it leaves running."""
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) * 1e-9
 
 
 def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:
