@@ -31,7 +31,12 @@ def test_a_recipe_runs_nothing_but_the_script(recipe, environment):
 
 def test_the_dockerfile_copies_what_the_script_needs_before_it_runs():
     before = (RECIPES / "Dockerfile").read_text().split('install.sh "$ENVIRONMENT"')[0]
-    assert re.findall(r"^COPY (\S+)", before, re.M) == ["tools/container/install.sh", "Makefile", "envs", "requirements"]
+    assert re.findall(r"^COPY (\S+)", before, re.M) == [
+        "tools/container/install.sh",
+        "Makefile",
+        "envs",
+        "requirements",
+    ]
 
 
 def test_an_unknown_environment_is_told():
