@@ -7,6 +7,7 @@ bug of ours and stays one.
 
 from __future__ import annotations
 
+import importlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path

@@ -77,7 +77,7 @@ class Disturbance:
 
     @property
     def throttled(self) -> bool | None:
-        """Whether a CPU or the GPU was slowed down by heat, hardware or a power brake, or the control group by its quota.
+        """Whether heat, hardware or a power brake slowed a CPU or the GPU down, or its quota the control group.
 
         A GPU's power cap is none of these: a T4, an L4 or an A10 is at it in normal use, in every round alike. None
         where nothing could be read.

@@ -1,4 +1,4 @@
-"""A TensorRT engine opened on the GPU, timed by the GPU's own events; and which GPU an engine belongs to."""
+"""A TensorRT engine opened on the GPU, with its events around the network; and which GPU an engine belongs to."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class CUDASession:
         """Wait for the stream."""
         check(self._cuda.cudaStreamSynchronize(self._stream))
 
-    def compute_seconds(self) -> float:
+    def device_seconds(self) -> float:
         """Seconds between the two events of the last `execute`, by the GPU's clock."""
         return float(check(self._cuda.cudaEventElapsedTime(self._start, self._end))) * 1e-3
 
