@@ -72,7 +72,17 @@ def test_quiet_rounds_have_no_flag():
             " timing.warm_up.max_s",
         ),
     ],
-    ids=("others", "hypervisor", "sibling", "waiting", "quota", "GPU shared", "GPU busy before", "GPU throttled", "not steady"),
+    ids=(
+        "others",
+        "hypervisor",
+        "sibling",
+        "waiting",
+        "quota",
+        "GPU shared",
+        "GPU busy before",
+        "GPU throttled",
+        "not steady",
+    ),
 )
 def test_flag_tells_how_much_the_bound_and_the_cure(seen, facts, told):
     assert flags.sentences([(1, QUIET), (2, round_of(seen, **facts))]) == [f"round 2 is {told}"]

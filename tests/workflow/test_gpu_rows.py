@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.skips import missing
 from segbench.errors import InputError
+from segbench.machine.cpu import nvidia_driver
 
 from tools import gpu_bundle, gpu_rows
 
@@ -159,6 +160,11 @@ def test_rows_are_those_of_the_workflow_and_are_not_run_twice(done, tmp_path):
     environment = {"PATH": "/usr/bin:/bin"}
     for _ in range(2):
         subprocess.run(["bash", tmp_path / "moved/run.sh"], cwd="/", env=environment, check=True)
+    if not nvidia_driver():
+        command = ["bash", tmp_path / "moved/run.sh", "check"]
+        checked = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
+        assert (checked.returncode, len(checked.stderr.splitlines())) == (1, 1)
+        assert "there is no NVIDIA driver on this machine" in checked.stderr
     with open(tmp_path / "moved/table.csv", newline="") as stream:
         found = list(csv.DictReader(stream))
     assert [row["variant"] for row in found] == ["onnxruntime-fp32", "openvino-fp32"]
