@@ -63,6 +63,13 @@ env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-g
 	PATH="$(CURDIR)/.venv-gpu/bin:$$PATH" bash envs/gpu.post-deploy.sh
 	touch $@
 
+.PHONY: gpu gpu-check
+gpu: env         ## on a GPU machine: the environment, doctor, the demo; with dataset_root=PATH the page's rows, resumable
+	$(BIN)/python tools/gpu.py --dataset-root "$(dataset_root)"
+
+gpu-check: env   ## ten minutes on a GPU: four variants of a network, a test of synchronisation; leaves gpu-check.json
+	$(BIN)/python tools/gpu_check.py
+
 test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
 	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
 	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
@@ -79,7 +86,7 @@ env-peers: env   ## the packages that results/peers.md measures beside, in .venv
 
 # Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/use/tensorrt.md).
 PYTHON310 ?= python3.10
-.PHONY: named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
+.PHONY: test-onnxruntime-gpu named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
 env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
 $(VENV)/.complete-rtx: requirements/tensorrt_rtx.txt $(STAMP)
 	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/tensorrt_rtx.txt
@@ -105,6 +112,9 @@ env-tensorrt: named-index ## the current TensorRT in .venv-tensorrt, from NVIDIA
 env-onnxruntime-gpu: ## ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2 GB)
 	$(PYTHON) -m venv .venv-onnxruntime-gpu
 	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) -r requirements/onnxruntime_gpu.txt
+
+test-onnxruntime-gpu: env-dev ## tests of the real onnxruntime-gpu, without a GPU (after make env-onnxruntime-gpu)
+	$(BIN)/python -m pytest tests/onnxruntime_gpu
 
 env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its TensorRT provider loads, from NVIDIA_INDEX=ADDRESS
 	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) \

@@ -1,7 +1,9 @@
 """Pack what a GPU machine without a network needs to fill a configuration's rows: one folder, started by `run.sh`.
 
 Models, their ONNX twins, calibration tables and the reference's class maps are made here, by Snakemake, on the CPU; the
-engines' interpreters go along, relocated. On the GPU machine: bash run.sh [MINUTES]; it leaves table.csv.
+engines' interpreters go along, relocated. What an engine's interpreter does, and the scores that follow from it, are
+left for the GPU machine. There, `bash run.sh [MINUTES]` runs the very commands that Snakemake would, and leaves
+table.csv; `bash run.sh check` is `make gpu-check`.
 """
 
 from __future__ import annotations
@@ -9,114 +11,197 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
-sys.path.insert(0, str(ROOT / "workflow_scripts"))
+sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT)]
 
 from doctor import BASE_FILES, read_configuration
+from segbench.engines import base
 from segbench.errors import InputError
 from segbench.files import write_json, write_text
 from segbench.planning.rules import Planning
 from segbench.process.lifetime import command
 
+from tools.gpu_rows import import_fault
+
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages", "*.a")
+SHELL = re.compile(r" 2>&1 \| tee \S+$")  # how every rule ends: its log
+OLD_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 RUN = """#!/usr/bin/env bash
 # Fill the rows, for MINUTES at most (20); what is done is in table.csv after every row.
 cd "$(dirname "$0")"
-exec interpreters/{first}/bin/python3 gpu_rows.py --minutes "${{1:-20}}"
+needs={glibc} has=$(getconf GNU_LIBC_VERSION 2> /dev/null | cut -d' ' -f2)
+if [ "$(printf '%s\\n' "$needs" "${{has:-0}}" | sort -V | head -n 1)" != "$needs" ]; then
+    echo "error: this machine has glibc ${{has:-of an unknown version}}; what is packed needs $needs or newer:" \\
+        "pack it on a system that is no newer than this one" >&2
+    exit 2
+fi
+if [ "${{1:-}}" = check ]; then exec {first}/bin/python3 gpu_check.py; fi
+exec {first}/bin/python3 gpu_rows.py --minutes "${{1:-20}}"
 """
 
 
-def rows_of(planning: Planning) -> list[dict[str, Any]]:
-    """Every row with the commands that its rules would run, paths relative to the project's root."""
-    config, found = planning.config, []
-    for model in config["models"]:
-        for variant in config["variants"]:
-            w = SimpleNamespace(dataset=config["dataset"], model=model, variant=variant, split="val")
-            engine = config["variant_catalogue"][variant]["engine"]
-            found.append({"model": model, "variant": variant, "engine": engine, "commands": commands(planning, w)})
+@dataclass(frozen=True)
+class Job:
+    """One job as a dry run prints it: `command` without the interpreter before it and the log behind it."""
+
+    rule: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    wildcards: dict[str, str]
+    python: str
+    command: tuple[str, ...]
+
+
+def planned_jobs(printed: str) -> list[Job]:
+    """The jobs of `snakemake --dry-run --forceall --printshellcmds`, in its order; those without a command left out."""
+    found = []
+    for block in re.split(r"\n\[[^\n]*\d{4}\]\n", printed)[1:]:
+        facts = dict(re.findall(r"^    (\w+): (.*)$", block, re.M))
+        rule = re.match(r"(?:local)?rule (\w+):", block)
+        shell = re.search(r"^Shell command: (.*)$", block, re.M)
+        if rule and shell:
+            python, *words = shlex.split(SHELL.sub("", shell.group(1)))
+            inputs, outputs = (tuple(facts.get(key, "").split(", ")) for key in ("input", "output"))
+            wildcards = dict(pair.split("=", 1) for pair in facts.get("wildcards", "").split(", ") if "=" in pair)
+            found.append(Job(rule.group(1), inputs, outputs, wildcards, python, tuple(words)))
     return found
 
 
-def commands(planning: Planning, w: Any) -> list[list[str]]:
-    """Build, time every round, score: as in rules/engines.smk, inference.smk and scoring.smk."""
-    config, data = planning.config, f"results/data/{w.dataset}/val"
-    folder, model = f"results/engines/{w.dataset}/{w.model}/{w.variant}", f"results/models/{w.model}/model.json"
-    which = ["--model", model, "--variant", planning.engines.identity(w)]
-    built = ["--engine", f"{folder}/engine", "--engine-status", f"{folder}/status.json"]
-    build = [*which, "--options", planning.engines.variant_options("build")(w), *planning.engines.more(w)]
-    made = [["build_engine.py", *build, "--engine", f"{folder}/engine", "--status", f"{folder}/status.json"]]
-    for number in range(1, config["rounds"] + 1):
-        out = f"results/runs/{w.dataset}/{w.model}/{w.variant}/{number}/0"
-        files = {"latencies": "latencies.csv", "predictions": "predictions.zip"}
-        files |= {name: f"{name}.json" for name in ("environment", "status")}
-        timing = ["--timing", planning.section("timing"), "--threads", str(config["threads"] or 0)]
-        timing += ["--options", planning.engines.variant_options("run")(w), "--round", str(number)]
-        outputs = [text for name, file in files.items() for text in (f"--{name}", f"{out}/{file}")]
-        made.append(["infer.py", *which, *built, "--index", f"{data}/index.csv", *timing, *outputs])
-    first = f"results/runs/{w.dataset}/{w.model}/{w.variant}/1/0"
-    judged = ["--predictions", f"{first}/predictions.zip", "--run-status", f"{first}/status.json", "--model", model]
-    judged += ["--dataset", f"{data}/dataset.json", "--index", f"{data}/index.csv", "--jobs", "4"]
-    judged += [f"--{key.replace('_', '-')}={path}" for key, path in planning.scoring.reference_files(w).items()]
-    judged += [
-        "--reference-name",
-        planning.scoring.reference_name(w),
-        "--agreement-bound",
-        str(planning.scoring.agreement_bound(w)),
-    ]
-    judged += ["--ignored-pixels", planning.scoring.ignored_pixels(w)]
-    return [*made, ["score.py", *judged, "--out", f"results/scores/{w.dataset}/{w.model}/{w.variant}.json"]]
+def jobs_there(jobs: list[Job], interpreters: set[str]) -> list[Job]:
+    """The jobs that are left for the GPU machine: what runs in an engine's interpreter, and what judges its rows."""
+    there = [job for job in jobs if job.python in interpreters]
+    made = {path for job in there for path in job.outputs}
+    rows = [job for job in jobs if job not in there and {"model", "variant"} <= job.wildcards.keys()]
+    while judging := [job for job in rows if job not in there and made & set(job.inputs)]:
+        there += judging
+        made |= {path for job in judging for path in job.outputs}
+    return there
 
 
-def wanted_files(planning: Planning, rows: list[dict[str, Any]]) -> list[str]:
-    """What Snakemake has to make for these rows, in the order in which a person would."""
-    dataset = planning.config["dataset"]
-    files = [f"results/data/{dataset}/val/{name}" for name in ("index.csv", "dataset.json")]
-    for row in rows:
-        w = SimpleNamespace(dataset=dataset, model=row["model"], variant=row["variant"])
-        files += [f"results/models/{w.model}/model.json", *planning.engines.files(w), *planning.engines.calibration(w)]
-        files += [str(path) for path in [planning.engines.conversion(w)] if path]
-        references = planning.scoring.reference_files(w).values()  # one among the variants is run there, as they are
-        files += [path for path in references if not path.startswith("results/runs/")]
-    return list(dict.fromkeys(files))
+def steps(row: dict[str, str], there: list[Job]) -> list[Job]:
+    """The jobs of a row of the table, and those that they need, each after what it needs."""
+    maker = {path: job for job in there for path in job.outputs}
+    found: list[Job] = []
+
+    def add(job: Job) -> None:
+        for path in job.inputs:
+            if path in maker and maker[path] not in found:
+                add(maker[path])
+        if job not in found:
+            found.append(job)
+
+    for job in sorted(there, key=lambda job: int(job.wildcards.get("round", 0))):
+        if row.items() <= job.wildcards.items() and job.rule != "picture":
+            add(job)
+    return found
 
 
-def copy_files(files: list[str], dataset: str, out: Path) -> None:
-    """Copy files, what lies beside each model.json, and the images and labels that the index names."""
-    with open(f"results/data/{dataset}/val/index.csv", newline="", encoding="utf-8") as stream:
-        pictures = [row[key] for row in csv.DictReader(stream) for key in ("image", "label") if row[key]]
-    if absolute := [path for path in pictures if Path(path).is_absolute()]:
+def copy_files(files: set[str], out: Path) -> None:
+    """Copy files and folders, what lies beside each model.json, and the pictures that each index names."""
+    wanted = {path for path in files if not path.startswith("workflow_scripts/") and not path.endswith("/images")}
+    for path in [path for path in wanted if Path(path).name == "index.csv"]:
+        with open(path, newline="", encoding="utf-8") as stream:
+            wanted |= {row[key] for row in csv.DictReader(stream) for key in ("image", "label") if row.get(key)}
+    models = [Path(path).parent for path in wanted if path.endswith("model.json")]
+    wanted |= {str(beside) for folder in models for beside in folder.glob("model.*")}
+    if absolute := sorted(path for path in wanted if Path(path).is_absolute()):
         raise InputError(f"{absolute[0]}: give dataset_root as a path relative to the project, so that it can travel")
-    models = [str(path) for file in files if file.endswith("model.json") for path in Path(file).parent.glob("model.*")]
-    for path in {*files, *models, *pictures}:
+    for path in wanted:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, out / path)
+        (shutil.copytree if Path(path).is_dir() else shutil.copyfile)(path, out / path)
 
 
 def relocate(python: str, out: Path, leave_out: list[str]) -> None:
-    """Copy an interpreter with its packages; it runs from any folder, since a Python finds its library by its place."""
+    """Copy an interpreter with its packages; it runs from any folder, since a Python finds its library by its place.
+
+    Where it looks for packages, the copy itself is asked: Debian's looks elsewhere than others.
+    """
     ask = "import sys, sysconfig; print(sys.base_prefix, sysconfig.get_path('purelib'), sysconfig.get_path('stdlib'))"
     answer = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
-    base, packages, library = map(Path, answer)
-    shutil.copytree(library, out / "lib" / library.name, ignore=shutil.ignore_patterns(*NOT_NEEDED, "config-*"))
-    ignored = shutil.ignore_patterns("__pycache__", *leave_out)
-    shutil.copytree(packages, out / "lib" / library.name / "site-packages", ignore=ignored)
+    base_prefix, packages, library = map(Path, answer)
+    ignored = shutil.ignore_patterns(*NOT_NEEDED, "config-*", "dist-packages")
+    shutil.copytree(library, out / "lib" / library.name, ignore=ignored)
     (out / "bin").mkdir()
-    shutil.copy(base / "bin" / library.name, out / "bin" / "python3")
-    for shared in (base / "lib").glob("libpython3*.so*"):
+    shutil.copy(base_prefix / "bin" / library.name, out / "bin" / "python3")
+    for shared in (base_prefix / "lib").glob("libpython3*.so*"):
         shutil.copy(shared, out / "lib")
+    ask = "import site; print(site.getsitepackages()[0])"
+    copy = [str((out / "bin/python3").resolve()), "-I", "-c", ask]
+    place = Path(subprocess.run(copy, capture_output=True, text=True, check=True, env={}).stdout.strip())
+    if not place.is_relative_to(out.resolve()):
+        raise InputError(f"{python}: its copy looks for packages in {place}, not below {out}: pack another Python")
+    ignored = shutil.ignore_patterns("__pycache__", *leave_out)
+    shutil.copytree(packages, place, ignore=ignored, symlinks=True, dirs_exist_ok=True)
+    for path in [path for path in place.rglob("*") if path.is_symlink()]:
+        target = path.resolve()  # links within the packages stay: they are relative, and their libraries large
+        if path.readlink().is_absolute() or not target.is_relative_to(place):
+            path.unlink()
+            if target.exists():
+                if target.is_dir():
+                    shutil.copytree(target, path, ignore=ignored)
+                else:
+                    shutil.copy(target, path)
+
+
+def needed_glibc(interpreter: Path) -> tuple[int, int]:
+    """The glibc that a packed interpreter and its packages need: by the symbols of what was compiled for this system,
+    and by the tags of the wheels."""
+    found = [(2, 17)]
+    own = [interpreter / "bin/python3", *interpreter.glob("lib/python3*/lib-dynload/*.so")]
+    for path in [*own, *interpreter.glob("lib/libpython3*")]:
+        found += [(2, int(minor)) for minor in re.findall(rb"GLIBC_2\.(\d+)", path.read_bytes())]
+    for path in interpreter.rglob("*.dist-info/WHEEL"):
+        tags = path.read_text(encoding="utf-8")
+        found += [(int(major), int(minor)) for major, minor in re.findall(r"manylinux_(\d+)_(\d+)_", tags)][:1]
+        found += [version for name, version in OLD_TAGS.items() if f"-{name}_" in tags and "manylinux_" not in tags]
+    return max(found)
+
+
+def dry_run(settings: list[str]) -> str:
+    """What Snakemake prints of all jobs of a configuration."""
+    asked = ["--dry-run", "--forceall", "--printshellcmds", "--quiet", "host"]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *asked, *settings], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise InputError(f"Snakemake cannot plan this configuration:\n{(done.stdout + done.stderr)[-2000:]}")
+    return done.stdout
+
+
+def plan(config: dict[str, Any], there: list[Job], folders: dict[str, str]) -> dict[str, Any]:
+    """What `gpu_rows.py` reads: rows with their steps, and what it needs to make rows of a table.
+
+    `folders`: of the packed interpreters, by engine.
+    """
+    rows = []
+    for model in config["models"]:
+        for variant in config["variants"]:
+            folder, made = folders[config["variant_catalogue"][variant]["engine"]], []
+            for job in steps({"model": model, "variant": variant}, there):
+                own = config["variant_catalogue"].get(job.wildcards.get("variant"), {}).get("engine")
+                packed = folders.get(str(own), folder)
+                made.append({"interpreter": packed, "command": job.command, "outputs": job.outputs})
+            rows.append({"model": model, "variant": variant, "steps": made})
+    engines: dict[str, list[str]] = {}
+    for engine, folder in folders.items():
+        engines.setdefault(folder, []).append(engine)
+    selection = json.loads(Planning(config).report.selection(None))
+    return {"selection": selection, "limits": config["limits"], "interpreters": engines, "rows": rows}
 
 
 @command
 def main() -> None:
-    """Parse the command line, make what is missing, pack."""
+    """Parse the command line, make what is missing, pack, and try what was packed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configfile", nargs="+", required=True, help="overlays, e.g. config/demo_tensorrt.yaml")
     parser.add_argument("--config", type=json.loads, default={}, help="JSON: more configuration")
@@ -125,29 +210,48 @@ def main() -> None:
     )
     parser.add_argument("--leave-out", nargs="*", default=[], help="name patterns of packages' files to leave out")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    a = parser.parse_args()
-    config, fault = read_configuration([*BASE_FILES, *a.configfile], a.config)
+    args = parser.parse_args()
+    if args.out.exists():
+        raise InputError(f"--out: {args.out} is there already; name a new folder")
+    interpreters = dict(text.split("=", 1) for text in args.interpreter)
+    given = {**args.config, "interpreters": interpreters}
+    config, fault = read_configuration([*BASE_FILES, *args.configfile], given)
     if fault:
         raise InputError(fault)
-    interpreters = dict(text.split("=", 1) for text in a.interpreter)
-    planning = Planning(config)
-    rows = rows_of(planning)
-    if missing := sorted({row["engine"] for row in rows} - interpreters.keys()):
+    wanted = {config["variant_catalogue"][variant]["engine"] for variant in config["variants"]}
+    if missing := sorted(wanted - interpreters.keys()):
         raise InputError(f"--interpreter: none is given for {', '.join(missing)}")
-    files = wanted_files(planning, rows)
-    settings = [f"{key}={json.dumps(value)}" for key, value in a.config.items()]
-    snakemake = [sys.executable, "-m", "snakemake", *files, "--configfile", *a.configfile]
-    subprocess.run([*snakemake, *(["--config", *settings] if settings else [])], cwd=ROOT, check=True)
-    copy_files(files, config["dataset"], a.out)
-    shutil.copytree("workflow_scripts", a.out / "workflow_scripts", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy("tools/gpu_rows.py", a.out)
+    settings = ["--configfile", *args.configfile, "--config", *(f"{k}={json.dumps(v)}" for k, v in given.items())]
+    jobs = planned_jobs(dry_run(settings))
+    there = jobs_there(jobs, set(interpreters.values()))
+    made_there = {path for job in there for path in job.outputs}
+    files = {path for job in there for path in job.inputs if path} - made_there
+    for job in jobs:
+        engine = config["variant_catalogue"].get(job.wildcards.get("variant"), {}).get("engine")
+        if job not in there and engine and base.load(engine).device == "gpu":
+            raise InputError(f"--interpreter: none is given for {engine}, which makes {job.outputs[0]}")
+    made_here = [path for job in jobs if job not in there for path in job.outputs if path in files]
+    subprocess.run([sys.executable, "-m", "snakemake", *made_here, *settings], check=True)
+    copy_files(files, args.out)
+    shutil.copytree("workflow_scripts", args.out / "workflow_scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("gpu_rows.py", "gpu_check.py"):
+        shutil.copy(Path(__file__).with_name(name), args.out)
+    folders: dict[str, str] = {}
     for engine, python in interpreters.items():
-        relocate(python, a.out / "interpreters" / engine, a.leave_out)
-    selection = json.loads(planning.report.selection(None))
-    write_json(a.out / "plan.json", {"selection": selection, "limits": config["limits"], "rows": rows})
-    write_text(a.out / "run.sh", RUN.format(first=rows[0]["engine"]))
-    size = sum(path.stat().st_size for path in a.out.rglob("*") if path.is_file())
-    print(f"{a.out}: {len(rows)} rows, {size / 1e9:.1f} GB; there: bash run.sh")
+        same = next((name for name, other in interpreters.items() if other == python))
+        folders[engine] = f"interpreters/{same}"
+        if same == engine:
+            relocate(python, args.out / folders[engine], args.leave_out)
+    made = plan(config, there, folders)
+    packed = made["interpreters"].items()
+    if faults := [fault for folder, names in packed if (fault := import_fault(args.out, folder, names))]:
+        raise InputError(f"what was packed does not work: {'; '.join(faults)}")
+    write_json(args.out / "plan.json", made)
+    glibc = max(needed_glibc(args.out / folder) for folder in made["interpreters"])
+    first = next(iter(made["interpreters"]))
+    write_text(args.out / "run.sh", RUN.format(first=first, glibc=f"{glibc[0]}.{glibc[1]}"))
+    size = sum(path.lstat().st_size for path in args.out.rglob("*") if path.is_file())
+    print(f"{args.out}: {len(made['rows'])} rows, {size / 1e9:.1f} GB; there: bash run.sh")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def gpu_facts(machine: Machine) -> Iterator[Fact]:
         yield Fact("GPU", "not to be asked: no device is visible, or nvidia-ml-py is missing", "nvidia-smi; make env")
         return
     state = found["now"] or {}
-    busy = f"{state['other_processes']} other process(es) compute on it" if state.get("other_processes") else ""
+    busy = f"{state['processes']} process(es) compute on it" if state.get("processes") else ""
     slowed = f", slowed down: {', '.join(state['reasons'])}" if state.get("reasons") else ""
     temperature = f", {state['temperature_c']} °C" if state.get("temperature_c") is not None else ""
     yield Fact("GPU", f"{found['name']}, {found['memory_gib']} GiB{temperature}{slowed}", busy and f"{busy}: end them")

@@ -93,7 +93,7 @@ class Round:
             for done, (row, image) in enumerate(source.images(), 1):
                 timed = clock.time_once(self._opened.session, image)
                 times.append(timed.compute_s)
-                add_line(LatencyLine(row["image_id"], timed.compute_s, timed.end_to_end_s))
+                add_line(LatencyLine(row["image_id"], timed.compute_s, timed.end_to_end_s, timed.device_s))
                 source.save(row["image_id"], timed.class_map)
                 progress(doing, done, len(self._rows))
                 if stop.reached(times):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.calibration_cache import read_cache
+from helpers.fatbin import SASS, architectures
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import Unsupported
@@ -40,7 +41,13 @@ def test_calibrator_offers_our_table_as_its_cache_and_no_image():
 
 
 @pytest.mark.parametrize(
-    "file", ["tensorrt/plan.py", "tensorrt/flags.py", "tensorrt/session.py", "engines/tensorrt.py"]
+    "file",
+    [
+        "runtimes/tensorrt/plan.py",
+        "runtimes/tensorrt/flags.py",
+        "runtimes/tensorrt/session.py",
+        "engines/tensorrt.py",
+    ],
 )
 def test_every_name_of_the_bindings_exists(file):
     owners = {
@@ -56,7 +63,7 @@ def test_every_name_of_the_bindings_exists(file):
         "_engine": trt.ICudaEngine,
         "_context": trt.IExecutionContext,
     }
-    tree = ast.parse((Path(session.__file__).parents[1] / file).read_text())
+    tree = ast.parse((Path(session.__file__).parents[2] / file).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
             owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
@@ -67,6 +74,14 @@ def test_every_name_of_the_bindings_exists(file):
 def test_options_are_parsed():
     options = parse_options(ENGINE.build_options, {"workspace_mb": 512, "int8": "qdq"}, "build")
     assert (options.workspace_mb, options.int8, options.others) == (512, "qdq", "fp32")
+
+
+def test_the_engine_names_the_gpus_that_the_libraries_have_code_for():
+    """The kernels that a builder chooses from lie in its resource library."""
+    (library,) = Path(trt.__file__).parent.glob("libnvinfer_builder_resource.so.*")
+    code = architectures(library)[SASS]
+    named = set(next(code for code in ENGINE.gpu_code if code.is_of(trt.__version__)).capabilities)
+    assert named == {capability for capability in code if capability >= (6, 0)}
 
 
 def test_without_a_gpu_it_is_unsupported_in_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """Warm-up and the end of a round, on times that are given: nothing here reads a real clock."""
 
+import pytest
 from segbench.timing import clock
 
 
@@ -25,3 +26,20 @@ def test_round_ends_when_its_interval_is_narrow():
     assert clock.Stop(half_width=0.05).reached([1.0, 1.01, 0.99, 1.0, 1.0, 1.0])
     assert not clock.Stop(half_width=0.05).reached([1.0, 1.4, 0.7, 1.0, 1.0, 1.0])
     assert not clock.Stop(half_width=0.05).reached([1.0] * 5)
+
+
+class Device:
+    """A session whose device says that a run took `says` seconds; the host's clock says 5 for each call."""
+
+    def __init__(self, says=None):
+        if says is not None:
+            self.device_seconds = lambda: says
+
+    upload = execute = synchronize = download = lambda self, *image: None
+
+
+@pytest.mark.parametrize("says", [None, 3.0])
+def test_both_times_are_the_hosts_and_the_devices_own_stands_beside(monkeypatch, says):
+    readings = iter([0, 5_000_000_000, 10_000_000_000, 15_000_000_000])
+    monkeypatch.setattr(clock.time, "perf_counter_ns", lambda: next(readings))
+    assert clock.time_once(Device(says), None) == pytest.approx((5.0, 15.0, None, says))

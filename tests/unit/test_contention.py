@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from helpers.nvml import GPU, NVML
 from segbench.machine import nvml
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
@@ -17,80 +17,29 @@ from segbench.timing.disturbance import Disturbance, Watch
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
 
-class NVML:
-    """Answers as nvidia-ml-py does; what is None is refused, as for a card that does not have it."""
-
-    class NVMLError(Exception):
-        """Its own."""
-
-    def __init__(self, reasons=0, processes=1, held_ns=(0, 0), driver=True):
-        self.reasons, self.processes, self.held_ns, self.driver = reasons, processes, held_ns, driver
-
-    def nvmlInit(self):
-        if not self.driver:
-            raise self.NVMLError
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return f"device {index}"
-
-    def nvmlDeviceGetHandleByUUID(self, uuid):
-        return f"device {uuid}"
-
-    def nvmlDeviceGetClockInfo(self, device, kind):
-        return {1: 1410, 2: 1593}[kind]
-
-    nvmlDeviceGetMaxClockInfo = nvmlDeviceGetClockInfo
-
-    def nvmlDeviceGetTemperature(self, device, sensor):
-        return 61
-
-    def nvmlDeviceGetCurrentClocksEventReasons(self, device):
-        return self._or_refuse(self.reasons)
-
-    def nvmlDeviceGetViolationStatus(self, device, policy):
-        return SimpleNamespace(violationTime=self._or_refuse(self.held_ns)[policy])
-
-    def nvmlDeviceGetComputeRunningProcesses(self, device):
-        return [SimpleNamespace(pid=number) for number in range(self._or_refuse(self.processes))]
-
-    def nvmlDeviceGetName(self, device):
-        return "Made GPU"
-
-    def nvmlDeviceGetMemoryInfo(self, device):
-        return SimpleNamespace(total=16 * 2**30, used=3 * 2**30)
-
-    def nvmlDeviceGetPowerUsage(self, device):
-        return 250_000  # mW
-
-    def nvmlDeviceGetEnforcedPowerLimit(self, device):
-        raise self.NVMLError
-
-    def _or_refuse(self, value):
-        if value is None:
-            raise self.NVMLError
-        return value
-
-
 def test_gpu_state_is_read():
-    assert nvml.read(NVML(reasons=0x44, processes=3, held_ns=(2_000_000_000, 1))) == nvml.GPUState(
+    card = GPU(reasons=0x44, processes=3, held_ns=(2_000_000_000, 1), busy_percent=7)
+    assert nvml.read(NVML(card)) == nvml.GPUState(
         sm_mhz=1410,
         memory_mhz=1593,
         temperature_c=61,
         reasons=("power cap", "thermal (hardware)"),
-        other_processes=2,
-        held_back_s=pytest.approx(2.000000001),
+        processes=3,
+        held_back_s=pytest.approx(1e-9),
+        power_capped_s=pytest.approx(2.0),
         power_w=250.0,
         memory_used_bytes=3 * 2**30,
+        busy_share=0.07,
     )
 
 
 def test_idle_gpu_is_not_throttled():
-    assert nvml.read(NVML(reasons=0x1)).reasons == ()
+    assert nvml.read(NVML(GPU(reasons=0x1))).reasons == ()
 
 
 def test_what_a_card_does_not_tell_is_none():
-    state = nvml.read(NVML(reasons=None, processes=None, held_ns=None))
-    assert (state.reasons, state.other_processes, state.held_back_s) == (None, None, None)
+    state = nvml.read(NVML(GPU(reasons=None, processes=None, held_ns=None, busy_percent=None)))
+    assert (state.reasons, state.processes, state.held_back_s, state.busy_share) == (None, None, None, None)
 
 
 def test_without_a_driver_nothing_is_told():
@@ -103,28 +52,53 @@ def test_facts_of_a_gpu():
     assert (facts["name"], facts["memory_gib"], facts["power_limit_w"]) == ("Made GPU", 16, None)
 
 
-def watched(*cards):
-    """What a watch says between two readings."""
-    states = iter(cards)
-    return Watch(1, lambda: nvml.read(next(states))).stop()
+def watched(before: GPU, after: GPU, resident: GPU | None = None) -> Disturbance:
+    """What a watch says between two readings; `resident`: the GPU before the engine was opened."""
+    states = iter((before, after))
+    earlier = None if resident is None else nvml.read(NVML(resident))
+    return Watch(1, lambda: nvml.read(NVML(next(states))), resident=earlier).stop()
 
 
-def quiet(seen: Disturbance) -> bool:
-    """Apart from what this machine's own CPU did."""
-    return not seen.gpu_reasons and not seen.gpu_other_processes and not (seen.gpu_held_back_share or 0) > 0.01
+def of_gpu(seen: Disturbance) -> Disturbance:
+    """The same without what this machine's own CPU did."""
+    return Disturbance(seen.wall_s, 1, 0, 0, 0, 0, None, **{k: v for k, v in vars(seen).items() if k[:4] == "gpu_"})
 
 
 @pytest.mark.parametrize(
     ("after", "expected"),
-    [(NVML(), False), (NVML(reasons=0x8), True), (NVML(held_ns=(0, 10**12)), True), (NVML(reasons=0x1), False)],
+    [
+        (GPU(), False),
+        (GPU(reasons=0x8), True),
+        (GPU(held_ns=(0, 10**12)), True),
+        (GPU(reasons=0x1), False),
+        (GPU(reasons=0x4 | 0x20), True),
+    ],
 )
 def test_throttled_gpu_is_noticed(after, expected):
-    seen = watched(NVML(), after)
-    assert (seen.throttled, quiet(seen)) == (expected, not expected)
+    assert of_gpu(watched(GPU(), after)).throttled == expected
+
+
+def test_a_card_at_its_power_cap_is_not_throttled_but_noted():
+    """A T4 under FP32 convolutions, in every round: nothing would be won by running one again."""
+    seen = of_gpu(watched(GPU("T4", reasons=0x4), GPU("T4", reasons=0x4, held_ns=(10**12, 0))))
+    assert not seen.throttled
+    assert seen.gpu_reasons == ("power cap",) and seen.gpu_power_capped_share > 0.5
 
 
 def test_another_process_on_the_gpu_counts_as_contention():
-    assert watched(NVML(), NVML(processes=2)).contended(allowed_share=1)
+    assert watched(GPU(), GPU(processes=2)).contended(allowed_share=1)
+
+
+def test_processes_that_were_there_before_and_idle_are_no_contention():
+    """A desktop, or an MPS server: with this process there are three on the GPU."""
+    desktop = GPU(processes=2)
+    assert not of_gpu(watched(GPU(processes=3), GPU(processes=3), resident=desktop)).contended(0.05)
+    assert of_gpu(watched(GPU(processes=3), GPU(processes=4), resident=desktop)).contended(0.05)
+
+
+def test_a_gpu_that_was_busy_before_is_contended():
+    training = GPU(processes=1, busy_percent=90)
+    assert of_gpu(watched(GPU(processes=2), GPU(processes=2), resident=training)).contended(0.05)
 
 
 def test_engine_on_the_cpu_has_no_facts_of_a_gpu():

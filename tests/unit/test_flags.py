@@ -53,9 +53,16 @@ def test_quiet_rounds_have_no_flag():
             "contended: 2 other process(es) computed on the GPU. Stop them, or raise timing.contention_share",
         ),
         (
-            {"gpu_held_back_share": 0.2, "gpu_reasons": ["power cap"]},
+            {"other_share": 0.01, "gpu_busy_before": 0.9},
+            {"contended": True},
+            "contended: the GPU was busy for 90% of the time before this process used it (allowed: 5%). Stop them, or"
+            " raise timing.contention_share",
+        ),
+        (
+            {"gpu_held_back_share": 0.2, "gpu_reasons": ["power cap", "thermal (hardware)"]},
             {"throttled": True},
-            "throttled: the GPU was held back for 20% of the time (allowed: 1%), and the GPU gave as reason power cap."
+            "throttled: the GPU was held back for 20% of the time (allowed: 1%), and the GPU gave as reason thermal"
+            " (hardware)."
             " Cool the device, or lock its clock below the limit",
         ),
         (
@@ -65,7 +72,17 @@ def test_quiet_rounds_have_no_flag():
             " timing.warm_up.max_s",
         ),
     ],
-    ids=("others", "hypervisor", "sibling", "waiting", "quota", "GPU shared", "GPU throttled", "not steady"),
+    ids=(
+        "others",
+        "hypervisor",
+        "sibling",
+        "waiting",
+        "quota",
+        "GPU shared",
+        "GPU busy before",
+        "GPU throttled",
+        "not steady",
+    ),
 )
 def test_flag_tells_how_much_the_bound_and_the_cure(seen, facts, told):
     assert flags.sentences([(1, QUIET), (2, round_of(seen, **facts))]) == [f"round 2 is {told}"]

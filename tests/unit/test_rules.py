@@ -30,6 +30,6 @@ def test_a_rule_says_what_it_does_and_where_its_log_lies(rule):
 
 
 def test_every_script_of_the_workflow_has_a_rule():
-    by_hand = {"accept_demo_models.py", "retry.py"}  # of the Makefile
+    by_hand = {"accept_demo_models.py", "check_synchronization.py", "retry.py"}  # of the Makefile
     scripts = {path.name for path in (ROOT / "workflow_scripts").glob("*.py")} - by_hand
     assert scripts == {Path(rule.script).name for rule in WITH_SCRIPT if rule.script.startswith("workflow_scripts/")}

@@ -5,6 +5,7 @@ import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -19,13 +20,14 @@ from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
 from segbench.engines.base import load
 from segbench.engines.openvino_gpu import has_intel_gpu
-from segbench.errors import Unsupported
+from segbench.engines.tensorrt import _take_timings, read_layers
+from segbench.errors import Failed, Unsupported
 from segbench.files import manifest_of, sha256_of
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt.calibration_cache import cache_text
-from segbench.runtimes.tensorrt.flags import write_with_wide_output
-from segbench.runtimes.tensorrt.session import check_identity, write_identity
+from segbench.runtimes.tensorrt.flags import keep_in_fp32, write_with_wide_output
+from segbench.runtimes.tensorrt.session import ThisGPU, check_identity, write_identity
 
 ENGINES = Path(__file__).parents[2] / "workflow_scripts" / "segbench"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -111,19 +113,82 @@ class Bindings:
 @pytest.mark.parametrize(
     ("version", "gpu", "message"),
     [
-        ("8.5.3.1", ("NVIDIA A10", "8.6"), ""),
-        ("8.6.1", ("NVIDIA A10", "8.6"), "was built by TensorRT 8.5.3.1; 8.6.1 is installed"),
-        ("8.5.3.1", ("NVIDIA T4", "7.5"), "was built for NVIDIA A10; this is NVIDIA T4"),
+        ("8.5.3.1", ThisGPU("NVIDIA A10", "8.6", 24000), ""),
+        ("8.6.1", ThisGPU("NVIDIA A10", "8.6", 24000), "was built by TensorRT 8.5.3.1; 8.6.1 is installed"),
+        ("8.5.3.1", ThisGPU("NVIDIA T4", "7.5", 16000), "was built for NVIDIA A10; this is NVIDIA T4"),
+        ("8.5.3.1", ThisGPU("NVIDIA A10", "8.6", 6000), "for NVIDIA A10 with 24000 MiB; this one has 6000"),
     ],
 )
 def test_an_engine_of_another_gpu_or_version_is_refused(model, version, gpu, message):
     here = type("Here", (), {"__name__": "tensorrt", "__version__": version})
-    write_identity(model.folder, Bindings, model, gpu="NVIDIA A10", compute_capabilities=["8.6"])
+    write_identity(model.folder, Bindings, model, gpu="NVIDIA A10", memory_mib=24000, compute_capabilities=["8.6"])
     if not message:
         check_identity(model.folder, here, gpu)
         return
     with pytest.raises(Unsupported, match=message):
         check_identity(model.folder, here, gpu)
+
+
+# What must not cost a row
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (
+            '{"Layers": [{"Name": "a", "Scale": nan, "Outputs": [{"Format": "FP16"}], "x": [-inf, inf]}, "b"]}',
+            {"layer_count": 2, "layers_by_format": {"FP16": 1}},
+        ),
+        ('{"Layers": [{"Name": "nan, inf", "Outputs": "Int8"}]}', {"layer_count": 1, "layers_by_format": {"INT8": 1}}),
+        ('{"Layers": [', {}),
+        ("[]", {}),
+    ],
+)
+def test_a_layer_report_that_is_not_json_costs_no_row(report, expected):
+    assert read_layers(report) == expected
+
+
+class Network:
+    """Of a builder: its layers by number, and the flags that were set."""
+
+    def __init__(self, *names):
+        self.layers = [SimpleNamespace(name=name, precision=None) for name in names]
+        self.network = SimpleNamespace(num_layers=len(names), get_layer=self.layers.__getitem__)
+        self.flags: list[str] = []
+        self.config = SimpleNamespace(set_flag=self.flags.append)
+
+
+TRT = SimpleNamespace(BuilderFlag=SimpleNamespace(OBEY_PRECISION_CONSTRAINTS="obey"), float32="fp32")
+
+
+def test_a_layer_that_the_parser_folded_away_needs_no_fp32():
+    builder = Network("conv1", "conv2")
+    assert keep_in_fp32(TRT, builder, ["conv2", "reshape"]) == ["conv2"]
+    assert [layer.precision for layer in builder.layers] == [None, "fp32"] and builder.flags == ["obey"]
+
+
+def test_no_layer_to_keep_sets_no_flag():
+    builder = Network("conv1")
+    assert keep_in_fp32(TRT, builder, []) == [] and builder.flags == []
+
+
+def test_a_network_that_has_none_of_the_layers_fails_with_a_reason():
+    with pytest.raises(Failed, match=r"none of the 2 layers to keep in FP32 is in TensorRT's network \('a', …\)"):
+        keep_in_fp32(TRT, Network("conv1"), ["a", "b"])
+
+
+@pytest.mark.parametrize("content", [b"", b"damaged", b"of another GPU", b"good"])
+def test_a_timing_cache_that_does_not_fit_is_made_anew(tmp_path, content):
+    """TensorRT answers null for a damaged one, and refuses one of another GPU."""
+    (tmp_path / "timings").write_bytes(content)
+    taken = []
+    config = SimpleNamespace(
+        create_timing_cache=lambda content: None if content == b"damaged" else content,
+        set_timing_cache=lambda cache, ignore_mismatch: taken.append(cache) or cache != b"of another GPU",
+    )
+    expected = content if content == b"good" else b""
+    assert _take_timings(config, tmp_path / "timings") == expected == taken[-1]
+    assert _take_timings(config, tmp_path / "missing") == b""
 
 
 # TensorRT for RTX, for real

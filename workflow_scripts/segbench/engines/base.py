@@ -7,6 +7,7 @@ bug of ours and stays one.
 
 from __future__ import annotations
 
+import importlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from segbench import plugins
 from segbench.arrays import ClassMap, Float32Image
 from segbench.config.options import NoOptions, Variant
+from segbench.machine import nvml
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
 
@@ -22,6 +24,28 @@ SIXTEEN_BIT_FLAGS = {
     "bf16": frozenset({"avx512_bf16", "amx_bf16"}),
     "fp16": frozenset({"avx512_fp16", "amx_fp16"}),
 }
+
+
+# The oldest driver that serves any CUDA of a major version (NVIDIA: CUDA Compatibility, minor version compatibility).
+DRIVERS = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
+
+
+class GPUCode(NamedTuple):
+    """What a release of a GPU engine's packages runs on. `release`: how the version of `packages[0]` begins, "" for
+    any; `capabilities`: the compute capabilities that it has machine code for, which also serves later ones of the same
+    major number; `cuda`: what the driver has to serve at least."""
+
+    release: str
+    capabilities: tuple[tuple[int, int], ...]
+    cuda: tuple[int, int]
+
+    def runs_on(self, capability: tuple[int, int]) -> bool:
+        """Whether any of the code is for this GPU."""
+        return any(capability[0] == major and capability[1] >= minor for major, minor in self.capabilities)
+
+    def is_of(self, version: str) -> bool:
+        """Whether this is what `version` of the package has."""
+        return not self.release or f"{version}.".startswith(f"{self.release}.")
 
 
 class Support(NamedTuple):
@@ -60,17 +84,19 @@ class Engine(ABC):
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
     install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
+    modules: tuple[str, ...] = ()  # what of the framework it imports, in this order
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses: what config may set, with defaults
     run_options: type = NoOptions
     venv: str = ""  # folder of a virtual environment of its own, used where it is there; "": Snakemake's
+    gpu_code: tuple[GPUCode, ...] = ()  # NVIDIA's GPUs that its releases run on
     needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` leaves
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Yes, or the reason why not, one that a person can act on. Imports no framework."""
-        driver = has_driver(machine) if self.device == "gpu" else YES
-        return first_no(has_precision(self, variant), has_packages(self), driver)
+        gpu = has_nvidia_gpu(self, machine) if self.device == "gpu" else YES
+        return first_no(has_precision(self, variant), has_packages(self), gpu)
 
     def child_variables(self) -> dict[str, str]:
         """Environment variables that its process has to start with, beside the shell's."""
@@ -79,6 +105,11 @@ class Engine(ABC):
     def can_build(self, variant: Variant, machine: Machine) -> Support:
         """As `supports`, for the build alone: some engines are built without the device that runs them."""
         return self.supports(variant, machine)
+
+    def import_framework(self) -> None:
+        """Import what building and running will: every library that it is linked with has to be there."""
+        for module in self.modules:
+            importlib.import_module(module)
 
     def calibration_fault(self, options: Any, calibration: Any) -> str:
         """Why a build with `options` cannot use what a calibrator with options `calibration` leaves; empty: it can."""
@@ -132,9 +163,32 @@ def has_precision(engine: Engine, variant: Variant) -> Support:
     return Support(False, f"engine {variant.engine} has no {variant.precision} (it has {', '.join(engine.precisions)})")
 
 
-def has_driver(machine: Machine) -> Support:
-    """Whether an NVIDIA driver is loaded."""
-    return YES if machine.nvidia_driver else Support(False, "no NVIDIA driver")
+def has_nvidia_gpu(engine: Engine, machine: Machine) -> Support:
+    """Whether there is an NVIDIA GPU that the engine's packages have code for, and a driver that serves their CUDA.
+
+    What NVML does not tell, or what is not known of another release, is no reason: the library says when it is opened.
+    """
+    if not machine.nvidia_driver:
+        return Support(False, "no NVIDIA driver")
+    if nvml.is_hidden():
+        return Support(False, "no GPU is visible: CUDA_VISIBLE_DEVICES hides it, or the container was given none")
+    package = engine.packages[0]
+    version = package_version(package) or ""
+    code = next((code for code in engine.gpu_code if code.is_of(version)), None)
+    if code is None:
+        return YES
+    driver, capability = nvml.cuda_version(), nvml.compute_capability()
+    if driver is not None and driver < code.cuda:
+        needs = f"{package} {version} needs CUDA {_dotted(code.cuda)}: driver {DRIVERS[code.cuda[0]]} or newer"
+        return Support(False, f"driver {machine.nvidia_driver} serves CUDA {_dotted(driver)}; {needs}")
+    if capability is not None and not code.runs_on(capability):
+        has = f"compute capability {_dotted(capability)} (it has {', '.join(map(_dotted, code.capabilities))})"
+        return Support(False, f"{package} {version} has no code for {has}")
+    return YES
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def has_instructions(variant: Variant, machine: Machine) -> Support:

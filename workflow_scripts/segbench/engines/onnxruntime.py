@@ -44,6 +44,7 @@ class ONNXRuntime(Engine):
 
     precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
+    modules = ("onnx", "onnxruntime")
     calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions

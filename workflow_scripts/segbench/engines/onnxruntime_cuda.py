@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
-from segbench.engines.base import Engine
+from segbench.engines.base import Engine, GPUCode
 from segbench.errors import Unsupported, framework_errors
 from segbench.models.exported import ExportedModel
 
@@ -23,11 +24,18 @@ Providers = list[tuple[str, dict[str, str]]]  # names with their settings, the p
 @dataclass(frozen=True)
 class RunOptions:
     """`tf32`: allow TF32 in FP32 rows; `cuda_graph`: record the launches once and replay them; `cpu_nodes`: let nodes
-    that the GPU provider does not take run on the CPU, instead of refusing the model."""
+    that the GPU provider does not take run on the CPU, instead of refusing the model; `conv_search`: how cuDNN chooses
+    a convolution: `heuristic`, or `exhaustive`, by timing all of them, so that two processes may choose, and round,
+    differently."""
 
     tf32: bool = False
     cuda_graph: bool = False
     cpu_nodes: bool = False
+    conv_search: str = "heuristic"
+
+    def __post_init__(self) -> None:
+        if self.conv_search not in ("heuristic", "exhaustive"):
+            raise ValueError("conv_search must be heuristic or exhaustive")
 
 
 class ONNXRuntimeCUDA(Engine):
@@ -38,7 +46,11 @@ class ONNXRuntimeCUDA(Engine):
     precisions: tuple[str, ...] = ("fp32", "fp16")
     environment = "envs/onnxruntime_gpu.yaml"
     install: str = "make env-onnxruntime-gpu"
+    venv = ".venv-onnxruntime-gpu"
     packages: tuple[str, ...] = ("onnxruntime-gpu",)
+    modules: tuple[str, ...] = ("onnx", "onnxruntime")
+    # The CUDA provider's library; a test reads it. It has no code that a driver could compile for other GPUs (PTX).
+    gpu_code = (GPUCode("1.31", ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)), cuda=(13, 0)),)
     reads = ("onnx",)
     run_options: type = RunOptions
 
@@ -54,7 +66,7 @@ class ONNXRuntimeCUDA(Engine):
         settings = {
             "use_tf32": str(int(options.tf32)),
             "enable_cuda_graph": str(int(options.cuda_graph)),
-            "cudnn_conv_algo_search": "EXHAUSTIVE",
+            "cudnn_conv_algo_search": options.conv_search.upper(),
         }
         return GPUSession(engine / ENGINE_FILE, [(PROVIDER, settings)], options.cpu_nodes)
 
@@ -62,7 +74,8 @@ class ONNXRuntimeCUDA(Engine):
 def open_session(model: Path, providers: Providers, cpu_nodes: bool) -> Any:
     """An inference session of `providers`, the first of which must load.
 
-    Raises Unsupported where it does not, or where nodes are left over for the CPU and `cpu_nodes` is not set.
+    Raises Unsupported, with the library's own words, where it does not, or where nodes are left over for the CPU and
+    `cpu_nodes` is not set.
     """
     import onnxruntime
 
@@ -70,19 +83,33 @@ def open_session(model: Path, providers: Providers, cpu_nodes: bool) -> Any:
     first = providers[0][0]
     if first not in onnxruntime.get_available_providers():
         raise Unsupported(f"this build of ONNX Runtime has no {first}")
+    if fault := loading_fault(Path(onnxruntime.__file__).parent, first):
+        raise Unsupported(f"{first} does not load: {fault}")
     settings = onnxruntime.SessionOptions()
     settings.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(not cpu_nodes)))
-    missing = Unsupported(f"{first} does not load: a library of CUDA, cuDNN or TensorRT is missing (see the log)")
     with framework_errors(f"opening the model on {first}", Exception, unsupported=True):
-        try:
-            session = onnxruntime.InferenceSession(str(model), settings, providers=providers)
-        except Exception:  # of a provider that does not load it tells only that nodes are left to the CPU
-            if first not in onnxruntime.InferenceSession(str(model), providers=providers).get_providers():
-                raise missing from None
-            raise
-        if first not in session.get_providers():
-            raise missing
+        # Left to itself it would try other providers after an error, and tell of these alone.
+        session = onnxruntime.InferenceSession(str(model), settings, providers=providers, enable_fallback=0)
+    if first not in session.get_providers():
+        raise Unsupported(f"{first} does not load (see the log)")
     return session
+
+
+def loading_fault(package: Path, provider: str) -> str:
+    """Why the loader cannot open a provider's library: the name of one that it needs; empty where it can.
+
+    ONNX Runtime says this in its log only, and goes on without the provider.
+    """
+    name = provider.removesuffix("ExecutionProvider").lower()
+    library = package / "capi" / f"libonnxruntime_providers_{name}.so"
+    if not library.exists():
+        return ""
+    try:
+        for path in (library.with_name("libonnxruntime_providers_shared.so"), library):
+            ctypes.CDLL(str(path))
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 class GPUSession:

@@ -55,6 +55,7 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
     precisions = ("fp32", "fp16", "int8")
     install = "make env-onnxruntime-tensorrt"
     packages = ("onnxruntime-gpu", "tensorrt-cu13-libs")  # it is linked with TensorRT 10's
+    modules = ("onnx", "onnxruntime", "tensorrt_libs")
     calibrators = (ANY_TABLE,)
     build_options = BuildOptions
     run_options = RunOptions

@@ -42,6 +42,7 @@ class OpenVINO(Engine):
     plugin = "CPU"
     precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
+    modules = ("openvino",)
     calibrators = ("nncf", ANY_TABLE)
     run_options: type = RunOptions
 

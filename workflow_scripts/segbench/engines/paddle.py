@@ -29,6 +29,7 @@ class Paddle(Engine):
 
     accelerated = False
     packages: tuple[str, ...] = ("paddlepaddle",)
+    modules = ("zlib", "paddle.inference")  # zlib first: PaddlePaddle/Paddle#70538
     reads = ("paddle",)
     run_options: type = RunOptions
 

@@ -18,10 +18,9 @@ import numpy as np
 from segbench.arrays import ClassMap
 from segbench.config.options import Variant
 from segbench.engines import paddle
-from segbench.engines.base import YES, Support, first_no
+from segbench.engines.base import GPUCode
 from segbench.errors import Failed, Unsupported, framework_errors
-from segbench.machine import libraries, nvml
-from segbench.machine.cpu import Machine
+from segbench.machine import libraries
 from segbench.models.exported import ExportedModel
 from segbench.runtimes.paddle.program import stage_model
 
@@ -29,7 +28,6 @@ from segbench.runtimes.paddle.program import stage_model
 NO_MEMORY = re.compile(r"annot allocate ([\d.]+\w+) memory on GPU.*?available memory is only ([\d.]+\w+)", re.S)
 # What Paddle 2.6.2 raises by the kind of its error: exhausted resources, CUDA's and cuDNN's, fatal ones.
 RAISED = (MemoryError, RuntimeError, OSError, SystemError, ValueError)
-OLDEST, TOO_NEW = (6, 1), (9, 0)  # compute capabilities: the wheel has code for 6.1 to 8.6, which 8.9 runs too
 
 
 @dataclass(frozen=True)
@@ -53,18 +51,15 @@ class PaddleGPU(paddle.Paddle):
     install = "make env-gpu"
     venv = ".venv-gpu"
     packages: tuple[str, ...] = ("paddlepaddle-gpu", "nvidia-cudnn-cu11", "nvidia-cublas-cu11")
+    gpu_code = (GPUCode("2.6", ((6, 1), (7, 0), (7, 5), (8, 0), (8, 6)), cuda=(11, 0)),)  # 8.6's code serves 8.9
     run_options: type = RunOptions
 
     def child_variables(self) -> dict[str, str]:
         """Paddle's own CUDA, cuDNN and TensorRT, whatever the shell's LD_LIBRARY_PATH holds."""
         return libraries.child_variables()
 
-    def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Not on a GPU that this Paddle has no code for."""
-        return first_no(super().supports(variant, machine), _has_code())
-
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """The engine is the exported model, as the GPU gets it."""
         stage_model(model, out)
@@ -101,13 +96,6 @@ class PaddleGPUSession(paddle.PaddleSession):
     def download(self) -> ClassMap:
         """H×W copy of the output in 8 bits, of whatever type the graph or TensorRT's binding is."""
         return np.ascontiguousarray(super().download().astype(np.uint8, copy=False))
-
-
-def _has_code() -> Support:
-    found = nvml.compute_capability()
-    if found is None or OLDEST <= found < TOO_NEW:
-        return YES
-    return Support(False, f"Paddle 2.6.2 has no code for compute capability {found[0]}.{found[1]} (it has 6.1 to 8.6)")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from segbench.calibration.base import ANY_TABLE
 from segbench.calibration.table import read_table
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, Session
+from segbench.engines.base import Engine, GPUCode, Session
 from segbench.errors import Unsupported
 from segbench.files import atomic, read_json, write_text
 from segbench.models.exported import ExportedModel
@@ -30,8 +30,11 @@ from segbench.runtimes.tensorrt.libraries import import_tensorrt
 from segbench.runtimes.tensorrt.plan import FIRST_TYPED, Builder, load_plan, major
 from segbench.runtimes.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
 
+NO_NUMBER = re.compile(r"(?<=[:\[,\s])-?(?:nan|inf)(?=\s*[,\]}])")  # as C++ writes them: not JSON's
 TIMINGS, LAYERS = "timing.cache", "layers.json"
 FORMATS = re.compile(r"\b(FP32|FP16|BF16|Half|Int8|INT8|Float)\b")  # as the inspector writes them
+
+TURING_AND_LATER = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,29 @@ class TensorRT(Engine):
     environment = "envs/tensorrt.yaml"
     install = "make env-tensorrt"
     packages = ("tensorrt", "cuda-bindings")
+    modules = ("onnx", "cuda.bindings.runtime")
+    gpu_code = (
+        # 8.5.3 is of CUDA 11.8, whose driver may be 450.80; the pinned cuda-bindings 12 want one of CUDA 12.
+        GPUCode("8.5", ((6, 0), (6, 1), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0)), cuda=(12, 0)),
+        # 10.5 dropped Volta; the pinned packages are of CUDA 13 (TensorRT's release notes, Prerequisites).
+        GPUCode("10", TURING_AND_LATER, cuda=(13, 0)),
+        GPUCode("11", TURING_AND_LATER, cuda=(13, 0)),
+    )
     calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions
 
+    def import_framework(self) -> None:
+        """Through our own way of loading it, too."""
+        super().import_framework()
+        import_tensorrt()
+
     def build(
         self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Measure and serialize for this GPU; leave the plan, the timing cache and a report of the layers."""
-        trt, (name, capability) = import_tensorrt(), this_gpu()
+        trt, gpu = import_tensorrt(), this_gpu()
         out.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             if major(trt) < FIRST_TYPED:
@@ -90,13 +106,11 @@ class TensorRT(Engine):
         if options.workspace_mb:
             builder.config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
         shared = Path(options.timing_cache) if options.timing_cache else None
-        timings = builder.config.create_timing_cache(shared.read_bytes() if shared and shared.exists() else b"")
-        if not builder.config.set_timing_cache(timings, ignore_mismatch=False):  # of another GPU or version
-            timings = builder.config.create_timing_cache(b"")
-            builder.config.set_timing_cache(timings, ignore_mismatch=False)
+        timings = _take_timings(builder.config, shared)
         builder.build(out)
         _keep_timings(bytes(timings.serialize()), out / TIMINGS, *([shared] if shared else []))
-        write_identity(out, trt, model, gpu=name, compute_capabilities=[capability])
+        capabilities = [gpu.compute_capability]
+        write_identity(out, trt, model, gpu=gpu.name, memory_mib=gpu.memory_mib, compute_capabilities=capabilities)
         return facts | _report_layers(trt, out)
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
@@ -105,6 +119,17 @@ class TensorRT(Engine):
         check_identity(engine, trt, this_gpu())
         loaded = load_plan(trt, engine)
         return CUDASession(trt, loaded, loaded.engine.create_execution_context(), options.cuda_graph)
+
+
+def _take_timings(config: Any, shared: Path | None) -> Any:
+    """The timing cache of a build: the shared file's, or an empty one where that is damaged, or of another GPU or
+    version; the file is written anew after the build."""
+    content = shared.read_bytes() if shared and shared.exists() else b""
+    timings = config.create_timing_cache(content)
+    if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
+        timings = config.create_timing_cache(b"")
+        config.set_timing_cache(timings, ignore_mismatch=False)
+    return timings
 
 
 def _keep_timings(content: bytes, *paths: Path) -> None:
@@ -120,7 +145,17 @@ def _report_layers(trt: Any, folder: Path) -> dict[str, Any]:
     inspector = plan.engine.create_engine_inspector()
     report = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     write_text(folder / LAYERS, report)
-    layers = json.loads(report)["Layers"]
+    return read_layers(report)
+
+
+def read_layers(report: str) -> dict[str, Any]:
+    """The number of a report's layers and how many write each format; empty where it cannot be read: a report decides
+    nothing about a row."""
+    try:
+        layers = json.loads(NO_NUMBER.sub("null", report))["Layers"]
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"{LAYERS} cannot be read, so no layers are counted: {error}", flush=True)
+        return {}
     written = [FORMATS.search(json.dumps(layer.get("Outputs", ""))) for layer in layers if isinstance(layer, dict)]
     counts = Counter(found.group(1).upper() for found in written if found)
     return {"layer_count": len(layers), "layers_by_format": dict(counts)}
@@ -155,6 +190,5 @@ def build_by_flags(
         calibrator = make_calibrator(trt, cache_text(ranges, trt.__version__))
         builder.config.int8_calibrator = calibrator
         builder.alive.append(calibrator)
-        keep_in_fp32(trt, builder, kept)
-        facts = {"fp32_layers": len(kept)}
+        facts = {"fp32_layers": len(keep_in_fp32(trt, builder, kept))}
     return builder, facts

@@ -15,7 +15,7 @@ from typing import Any
 from segbench.calibration.base import ANY_TABLE
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, Session, Support, first_no, has_packages, has_precision
+from segbench.engines.base import Engine, GPUCode, Session, Support, first_no, has_packages, has_precision
 from segbench.errors import Unsupported
 from segbench.files import atomic
 from segbench.machine.cpu import Machine
@@ -55,6 +55,8 @@ class TensorRTRTX(Engine):
     environment = "envs/tensorrt_rtx.yaml"
     install = "make env-rtx"
     packages = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs", "cuda-bindings")
+    modules = ("onnx", "tensorrt_rtx_bindings", "cuda.bindings.runtime")
+    gpu_code = (GPUCode("", ((8, 0), (8, 6), (8, 9), (12, 0)), cuda=(13, 0)),)  # 7.5: see BuildOptions
     calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.machine import cgroup, topology
+from segbench.machine import cgroup, nvml, topology
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,19 @@ def this_machine() -> Machine:
     )
 
 
-def nvidia_driver() -> str | None:
-    """Version of the loaded NVIDIA kernel driver, or None."""
-    version = re.search(r"Kernel Module\D*([\d.]+)", _read("/proc/driver/nvidia/version"))
-    if version:
-        return version.group(1)
-    return "unknown" if Path("/dev/nvidiactl").exists() else None
+def nvidia_driver(root: Path = Path("/")) -> str | None:
+    """Version of the NVIDIA driver, or None; "unknown" where there is one that does not tell it.
+
+    NVML is asked first. What it cannot be asked by: the kernel module's files (a container shows them without any GPU,
+    so they come second), or WSL2's device with the driver's library, which is all that there is of it there.
+    """
+    if version := nvml.driver_version():
+        return str(version)
+    version_file = re.search(r"Kernel Module\D*([\d.]+)", _read(str(root / "proc/driver/nvidia/version")))
+    if version_file:
+        return version_file.group(1)
+    windows = (root / "dev/dxg").exists() and nvml.has_libcuda()
+    return "unknown" if windows or (root / "dev/nvidiactl").exists() else None
 
 
 def package_version(name: str, paths: list[str] | None = None) -> str | None:

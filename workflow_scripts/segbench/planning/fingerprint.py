@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from segbench.engines.base import load
 from segbench.machine import nvml
@@ -15,20 +16,20 @@ from segbench.machine.cpu import package_version, this_machine
 
 @functools.cache
 def fingerprint(engine: str, interpreter: str | None = None) -> str:
-    """Short digest of the installed versions of the engine's packages, the driver, the GPU's name and the CPU's flags.
+    """Short digest of the installed versions of the engine's packages, the driver, the GPU and the CPU's flags.
 
     Nothing is imported: versions are read from the metadata below `interpreter`'s folder (None: this interpreter's).
     """
     kind = load(engine)
     machine = this_machine()
     paths = _site_packages(interpreter) if interpreter else None
-    facts = {
+    facts: dict[str, Any] = {
         "packages": {name: package_version(name, paths) for name in kind.packages},
         "driver": machine.nvidia_driver if kind.device == "gpu" else None,
         "cpu_flags": sorted(machine.cpu_flags) if kind.device == "cpu" else None,
     }
     if kind.device == "gpu":  # a serialized engine is this GPU's
-        facts["gpu"] = (nvml.facts() or {}).get("name")
+        facts["gpu"] = nvml.identity()
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

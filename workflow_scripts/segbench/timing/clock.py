@@ -10,7 +10,7 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,11 +23,12 @@ from segbench.timing.intervals import order_statistic_ranks
 
 
 class Latency(NamedTuple):
-    """Seconds of one image, and what came out."""
+    """Seconds of one image, and what came out. `device_s`: the network by the device's own clock; None: it has none."""
 
     compute_s: float
     end_to_end_s: float
     class_map: ClassMap
+    device_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def settle_threads(threads: int, pin: bool) -> list[topology.Cpu]:
 def time_once(session: Session, image: Float32Image) -> Latency:
     """Time one 1×3×H×W image. Monotonic nanosecond clock; the device is synchronised before each reading.
 
-    A session on a device with a clock of its own (CUDA events) has `compute_seconds`, which then takes the place of
-    the host's reading.
+    Both times are the host's, whatever the engine, so that they compare. What a session's device has measured itself
+    (`device_seconds`: CUDA events around the network) stands beside them.
     """
     start = time.perf_counter_ns()
     session.upload(image)
@@ -102,8 +103,16 @@ def time_once(session: Session, image: Float32Image) -> Latency:
     computed = time.perf_counter_ns()
     class_map = session.download()
     end = time.perf_counter_ns()
-    on_device = getattr(session, "compute_seconds", None)
-    return Latency(on_device() if on_device else (computed - uploaded) * 1e-9, (end - start) * 1e-9, class_map)
+    on_device = getattr(session, "device_seconds", None)
+    seconds = (computed - uploaded) * 1e-9, (end - start) * 1e-9
+    return Latency(*seconds, class_map, on_device() if on_device else None)
+
+
+def elapsed_s(call: Callable[[], object]) -> float:
+    """Seconds that `call` takes, whatever it leaves running."""
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) * 1e-9
 
 
 def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:

@@ -19,7 +19,7 @@ from segbench.machine import cgroup, nvml, topology
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # The kernel counts CPU time in ticks: a verdict never rests on fewer of them.
 LEAST_S = 3 * TICK_S
-HELD_BACK_SHARE = 0.01  # of a stretch's time: what power or heat may hold a GPU back before it counts as throttled
+HELD_BACK_SHARE = 0.01  # of a stretch's time: what heat may hold a GPU back before it counts as throttled
 BUSY_SHARE = 0.05  # of a stretch's time: a thread that used less does not compute
 
 
@@ -55,12 +55,15 @@ class Disturbance:
     gpu_temperature_c: int | None = None
     gpu_reasons: tuple[str, ...] | None = None
     gpu_held_back_share: float | None = None
+    gpu_power_capped_share: float | None = None
     gpu_other_processes: int | None = None
     gpu_power_w: float | None = None
     gpu_memory_used_bytes: int | None = None
+    gpu_busy_before: float | None = None
 
     def contended(self, allowed_share: float) -> bool | None:
-        """Whether others took more than `allowed_share` of a CPU that the engine ran on, or computed on the GPU.
+        """Whether others took more than `allowed_share` of a CPU that the engine ran on, came to compute on the GPU, or
+        kept it busy for more than that share before the engine was opened.
 
         None where nothing could be read.
         """
@@ -70,19 +73,21 @@ class Disturbance:
         if not told and self.gpu_other_processes is None:
             return None
         beyond = any(share > allowed_share and share * self.wall_s > LEAST_S * (1 - 1e-9) for share in told)
-        return beyond or bool(self.gpu_other_processes)
+        return beyond or bool(self.gpu_other_processes) or (self.gpu_busy_before or 0) > allowed_share
 
     @property
     def throttled(self) -> bool | None:
-        """Whether a CPU or the GPU was slowed down by heat, power or hardware, or the control group by its quota.
+        """Whether heat, hardware or a power brake slowed a CPU or the GPU down, or its quota the control group.
 
-        None where nothing could be read.
+        A GPU's power cap is none of these: a T4, an L4 or an A10 is at it in normal use, in every round alike. None
+        where nothing could be read.
         """
         told = (self.throttle_events, self.quota_throttles, self.gpu_reasons, self.gpu_held_back_share)
         if all(value is None for value in told):
             return None
         held_back = (self.gpu_held_back_share or 0) > HELD_BACK_SHARE
-        return bool(self.throttle_events) or bool(self.quota_throttles) or bool(self.gpu_reasons) or held_back
+        slowed = set(self.gpu_reasons or ()) - {nvml.POWER_CAP}
+        return bool(self.throttle_events) or bool(self.quota_throttles) or bool(slowed) or held_back
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -93,7 +98,8 @@ class Watch:
     """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing.
 
     `read_gpu` reads the GPU's (for an engine on the CPU: nothing). `helpers`: processes that work for this one; they
-    are not others. `counters`: the files that are read.
+    are not others. `counters`: the files that are read. `resident`: the GPU's state before this process used it: the
+    processes that it had then (a desktop, an MPS server) are no others, unless they kept it busy.
     """
 
     def __init__(
@@ -102,8 +108,9 @@ class Watch:
         read_gpu: Callable[[], nvml.GPUState | None] = lambda: None,
         helpers: Sequence[int] = (),
         counters: Counters | None = None,
+        resident: nvml.GPUState | None = None,
     ) -> None:
-        self._threads, self._read_gpu, self._helpers = threads, read_gpu, helpers
+        self._threads, self._read_gpu, self._helpers, self._resident = threads, read_gpu, helpers, resident
         self._counters = counters or Counters()
         self._gpu_before = read_gpu()
         self._before = self._counters.read(helpers)
@@ -148,18 +155,29 @@ class Watch:
         before, after = self._gpu_before, self._read_gpu()
         if before is None or after is None:
             return {}
-        held = None
-        if before.held_back_s is not None and after.held_back_s is not None:
-            held = (after.held_back_s - before.held_back_s) / wall_s
         return {
             "gpu_sm_mhz": after.sm_mhz,
             "gpu_temperature_c": after.temperature_c,
             "gpu_reasons": after.reasons,
-            "gpu_held_back_share": held,
-            "gpu_other_processes": after.other_processes,
+            "gpu_held_back_share": _growth(before.held_back_s, after.held_back_s, wall_s),
+            "gpu_power_capped_share": _growth(before.power_capped_s, after.power_capped_s, wall_s),
+            "gpu_other_processes": self._others(after.processes),
             "gpu_power_w": after.power_w,
             "gpu_memory_used_bytes": after.memory_used_bytes,  # Paddle gives none back: its peak, and the driver's own
+            "gpu_busy_before": self._resident.busy_share if self._resident else None,
         }
+
+    def _others(self, processes: int | None) -> int | None:
+        """How many of `processes` are neither this one nor were there before it. Numbers do not tell which is which: a
+        container has others than NVML."""
+        if processes is None:
+            return None
+        before = (self._resident.processes if self._resident else None) or 0
+        return max(processes - 1 - before, 0)
+
+
+def _growth(before_s: float | None, after_s: float | None, wall_s: float) -> float | None:
+    return None if before_s is None or after_s is None else (after_s - before_s) / wall_s
 
 
 def _share(seconds: float | None, wall_s: float) -> float | None:

@@ -131,6 +131,7 @@ class TimedSession:
     machine: Machine
     threads: int
     cpus: list[topology.Cpu]
+    resident: nvml.GPUState | None = None  # the GPU before this process used it
 
     def image(self, row: IndexEntry) -> Float32Image:
         """The network's input (1×3×H×W) from an image of the index."""
@@ -146,7 +147,9 @@ class TimedSession:
 
     def watch(self, helpers: Sequence[int] = ()) -> Watch:
         """Watch what else the machine does from now on; the GPU too where the engine is on it."""
-        return Watch(self.threads, nvml.read, helpers) if self.device == "gpu" else Watch(self.threads)
+        if self.device != "gpu":
+            return Watch(self.threads)
+        return Watch(self.threads, nvml.read, helpers, resident=self.resident)
 
 
 def open_engine(request: Request) -> TimedSession:
@@ -164,12 +167,14 @@ def open_engine(request: Request) -> TimedSession:
     cpus = clock.settle_threads(threads, pin=timing is None or timing["pin"])
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
     check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
+    resident = nvml.read() if engine.device == "gpu" else None
     progress("opening the engine")
     session = engine.open(Path(request["engine"]), variant, options, threads)
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request["decoded"])
-    return TimedSession(session, reader, normalize, model["preprocessing"], engine.device, machine, threads, cpus)
+    preprocessing = model["preprocessing"]
+    return TimedSession(session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident)
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 
 class LatencyLine(NamedTuple):
-    """One timed image: its id in the index, and its two times in seconds."""
+    """One timed image: its id in the index, its two times in seconds by the host's clock, and the network's time by the
+    device's own (None: it has none)."""
 
     image: str
     compute_s: float
     end_to_end_s: float
+    device_s: float | None = None
 
 
 @contextmanager
@@ -23,14 +25,20 @@ def latencies_writer(path: Path | str) -> Iterator[Callable[[LatencyLine], objec
     with open(path, "w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(LatencyLine._fields)
-        yield lambda line: table.writerow((line.image, f"{line.compute_s:.9f}", f"{line.end_to_end_s:.9f}"))
+        yield lambda line: table.writerow((line.image, *("" if time is None else f"{time:.9f}" for time in line[1:])))
 
 
 def read_latencies(path: Path | str) -> list[LatencyLine]:
     """The lines of a latencies.csv."""
     with open(path, newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        return [LatencyLine(row["image"], float(row["compute_s"]), float(row["end_to_end_s"])) for row in rows]
+        return [
+            LatencyLine(row["image"], float(row["compute_s"]), float(row["end_to_end_s"]), _time(row.get("device_s")))
+            for row in csv.DictReader(stream)
+        ]
+
+
+def _time(text: str | None) -> float | None:
+    return float(text) if text else None
 
 
 def read_compute_s(path: Path | str) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError
+from segbench.errors import Failed
 from segbench.runtimes.tensorrt.plan import Builder
 
 
@@ -44,12 +44,18 @@ def make_calibrator(trt: Any, cache: bytes) -> Any:
     return FromCache()
 
 
-def keep_in_fp32(trt: Any, builder: Builder, names: list[str]) -> None:
-    """Hold the layers of these ONNX nodes in FP32. Raises InputError where the network has no such layer."""
+def keep_in_fp32(trt: Any, builder: Builder, names: list[str]) -> list[str]:
+    """Hold the layers of these ONNX nodes in FP32; returns those that were held.
+
+    A node that the parser has folded away (into a constant, or into its neighbour) is no layer, and computes nothing in
+    INT8 either. Raises Failed where it has left none of them: then the names are not this network's.
+    """
     layers = {layer.name: layer for layer in map(builder.network.get_layer, range(builder.network.num_layers))}
-    if missing := sorted(set(names) - layers.keys()):
-        raise InputError(f"{missing[0]!r} is no layer of the model; delete its layers.json and run again")
-    if names:
+    held = [name for name in names if name in layers]
+    if names and not held:
+        raise Failed(f"none of the {len(names)} layers to keep in FP32 is in TensorRT's network ({names[0]!r}, …)")
+    if held:
         builder.config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-    for name in names:
+    for name in held:
         layers[name].precision = trt.float32
+    return held

@@ -1,10 +1,10 @@
-"""A TensorRT engine opened on the GPU, timed by the GPU's own events; and which GPU an engine belongs to."""
+"""A TensorRT engine opened on the GPU, with its events around the network; and which GPU an engine belongs to."""
 
 from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,16 @@ def check(answer: tuple[Any, ...]) -> Any:
     return values[0] if len(values) == 1 else values or None
 
 
-def this_gpu() -> tuple[str, str]:
-    """Name and compute capability of the GPU in use. Raises Unsupported where CUDA has none."""
+class ThisGPU(NamedTuple):
+    """The GPU in use: CUDA's own name for it, its compute capability, and MiB of memory, which tell slices apart."""
+
+    name: str
+    compute_capability: str
+    memory_mib: int
+
+
+def this_gpu() -> ThisGPU:
+    """What CUDA says of the GPU in use. Raises Unsupported where it has none."""
     from cuda.bindings import runtime as cuda
 
     try:
@@ -40,24 +48,26 @@ def this_gpu() -> tuple[str, str]:
     except Failed as error:
         raise Unsupported(f"no usable GPU: {error}") from error
     name = facts.name.decode() if isinstance(facts.name, bytes) else str(facts.name)
-    return name, f"{facts.major}.{facts.minor}"
+    return ThisGPU(name, f"{facts.major}.{facts.minor}", facts.totalGlobalMem >> 20)
 
 
 def write_identity(folder: Path, trt: Any, model: ExportedModel, **gpu: Any) -> None:
-    """Put what the engine is made of and for into `folder`: TensorRT's version, the model, `gpu`: name or
-    compute_capabilities."""
+    """Put what the engine is made of and for into `folder`: TensorRT's version, the model, `gpu`: name and memory_mib,
+    or compute_capabilities."""
     write_json(folder / IDENTITY, {"bindings": trt.__name__, "version": trt.__version__, "model": model.digest, **gpu})
 
 
-def check_identity(folder: Path, trt: Any, gpu: tuple[str, str]) -> None:
-    """Raise Unsupported where the engine was built by another TensorRT or for another GPU than `gpu` (name, compute
-    capability): TensorRT may load such a plan all the same, and run it slower or wrongly."""
+def check_identity(folder: Path, trt: Any, gpu: ThisGPU) -> None:
+    """Raise Unsupported where the engine was built by another TensorRT or for another GPU than `gpu`: TensorRT may load
+    such a plan all the same, and run it slower or wrongly."""
     made = read_json(folder / IDENTITY)
-    name, capability = gpu
+    name, capability, memory = gpu
     if made["version"] != trt.__version__:
         raise _foreign(folder, f"by TensorRT {made['version']}; {trt.__version__} is installed")
     if made.get("gpu", name) != name:
         raise _foreign(folder, f"for {made['gpu']}; this is {name}")
+    if made.get("memory_mib", memory) != memory:
+        raise _foreign(folder, f"for {name} with {made['memory_mib']} MiB; this one has {memory}")
     if capability not in made.get("compute_capabilities", [capability]):
         raise _foreign(folder, f"for compute capabilities {made['compute_capabilities']}; this GPU has {capability}")
 
@@ -137,7 +147,7 @@ class CUDASession:
         """Wait for the stream."""
         check(self._cuda.cudaStreamSynchronize(self._stream))
 
-    def compute_seconds(self) -> float:
+    def device_seconds(self) -> float:
         """Seconds between the two events of the last `execute`, by the GPU's clock."""
         return float(check(self._cuda.cudaEventElapsedTime(self._start, self._end))) * 1e-3
 
