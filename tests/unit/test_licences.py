@@ -12,4 +12,5 @@ def test_every_pin_is_in_the_list():
     licences = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(licences)
     listed = (ROOT / "docs" / "develop" / "licences.md").read_text()
-    assert [pin for pin in licences.pinned() if f"| {' | '.join(pin)} |" not in listed] == []
+    missing = [pin for pin in licences.pinned() if f"| {' | '.join(pin)} |" not in listed]
+    assert missing == [], "run make licences"

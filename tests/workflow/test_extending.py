@@ -155,7 +155,11 @@ def test_engine_calibrator_and_layout_are_a_file_each(workflow):
     assert (quantised["calibrator"], quantised["status"]) == ("flat", "ok"), quantised["reason"]
     pages = documented(workflow)
     assert list(pages) == ["config/README.md"]
-    assert "### toy" in pages["config/README.md"] and "`toy: 7`" in pages["config/README.md"]
+    readme = pages["config/README.md"]
+    assert "### toy" in readme and "`toy: 7`" in readme
+    assert "| `toy` | cpu | fp32, int8 |" in readme
+    assert "| `toy` | a table |" in readme
+    assert "| `toy` | {split}/NAME.png beside {split}/NAME.label.png |" in readme
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from segbench.calibration import base as calibration
 from segbench.config import schema
+from segbench.datasets import base as datasets
 from segbench.engines import base
 
 INTRODUCTION = """# Configuration
@@ -57,7 +59,7 @@ def readme() -> str:
             f"## {title}\n\n{section.__doc__}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
             + "\n".join(rows)
         )
-    parts.append(_engine_options())
+    parts += [_plugins(), _engine_options()]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -100,6 +102,47 @@ def _words(annotation: Any) -> str:
         return "mapping"
     names = {int: "whole number", float: "number", str: "text", bool: "true/false", type(None): "null"}
     return names.get(annotation, "any")
+
+
+def _plugins() -> str:
+    """Tables of the engines, the calibrators and the layouts that there are: the files of their folders."""
+    engines = {name: base.load(name) for name in base.names()}
+    calibrators = {name: calibration.load(name) for name in calibration.names()}
+    layouts = {name: datasets.load(name) for name in datasets.names()}
+    engine_rows = [
+        [
+            f"`{name}`",
+            it.device,
+            ", ".join(it.precisions),
+            ", ".join(f"`{package}`" for package in it.packages),
+            f"`{it.environment}`",
+            f"`{it.install}`",
+        ]
+        for name, it in engines.items()
+    ]
+    calibrator_rows = [
+        [
+            f"`{name}`",
+            "a table" if it.leaves_table else "a quantised model" if it.folder == calibration.QUANTIZED else "tables",
+            ", ".join(f"`{n}`" for n, engine in engines.items() if name in calibration.fitting(engine.calibrators)),
+        ]
+        for name, it in calibrators.items()
+    ]
+    return "\n\n".join(
+        [
+            "## Engines",
+            _table(["engine", "device", "precisions", "packages", "pinned in", "installed by"], engine_rows),
+            "## Calibrators",
+            _table(["library", "what it makes", "engines that take it"], calibrator_rows),
+            "## Data set layouts",
+            _table(["kind", "files"], [[f"`{name}`", it.about] for name, it in layouts.items()]),
+        ]
+    )
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _engine_options() -> str:
