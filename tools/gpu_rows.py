@@ -18,9 +18,14 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SCRIPTS = "workflow_scripts"
-# What a row's commands import; the engine imports its framework, with all libraries that it is linked with.
-IMPORTS = "import sys, build_engine, infer, score, segbench.table.rows; from segbench.engines.base import load; \
-[load(name).import_framework() for name in sys.argv[1:]]"
+# What a row's commands import (labels are read through Pillow), then what each engine does: its framework, with all
+# libraries that this is linked with.
+IMPORTS = """
+import sys, PIL.Image, build_engine, infer, score, segbench.table.rows
+from segbench.engines.base import load
+for name in sys.argv[1:]:
+    load(name).import_framework()
+"""
 
 
 def environment(bundle: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ DEBIAN = Path("/usr/bin/python3.11")  # looks for packages in dist-packages, unl
 PACKAGES = (
     "numpy", "numpy.libs", "cv2", "opencv_python_headless.libs", "scipy", "scipy.libs", "zstandard", "google", "onnx",
     "onnxruntime", "flatbuffers", "packaging", "openvino", "pynvml.py", "ml_dtypes", "typing_extensions.py",
-    "openvino_telemetry",
+    "openvino_telemetry", "PIL", "pillow.libs",
 )  # fmt: skip
 
 
