@@ -52,6 +52,7 @@ PRIORITY = {
     "check_inputs": 90,
     "fetch_checkpoint": 80,
     "export_paddle": 70,
+    "export_paddle3": 70,
     "export_onnx_model": 70,
     "export_onnx": 60,
     "collect_shapes": 60,

@@ -13,7 +13,7 @@ rule fetch_checkpoint:
     log:
         "results/logs/fetch_checkpoint/{model}-{suffix}.log",
     wildcard_constraints:
-        suffix="pdparams|npz|onnx|pdmodel|pdiparams",
+        suffix="pdparams|npz|onnx|pdmodel|json|pdiparams",
     priority: PRIORITY["fetch_checkpoint"]
     retries: 0  # the script resumes and retries by itself
     conda:
@@ -37,7 +37,7 @@ rule export_paddle:
     log:
         "results/logs/export_paddle/{model}.log",
     wildcard_constraints:
-        model=planning.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
+        model=planning.models.of_form("paddle"),
     priority: PRIORITY["export_paddle"]
     conda:
         "../envs/cpu.yaml"
@@ -49,24 +49,48 @@ rule export_paddle:
         " --pdmodel {output.pdmodel:q} --pdiparams {output.pdiparams:q} --json {output.json:q} 2>&1 | tee {log:q}"
 
 
+rule export_paddle3:
+    """Export a Paddle 3 model (.json) at its fixed input shape, argmax in the graph."""
+    input:
+        **code("export_paddle3.py"),
+        checkpoint=planning.models.checkpoint,
+    output:
+        program="results/models/{model}/program.json",
+        pdiparams="results/models/{model}/program.pdiparams",
+        json="results/models/{model}/model.json",
+    log:
+        "results/logs/export_paddle3/{model}.log",
+    wildcard_constraints:
+        model=planning.models.of_form("paddle3"),
+    priority: PRIORITY["export_paddle3"]
+    conda:
+        "../envs/paddle3.yaml"
+    params:
+        python=lambda wildcards: planning.jobs.interpreter_of("paddle3"),
+        entry=planning.models.entry,
+    shell:
+        "{params.python} {input.script} --model {wildcards.model:q} --entry {params.entry:q}"
+        " --checkpoint {input.checkpoint[0]:q} --program {output.program:q} --pdiparams {output.pdiparams:q}"
+        " --json {output.json:q} 2>&1 | tee {log:q}"
+
+
 rule export_onnx:
     """Convert an exported Paddle model to an ONNX model that computes the same."""
     input:
         **code("export_onnx.py"),
-        pdmodel="results/models/{model}/model.pdmodel",
-        pdiparams="results/models/{model}/model.pdiparams",
+        files=planning.models.own_files,
     output:
         onnx="results/models/{model}/model.onnx",
         status="results/models/{model}/onnx.json",
     log:
         "results/logs/export_onnx/{model}.log",
     wildcard_constraints:
-        model=planning.names_of("model_catalogue", kind=["paddleseg", "narrow", "paddle_inference"]),
+        model=planning.models.of_form("paddle", "paddle3"),
     priority: PRIORITY["export_onnx"]
     conda:
         "../envs/cpu.yaml"
     shell:
-        "python {input.script} --pdmodel {input.pdmodel:q} --pdiparams {input.pdiparams:q}"
+        "python {input.script} --pdmodel {input.files[0]:q} --pdiparams {input.files[1]:q}"
         " --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -20,6 +21,12 @@ def missing(what: str) -> NoReturn:
 def need_command(name: str) -> str:
     """Path of a program, or a visible skip."""
     return shutil.which(name) or missing(f"program {name}")
+
+
+def need_interpreter(folder: str, make: str) -> str:
+    """Python of an environment of the project's that `make` leaves, or a visible skip."""
+    python = Path(__file__).parents[2] / folder / "bin" / "python"
+    return str(python) if python.exists() else missing(f"{folder} ({make})")
 
 
 def need_package(name: str) -> None:

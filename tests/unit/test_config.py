@@ -96,10 +96,9 @@ def test_committed_configurations_are_valid(name):
             "mine.yaml: dataset_catalogue.d: kind 'folder' needs splits.val",
         ),
         (
-            {"model_catalogue": {"m": {**MODEL, "kind": "paddle_inference", "weights": {"path": "inference.json"}}}},
-            "mine.yaml: model_catalogue.m: weights: a Paddle 3 model in JSON form, which Paddle 2.6.2 and OpenVINO"
-            " cannot read; export it again with the environment variable FLAGS_enable_pir_api=0, which writes .pdmodel"
-            " and .pdiparams",
+            {"model_catalogue": {"m": {**MODEL, "kind": "paddle_inference", "weights": {"path": "net.pdiparams"}}}},
+            "mine.yaml: model_catalogue.m: kind 'paddle_inference' needs weights ending in .pdmodel or .json, not"
+            " '.pdiparams'",
         ),
         (
             {"model_catalogue": {"m": {**MODEL, "weights": {"url": "https://x.org/model.pt?download=true"}}}},

@@ -240,10 +240,10 @@ def test_parameters_of_a_paddle_inference_model_lie_beside_it(server: Server, tm
     assert (tmp_path / "b" / "checkpoint.pdiparams").read_bytes() == CONTENT
 
 
-def test_paddle_3_model_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+def test_paddle_3_model_that_is_called_pdmodel_is_not_copied(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text("{}")
-    with pytest.raises(InputError, match=r"net.json: a Paddle 3 model in JSON form, .* FLAGS_enable_pir_api=0"):
-        fetch({"path": str(tmp_path / "net.json")}, tmp_path / "checkpoint.json", tmp_path / "cache")
+    with pytest.raises(InputError, match=r"net.pdmodel: a Paddle 3 model in JSON form; name it in weights as net.json"):
+        fetch({"path": str(tmp_path / "net.pdmodel")}, tmp_path / "checkpoint.pdmodel", tmp_path / "cache")
 
 
 def test_external_data_is_folded_into_the_copy(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from segbench.config import PADDLE_3
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1)]
@@ -160,7 +158,7 @@ class Weights(Section):
     url: str | None = Field(None, description="Address of the file, http or https.")
     path: PathOfInput | None = Field(None, description="Path of the file; a relative one starts from `model_root`.")
     sha256: Sha256 | None = Field(None, description="SHA-256 of the file; null: not checked, its hash is printed.")
-    pdiparams_sha256: Sha256 | None = Field(None, description="For X.pdmodel: SHA-256 of X.pdiparams beside it.")
+    pdiparams_sha256: Sha256 | None = Field(None, description="SHA-256 of X.pdiparams beside X.pdmodel or X.json.")
 
     @model_validator(mode="after")
     def one_source(self) -> Weights:
@@ -174,13 +172,21 @@ SUFFIXES = {
     "paddleseg": (".pdparams", ".npz"),
     "narrow": (".pdparams", ".npz"),
     "onnx": (".onnx",),
-    "paddle_inference": (".pdmodel",),
+    "paddle_inference": (".pdmodel", ".json"),
 }
 
 
 def suffix_of(weights: dict[str, Any]) -> str:
     """What the name of the weights' file ends in, with its dot; of an address without its query."""
     return PurePosixPath(weights["path"] or urlsplit(weights["url"]).path).suffix
+
+
+def forms_of(model: dict[str, Any]) -> tuple[str, ...]:
+    """Forms that a model has once it is exported, its own first; `onnx` beside another is its twin."""
+    if model["kind"] == "onnx":
+        return ("onnx",)
+    is_json = model["weights"] != "random" and suffix_of(model["weights"]) == ".json"
+    return ("paddle3" if is_json else "paddle", "onnx")
 
 
 class InputSize(Section):
@@ -238,8 +244,6 @@ class Model(Section):
             raise ValueError(f"kind {self.kind!r} needs weights with a url or path")
         wanted = SUFFIXES[self.kind]
         if isinstance(self.weights, Weights) and (suffix := suffix_of(self.weights.model_dump())) not in wanted:
-            if suffix == ".json":
-                raise ValueError(f"weights: {PADDLE_3}")
             raise ValueError(f"kind {self.kind!r} needs weights ending in {' or '.join(wanted)}, not {suffix!r}")
         if self.class_map is not None and len(self.class_map) != self.class_count:
             raise ValueError(f"class_map has {len(self.class_map)} entries, class_count is {self.class_count}")
@@ -340,8 +344,8 @@ class Config(Section):
     reference: str | None = Field(
         None,
         description="What class maps are compared with: a variant, or a file of stored predictions (a pattern that ends"
-        " in .zip, with `{dataset}` and `{model}` in it); null: `paddle-fp32` for Paddle models, `onnxruntime-fp32` for"
-        " ONNX models.",
+        " in .zip, with `{dataset}` and `{model}` in it); null: `paddle-fp32` for Paddle models, `paddle3-fp32` for"
+        " Paddle 3's (.json), `onnxruntime-fp32` for ONNX models.",
     )
     agreement_images: Positive | None = Field(
         None, description="Number of images that a reference outside `variants` runs, the first ones; null: all."

@@ -30,7 +30,7 @@ class Paddle(Engine):
     accelerated = False
     packages: tuple[str, ...] = ("paddlepaddle",)
     modules = ("zlib", "paddle.inference")  # zlib first: PaddlePaddle/Paddle#70538
-    reads = ("paddle",)
+    reads: tuple[str, ...] = ("paddle",)
     run_options: type = RunOptions
 
     def build(
@@ -45,7 +45,7 @@ class Paddle(Engine):
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:
         """Load the model with oneDNN off and `threads` BLAS threads."""
-        config = cpu_config(engine, threads, options)
+        config = cpu_config(engine / "model.pdmodel", threads, options)
         config.disable_mkldnn()
         return PaddleSession(config)
 
@@ -80,13 +80,13 @@ class PaddleSession:
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
 
 
-def cpu_config(engine: Path, threads: int, options: RunOptions) -> Any:
-    """`paddle.inference.Config` of a CPU predictor."""
+def cpu_config(program: Path, threads: int, options: RunOptions) -> Any:
+    """`paddle.inference.Config` of a CPU predictor; the parameters lie beside `program`."""
     import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 
     import paddle.inference
 
-    config = paddle.inference.Config(str(engine / "model.pdmodel"), str(engine / "model.pdiparams"))
+    config = paddle.inference.Config(str(program), str(program.with_suffix(".pdiparams")))
     config.disable_gpu()
     config.disable_glog_info()
     config.set_cpu_math_library_num_threads(threads)

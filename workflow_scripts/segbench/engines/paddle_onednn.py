@@ -47,7 +47,7 @@ class PaddleOneDNN(paddle.Paddle):
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> paddle.PaddleSession:
         """Load the model with oneDNN on."""
-        config = paddle.cpu_config(engine, threads, options)
+        config = paddle.cpu_config(engine / "model.pdmodel", threads, options)
         config.enable_mkldnn()
         config.set_mkldnn_cache_capacity(options.cache_capacity)
         if not config.mkldnn_enabled():

@@ -11,10 +11,13 @@ from typing import Any
 from segbench.errors import InputError, Unsupported
 from segbench.files import read_json, sha256_of
 
+PADDLE_3 = ("program.json", "program.pdiparams")  # not model.json: that is the record
+
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """An exported model's files: `folder` holds model.json and model.pdmodel + model.pdiparams or model.onnx."""
+    """An exported model's files: `folder` holds model.json and model.pdmodel + model.pdiparams, program.json +
+    program.pdiparams (Paddle 3's form) or model.onnx."""
 
     folder: Path
     facts: dict[str, Any]
@@ -45,7 +48,9 @@ class ExportedModel:
 
 
 def paddle_files(model: ExportedModel) -> list[Path]:
-    """model.pdmodel and model.pdiparams. Raises Unsupported for a model that exists as ONNX only."""
+    """model.pdmodel and model.pdiparams. Raises Unsupported for a model that is an ONNX file or a Paddle 3 model."""
+    if model.file(PADDLE_3[0]):
+        raise Unsupported("this is a Paddle 3 model (.json), which paddle3 and paddle3_onednn alone read")
     files = [model.file("model.pdmodel"), model.file("model.pdiparams")]
     if None in files:
         raise Unsupported("this model is an ONNX file; Paddle engines need a Paddle inference model")

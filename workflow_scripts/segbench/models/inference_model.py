@@ -41,32 +41,49 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> N
     try:
         program, inputs, outputs = paddle.static.load_inference_model(str(pdmodel.with_suffix("")), executor)
     except Exception as error:  # Paddle has a class of its own for each kind of damage
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        said = lines[-1].strip()[:200] if lines else type(error).__name__
-        raise InputError(
-            f"{where}.weights: {pdmodel} or its .pdiparams is damaged, or they do not belong together ({said})"
-        ) from None
+        raise damaged(where, pdmodel, error) from None
     image = _fix_input(where, entry, program, inputs)
-    if len(outputs) != 1:
-        names = ", ".join(output.name for output in outputs)
-        raise InputError(
-            f"{where}.weights: the model has {len(outputs)} outputs ({names}); export it again with the logits alone"
-        )
+    names = [output.name for output in outputs]
+    check_output_count(where, names)
     with paddle.utils.unique_name.guard(ADDED), paddle.static.program_guard(program):
-        class_map = _class_map(where, entry, program.global_block().var(outputs[0].name))
+        class_map = add_class_map(where, entry, program.global_block().var(names[0]), names[0])
         paddle.static.save_inference_model(str(prefix), [image], [class_map], executor, program=program)
 
 
 def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str]) -> Any:
     """The input variable, once all shapes of `program` follow from 1×3×H×W."""
+    block = program.global_block()
+    image = check_input(where, entry, [block.var(name) for name in inputs])
+    image.desc.set_shape(input_shape(entry))
+    for operator in block.ops:
+        if operator.type not in ("feed", "fetch"):
+            operator.desc.infer_shape(block.desc)
+    return image
+
+
+def damaged(where: str, program: Path, error: Exception) -> InputError:
+    """What to raise where Paddle cannot load `program`: with the last line of what it says."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    said = lines[-1].strip()[:200] if lines else type(error).__name__
+    return InputError(
+        f"{where}.weights: {program} or its .pdiparams is damaged, or they do not belong together ({said})"
+    )
+
+
+def input_shape(entry: dict[str, Any]) -> tuple[int, int, int, int]:
+    """1×3×H×W."""
+    return 1, 3, entry["input"]["height"], entry["input"]["width"]
+
+
+def check_input(where: str, entry: dict[str, Any], variables: list[Any]) -> Any:
+    """The one input, once it is seen to take the image."""
     import paddle
 
-    wanted = (1, 3, entry["input"]["height"], entry["input"]["width"])
-    block = program.global_block()
-    variables = [block.var(name) for name in inputs]
+    wanted = input_shape(entry)
     if len(variables) != 1:
+        names = ", ".join(variable.name for variable in variables)
         raise InputError(
-            f"{where}.weights: the model has {len(variables)} inputs ({', '.join(inputs) or 'none'});"
+            f"{where}.weights: the model has {len(variables)} inputs ({names or 'none'});"
             " a segmentation model has one, the image"
         )
     image = variables[0]
@@ -75,11 +92,16 @@ def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str
             f"{where}.input: {wanted[2]}×{wanted[3]}, but the model's input {image.name} is {_type(image)}"
             f" {list(image.shape)}; wanted: float32 {list(wanted)} (-1: any)"
         )
-    image.desc.set_shape(wanted)
-    for operator in block.ops:
-        if operator.type not in ("feed", "fetch"):
-            operator.desc.infer_shape(block.desc)
     return image
+
+
+def check_output_count(where: str, names: list[str]) -> None:
+    """Raise InputError for more outputs than one."""
+    if len(names) != 1:
+        raise InputError(
+            f"{where}.weights: the model has {len(names)} outputs ({', '.join(names)}); export it again with the"
+            " logits alone"
+        )
 
 
 def _can_be(shape: Any, wanted: tuple[int, ...]) -> bool:
@@ -90,13 +112,13 @@ def _type(variable: Any) -> str:
     return str(variable.dtype).rpartition(".")[2].lower()
 
 
-def _class_map(where: str, entry: dict[str, Any], output: Any) -> Any:
-    """Uint8 1×H×W from the model's output."""
+def add_class_map(where: str, entry: dict[str, Any], output: Any, name: str) -> Any:
+    """Uint8 1×H×W from the model's output, which its messages call `name`."""
     import paddle
 
     height, width, count = entry["input"]["height"], entry["input"]["width"], entry["class_count"]
     shape = list(output.shape)
-    found = f"the model's output {output.name} is {_type(output)} {shape}"
+    found = f"the model's output {name} is {_type(output)} {shape}"
     if output.dtype in (paddle.int32, paddle.int64, paddle.uint8):
         if not (_can_be(shape, (1, height, width)) or _can_be(shape, (1, 1, height, width))):
             raise InputError(f"{where}.weights: {found}; an integer class map must be [1, {height}, {width}]")

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.errors import Failed, Unsupported
+from segbench.machine.cpu import package_version
 from segbench.models.paddle_files import read_program
 
 OPSET = 16
@@ -51,6 +52,8 @@ def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
     """
     import onnx
 
+    if pdmodel.suffix == ".json":
+        raise Unsupported(f"paddle2onnx {package_version('paddle2onnx')} cannot read a Paddle 3 model (.json)")
     model = _convert(pdmodel, pdiparams)
     # Shapes that Paddle did not know are written down as such, and would hide those that follow from the input's.
     del model.graph.value_info[:]

@@ -8,7 +8,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from segbench.config import PADDLE_3
 from segbench.errors import InputError
 
 Shape = tuple[int, ...]
@@ -28,18 +27,18 @@ BYTES = {
 
 
 def refuse_json_model(path: Path, named: str = "") -> None:
-    """Raise InputError when `path` (shown as `named`) is a Paddle 3 `.json` model, by its name or its content.
+    """Raise InputError when `path` (shown as `named`) is called X.pdmodel but is, or has beside it, a Paddle 3 model.
 
     Loading one crashes Paddle 2.6.2's process, so this is asked before Paddle sees it.
     """
-    is_json = path.suffix == ".json"
-    if not is_json and path.is_file():
+    if path.suffix != ".pdmodel":
+        return
+    is_json = not path.exists() and path.with_suffix(".json").exists()
+    if path.is_file():
         with path.open("rb") as stream:
             is_json = stream.read(64).lstrip()[:1] == b"{"
-    if not is_json and path.suffix == ".pdmodel" and not path.exists():
-        is_json = path.with_suffix(".json").exists()
     if is_json:
-        raise InputError(f"{named or path}: {PADDLE_3}")
+        raise InputError(f"{named or path}: a Paddle 3 model in JSON form; name it in weights as {path.stem}.json")
 
 
 def without_call_stacks(pdmodel: bytes) -> bytes:
@@ -90,12 +89,13 @@ def check_files(pdmodel: Path, pdiparams: Path, named: str) -> None:
         stored = []
     if not stored:
         raise InputError(f"{named}: {pdmodel}: not a Paddle inference model, or a damaged one")
-    if _shapes_in(pdiparams, named) != stored:
+    if shapes_in(pdiparams, named) != stored:
         raise InputError(f"{named}: {pdmodel} and {pdiparams} do not belong together: their parameters differ")
 
 
-def _shapes_in(pdiparams: Path, named: str) -> list[Shape]:
-    """Shapes of the tensors in a `.pdiparams` file, in its order.
+def shapes_in(pdiparams: Path, named: str) -> list[Shape]:
+    """Shapes of the tensors in a `.pdiparams` file, in its order. Raises InputError, beginning with `named`, where it
+    is something else or damaged.
 
     Each is: format version (uint32), number of levels (uint64) and the levels, tensor version (uint32), length of the
     description (int32), the description (protobuf), the values (source: paddle/fluid/framework/lod_tensor.cc).

@@ -6,12 +6,23 @@ import json
 import os
 from typing import Any
 
-from segbench.config.schema import suffix_of
-from segbench.planning.lookup import Lookup, options
+from segbench.config.schema import forms_of, suffix_of
+from segbench.planning.lookup import Lookup, any_of, options
+
+FILES = {
+    "paddle": ("model.pdmodel", "model.pdiparams"),
+    "paddle3": ("program.json", "program.pdiparams"),
+    "onnx": ("model.onnx",),
+}
 
 
 class Models(Lookup):
     """A Paddle model is exported and converted to ONNX; an ONNX model has that form only."""
+
+    def of_form(self, *forms: str) -> str:
+        """A wildcard pattern for the models whose own form is one of `forms`."""
+        catalogue = self.config["model_catalogue"]
+        return any_of([name for name, entry in catalogue.items() if forms_of(entry)[0] in forms])
 
     def entry(self, w: Any) -> str:
         """The model's entry, for a command line, without its title: that is the table's."""
@@ -36,36 +47,38 @@ class Models(Lookup):
         return path if path and os.path.isfile(path) else []
 
     def checkpoint(self, w: Any) -> list[str]:
-        """The fetched weights of a model, with the suffix that they came with (X.pdmodel has X.pdiparams beside it);
-        none for random weights."""
+        """The fetched weights of a model, with the suffix that they came with (X.pdmodel and X.json have X.pdiparams
+        beside them); none for random weights."""
         weights = self.model(w)["weights"]
         if weights == "random":
             return []
         suffix = suffix_of(weights)
-        suffixes = [suffix, ".pdiparams"] if suffix == ".pdmodel" else [suffix]
+        suffixes = [suffix, ".pdiparams"] if suffix in (".pdmodel", ".json") else [suffix]
         return [f"results/models/{w.model}/checkpoint{suffix}" for suffix in suffixes]
 
     def checkpoint_argument(self, w: Any) -> list[str]:
         """Argument of the export script that names the fetched weights; none for random weights."""
         return options(checkpoint=next(iter(self.checkpoint(w)), ""))
 
-    def is_onnx(self, w: Any) -> bool:
-        """Whether the model was given as ONNX, and so has no Paddle form."""
-        return bool(self.model(w)["kind"] == "onnx")
+    def form(self, w: Any) -> str:
+        """The form that the model is exported to: its own."""
+        return forms_of(self.model(w))[0]
 
     def files(self, w: Any, reads: tuple[str, ...]) -> list[str]:
         """The files of the first form of `reads` that the model has."""
-        folder = f"results/models/{w.model}"
-        forms = ["onnx"] if self.is_onnx(w) else ["paddle", "onnx"]
+        forms = forms_of(self.model(w))
         form = next((form for form in reads if form in forms), None)
-        files = {"paddle": [f"{folder}/model.pdmodel", f"{folder}/model.pdiparams"], "onnx": [f"{folder}/model.onnx"]}
-        return files.get(form or "", [])
+        return [f"results/models/{w.model}/{name}" for name in FILES[form]] if form else []
+
+    def own_files(self, w: Any) -> list[str]:
+        """The files that the model is exported to, before its conversion to ONNX."""
+        return self.files(w, (self.form(w),))
 
     def conversion(self, w: Any, files: list[str]) -> str | list[str]:
         """How the conversion to ONNX ended, where one of `files` came of it."""
-        converted = any(path.endswith(".onnx") for path in files) and not self.is_onnx(w)
+        converted = any(path.endswith(".onnx") for path in files) and self.form(w) != "onnx"
         return f"results/models/{w.model}/onnx.json" if converted else []
 
     def shapes(self, w: Any) -> str | list[str]:
-        """How the collection of the model's shapes ended; none for an ONNX model, whose engine says why."""
-        return [] if self.is_onnx(w) else f"results/models/{w.model}/shapes.json"
+        """How the collection of the model's shapes ended; none for a model that is no .pdmodel: its engine says why."""
+        return f"results/models/{w.model}/shapes.json" if self.form(w) == "paddle" else []

@@ -9,6 +9,8 @@ from segbench.images import shards
 from segbench.planning.lookup import Lookup, options
 from segbench.planning.models import Models
 
+NATIVE = {"paddle": "paddle-fp32", "paddle3": "paddle3-fp32", "onnx": "onnxruntime-fp32"}  # by a model's form
+
 
 class Scoring(Lookup):
     """The reference is a chosen variant, a variant that is run for it untimed, or a stored file."""
@@ -19,7 +21,7 @@ class Scoring(Lookup):
 
     def reference_name(self, w: Any) -> str:
         """The variant, or file of stored predictions, that class maps are compared with."""
-        native = "onnxruntime-fp32" if self._models.is_onnx(w) else "paddle-fp32"
+        native = NATIVE[self._models.form(w)]
         return str(self.config["reference"] or native).format(dataset=w.dataset, model=w.model)
 
     def reference_files(self, w: Any) -> dict[str, str]:

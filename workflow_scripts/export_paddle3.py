@@ -1,0 +1,49 @@
+"""Export a Paddle 3 model (.json) at its fixed input shape: argmax and a cast to 8 bits put into its graph."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from segbench.files import as_fetched, atomic, scratch, write_record
+from segbench.models import paddle3_model
+from segbench.models.record import check_class_map, model_record
+from segbench.process.lifetime import command
+
+
+def export(model: str, entry: dict[str, Any], checkpoint: Path, program: Path, pdiparams: Path) -> int:
+    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count.
+
+    Raises InputError naming `model` when class map, model file, class_count or input size do not fit.
+    """
+    check_class_map(model, entry)
+    with scratch(program.with_suffix(".export")) as folder:
+        count = paddle3_model.export(model, entry, checkpoint, folder / "model")
+        for suffix, out in ((".pdiparams", pdiparams), (".json", program)):
+            with atomic(out) as temporary:
+                (folder / "model").with_suffix(suffix).rename(temporary)
+    return count
+
+
+@command
+def main() -> None:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="name of the entry")
+    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the entry of model_catalogue")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the model: X.json, with X.pdiparams beside it")
+    parser.add_argument("--program", type=Path, required=True, help="file to write")
+    parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
+    parser.add_argument("--json", type=Path, required=True, help="model.json to write")
+    args = parser.parse_args()
+    as_fetched(args.checkpoint)
+    as_fetched(args.checkpoint.with_suffix(".pdiparams"))
+    count = export(args.model, args.entry, args.checkpoint, args.program, args.pdiparams)
+    files = {"program.json": args.program, "program.pdiparams": args.pdiparams}
+    write_record(args.json, model_record(args.model, args.entry, files, count, ("paddlepaddle",)))
+
+
+if __name__ == "__main__":
+    main()
