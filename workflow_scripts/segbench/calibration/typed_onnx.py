@@ -14,18 +14,18 @@ from segbench.errors import Unsupported
 from segbench.models.exported import ExportedModel
 
 
-def write_typed(model: ExportedModel, table: Path | None, variant: Variant, out: Path) -> dict[str, Any]:
+def write_typed(model: ExportedModel, calibration: Path | None, variant: Variant, out: Path) -> dict[str, Any]:
     """Write the model to `out` (an .onnx file) in the variant's precision; returns facts for the engine's record.
 
     FP32 is the exported model; FP16 casts all weights and activations but input and output; INT8 has symmetric Q/DQ
-    pairs made from the calibration folder `table`. Raises Unsupported where the model has no ONNX form.
+    pairs made from the calibration folder `calibration`. Raises Unsupported where the model has no ONNX form.
     """
     source = model.file("model.onnx")
     if source is None or not source.stat().st_size:
         raise Unsupported("this model has no ONNX form")
     if variant.precision == "int8":
-        assert table is not None
-        return qdq.build(model, table, out, symmetric=True)
+        assert calibration is not None
+        return qdq.build(model, calibration, out, symmetric=True)
     if variant.precision == "fp16":
         _write_float16(source, out)
     else:

@@ -117,11 +117,11 @@ class Engine(ABC):
 
     @abstractmethod
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Make folder `out` with the serialized engine; return facts for its record.
 
-        `table` is the folder that INT8's calibration left: `table.json` and `layers.json`, or `quantized/`.
+        `calibration` is the folder that the calibrator wrote: `table.json` and `layers.json`, or `quantized/`.
         """
 
     @abstractmethod

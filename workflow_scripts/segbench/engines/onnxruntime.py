@@ -51,7 +51,7 @@ class ONNXRuntime(Engine):
     run_options = RunOptions
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Optimise the graph once and save it: the engine is the optimised ONNX file.
 
@@ -64,9 +64,9 @@ class ONNXRuntime(Engine):
             raise Unsupported("this model has no ONNX form")
         out.mkdir(parents=True)
         facts: dict[str, Any] = {}
-        if table:
+        if calibration:
             source = out / "qdq.onnx"
-            facts = qdq.build(model, table, source)
+            facts = qdq.build(model, calibration, source)
         settings = onnxruntime.SessionOptions()
         settings.graph_optimization_level = getattr(
             onnxruntime.GraphOptimizationLevel,
@@ -76,7 +76,7 @@ class ONNXRuntime(Engine):
         settings.optimized_model_filepath = str(out / ENGINE_FILE)
         with framework_errors("optimising the graph", Exception, unsupported=True):
             onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
-        if table:
+        if calibration:
             source.unlink()
             facts["int8_layers"] = _count_int8(out / ENGINE_FILE)
         return facts

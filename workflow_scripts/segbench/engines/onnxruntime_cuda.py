@@ -55,11 +55,11 @@ class ONNXRuntimeCUDA(Engine):
     run_options: type = RunOptions
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """The typed model is the engine: the provider chooses its kernels when it opens it."""
         out.mkdir(parents=True)
-        return write_typed(model, table, variant, out / ENGINE_FILE)
+        return write_typed(model, calibration, variant, out / ENGINE_FILE)
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> GPUSession:
         """Open it on the GPU, with graph optimisation as the library has it by default."""

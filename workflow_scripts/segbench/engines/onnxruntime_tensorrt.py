@@ -61,7 +61,7 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
     run_options = RunOptions
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Let the provider build its engines, and keep them in a model of `EPContext` nodes."""
         import onnx
@@ -69,7 +69,7 @@ class ONNXRuntimeTensorRT(onnxruntime_cuda.ONNXRuntimeCUDA):
         out.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             typed = Path(folder) / ENGINE_FILE
-            facts = write_typed(model, table, variant, typed)
+            facts = write_typed(model, calibration, variant, typed)
             settings = {
                 "trt_dump_ep_context_model": "1",
                 "trt_ep_context_file_path": str(out / ENGINE_FILE),

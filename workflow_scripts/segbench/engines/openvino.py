@@ -51,7 +51,7 @@ class OpenVINO(Engine):
         return first_no(super().supports(variant, machine), has_instructions(variant, machine))
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Convert to OpenVINO's intermediate representation and save it in full precision.
 
@@ -61,14 +61,14 @@ class OpenVINO(Engine):
 
         out.mkdir(parents=True)
         source, facts = model.file("model.pdmodel") or model.file("model.onnx"), {}
-        if table and (table / "quantized").is_dir():
-            facts = {"fp32_layers": len(read_json(table / "status.json")["fp32_layers"])}
-            stage_files([table / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
+        if calibration and (calibration / "quantized").is_dir():
+            facts = {"fp32_layers": len(read_json(calibration / "status.json")["fp32_layers"])}
+            stage_files([calibration / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
         else:
             with scratch(out) as folder:
-                if table:
+                if calibration:
                     source = folder / "qdq.onnx"
-                    facts = qdq.build(model, table, source)
+                    facts = qdq.build(model, calibration, source)
                 with framework_errors("reading the model", Exception, unsupported=True):
                     graph = openvino.Core().read_model(str(source))
                     graph.reshape(list(model.shape))

@@ -34,14 +34,14 @@ class Paddle(Engine):
     run_options: type = RunOptions
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Paddle has no serialized form of its own for this path: the engine is the exported or quantised model."""
-        if table is None:
+        if calibration is None:
             stage_files(paddle_files(model), out)
             return {}
-        stage_files([table / "quantized" / name for name in ("model.pdmodel", "model.pdiparams")], out)
-        return {"fp32_layers": len(read_json(table / "status.json")["fp32_layers"])}
+        stage_files([calibration / "quantized" / name for name in ("model.pdmodel", "model.pdiparams")], out)
+        return {"fp32_layers": len(read_json(calibration / "status.json")["fp32_layers"])}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:
         """Load the model with oneDNN off and `threads` BLAS threads."""

@@ -37,7 +37,7 @@ class Paddle3(paddle.Paddle):
         return YES if found.startswith("3.") else Support(False, reason, self.install)
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """The engine is the exported model, as for Paddle 2.6.2."""
         own = [path for name in PADDLE_3 if (path := model.file(name))]

@@ -81,12 +81,12 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
         return ""
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Let TensorRT build, run one image of zeros to see which operators are outside, hand on the engine's files."""
         os.environ.update(GLOG_vmodule=inference_log.VERBOSE)
         shapes = shape_file(model, options)
-        tables = sorted((table / "tables").glob(engine_cache.TABLE)) if table else []
+        tables = sorted((calibration / "tables").glob(engine_cache.TABLE)) if calibration else []
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             work = Path(folder)
             stage(model, shapes, options, work)

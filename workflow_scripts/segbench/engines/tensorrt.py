@@ -89,19 +89,19 @@ class TensorRT(Engine):
         import_tensorrt()
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Measure and serialize for this GPU; leave the plan, the timing cache and a report of the layers."""
         trt, gpu = import_tensorrt(), this_gpu()
         out.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             if major(trt) < FIRST_TYPED:
-                builder, facts = build_by_flags(trt, model, table, variant, options, Path(folder))
+                builder, facts = build_by_flags(trt, model, calibration, variant, options, Path(folder))
             elif options.others != "fp32":
                 raise Unsupported(f"others: fp16 is a flag of TensorRT before 10; {trt.__version__} is installed")
             else:
                 typed = Path(folder) / "model.onnx"
-                facts = write_typed(model, table, variant, typed)
+                facts = write_typed(model, calibration, variant, typed)
                 builder = Builder(trt, typed)
         if options.workspace_mb:
             builder.config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
@@ -165,28 +165,28 @@ ENGINE = TensorRT()
 
 
 def build_by_flags(
-    trt: Any, model: ExportedModel, table: Path | None, variant: Variant, options: Any, folder: Path
+    trt: Any, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, folder: Path
 ) -> tuple[Builder, dict[str, Any]]:
     """A builder set to the variant's precision, and facts for the record. `folder`: for the models that it parses."""
     facts: dict[str, Any] = {}
     source = model.file("model.onnx")
     if source is None or not source.stat().st_size:
         raise Unsupported("this model has no ONNX form")
-    if table and options.int8 == "qdq":
+    if calibration and options.int8 == "qdq":
         source = folder / "qdq.onnx"
-        facts = qdq.build(model, table, source, symmetric=True)
-    elif table:
+        facts = qdq.build(model, calibration, source, symmetric=True)
+    elif calibration:
         source = qdq.prepare(model, folder)  # the table names this model's tensors
     wide = folder / "wide.onnx"
     write_with_wide_output(source, wide)
     builder = Builder(trt, wide)
-    if variant.precision == "fp16" or (table and options.others == "fp16"):
+    if variant.precision == "fp16" or (calibration and options.others == "fp16"):
         builder.config.set_flag(trt.BuilderFlag.FP16)
-    if table:
+    if calibration:
         builder.config.set_flag(trt.BuilderFlag.INT8)
-    if table and options.int8 == "calibrator":
-        ranges = read_table(table / "table.json", model.digest).ranges
-        kept = read_json(table / "layers.json")["fp32_layers"]
+    if calibration and options.int8 == "calibrator":
+        ranges = read_table(calibration / "table.json", model.digest).ranges
+        kept = read_json(calibration / "layers.json")["fp32_layers"]
         calibrator = make_calibrator(trt, cache_text(ranges, trt.__version__))
         builder.config.int8_calibrator = calibrator
         builder.alive.append(calibrator)

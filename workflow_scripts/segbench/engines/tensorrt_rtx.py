@@ -67,7 +67,7 @@ class TensorRTRTX(Engine):
         return first_no(has_precision(self, variant), has_packages(self))
 
     def build(
-        self, model: ExportedModel, table: Path | None, variant: Variant, options: Any, out: Path
+        self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Serialize the typed ONNX model for the stated compute capabilities; same input, same bytes."""
         import tensorrt_rtx_bindings as trt
@@ -75,7 +75,7 @@ class TensorRTRTX(Engine):
         out.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             typed = Path(folder) / "model.onnx"
-            facts = write_typed(model, table, variant, typed)
+            facts = write_typed(model, calibration, variant, typed)
             builder = Builder(trt, typed)
         builder.config.num_compute_capabilities = len(options.compute_capabilities)
         for place, name in enumerate(options.compute_capabilities):
