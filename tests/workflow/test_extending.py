@@ -176,6 +176,14 @@ def test_a_name_without_a_file_is_refused_with_the_nearest(workflow, catalogue, 
     assert f"{catalogue}.mine." in printed and told in printed
 
 
+@pytest.mark.parametrize(("source", "told"), [("def x(:", "SyntaxError"), ("raise OSError('no')", "OSError: no")])
+def test_a_file_that_cannot_be_imported_is_named_in_one_line(workflow, source, told):
+    (workflow.folder / "workflow_scripts/segbench/datasets/broken.py").write_text(source)
+    printed = workflow.snakemake("--dry-run", fails=True)
+    assert f"workflow_scripts/segbench/datasets/broken.py: cannot be imported: {told}" in printed
+    assert "Traceback" not in printed
+
+
 def test_plot_is_a_function_and_its_caption(done):
     report = done.folder / "workflow_scripts/segbench/report"
     plots, names = report / "plots.py", report / "__init__.py"

@@ -5,16 +5,28 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from segbench.errors import InputError, one_line
 
 
 def names(folder: str, attribute: str) -> list[str]:
     """Modules of the package `folder` that define `attribute`, sorted. Helpers beside them do not, and are left out."""
     here = Path(__file__).parents[1].joinpath(*folder.split("."))
     modules = sorted(module.name for module in pkgutil.iter_modules([str(here)]))
-    return [name for name in modules if hasattr(importlib.import_module(f"{folder}.{name}"), attribute)]
+    return [name for name in modules if hasattr(_module(folder, name), attribute)]
 
 
 def load(folder: str, attribute: str, name: str) -> Any:
     """`attribute` of the module `name` in the package `folder`."""
-    return getattr(importlib.import_module(f"{folder}.{name}"), attribute)
+    return getattr(_module(folder, name), attribute)
+
+
+def _module(folder: str, name: str) -> ModuleType:
+    """The module `name` of the package `folder`. Raises InputError, naming the file, where it cannot be imported."""
+    try:
+        return importlib.import_module(f"{folder}.{name}")
+    except Exception as error:
+        file = f"workflow_scripts/{folder.replace('.', '/')}/{name}.py"
+        raise InputError(f"{file}: cannot be imported: {type(error).__name__}: {one_line(str(error))}") from error
