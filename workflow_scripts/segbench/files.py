@@ -45,7 +45,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Yield an empty folder whose temporary name is made of `path`. It is removed at the end, or by the next such job."""
+    """Yield an empty folder whose temporary name is made of `path`. It is removed at the end, or by the next job."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -171,7 +171,7 @@ def record_beside(path: Path) -> Path:
 
 
 def as_fetched(path: Path) -> Path:
-    """Return `path` after checking its SHA-256 against the record beside it. A file without a record is the user's own."""
+    """Return `path` after checking its SHA-256 against the record beside it. One without a record is the user's own."""
     record = record_beside(path)
     return check_file(path, read_json(record)["sha256"] if record.exists() else None)
 
