@@ -1,4 +1,4 @@
-"""An exported model's ONNX form in a precision that its types state: what strongly typed builders compute in.
+"""Write an exported model's ONNX form in a precision that its types state, for strongly typed builders.
 
 TensorRT from 10 on, TensorRT for RTX and ONNX Runtime's GPU providers take the arithmetic from the model itself.
 """
@@ -34,7 +34,9 @@ def write_typed(model: ExportedModel, calibration: Path | None, variant: Variant
 
 
 def _write_float16(source: Path, out: Path) -> None:
-    """Cast by ONNX Runtime's converter; weights that FP16 cannot hold are clipped to its largest and smallest."""
+    """Cast by ONNX Runtime's converter. Weights that FP16 cannot hold are clipped to its largest and smallest
+    values.
+    """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

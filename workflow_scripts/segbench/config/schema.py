@@ -309,7 +309,7 @@ class Dataset(Section):
     limit: Positive | None = Field(None, description="Number of val images to use, the first ones in order; null: all.")
     ignored_pixels: Literal["excluded", "errors"] = Field(
         "excluded",
-        description="`excluded`: no score counts them; `errors`: they are false positives of the class predicted there.",
+        description="`excluded`: no score counts them; `errors`: they are false positives of the predicted class.",
     )
 
     @model_validator(mode="after")
