@@ -1,6 +1,6 @@
-"""A slowdown and wrong class maps, planted in a wrapper around the engine: are they called SLOWER and caught?
+"""Plant a slowdown and wrong class maps in a wrapper around the engine. Are they called SLOWER and caught?
 
-The wrapper is one more engine in a temporary copy of the workflow's scripts, which are run as they are.
+The wrapper is another engine in a temporary copy of the workflow's scripts, which run unchanged.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ ENGINE = Faulty()
 
 
 def plant(folder: Path, engine: str) -> Path:
-    """Copy the scripts into `folder`, with the wrapper around `engine` among its engines; returns where they are."""
+    """Copy the scripts into `folder`, with the wrapper around `engine` among its engines. Return the scripts'
+    folder.
+    """
     scripts = folder / "workflow_scripts"
     shutil.copytree(ROOT / "workflow_scripts", scripts, ignore=shutil.ignore_patterns("__pycache__"))
     (scripts / "segbench/engines/planted.py").write_text(WRAPPER.format(engine=engine), encoding="utf-8")
@@ -75,14 +77,14 @@ def plant(folder: Path, engine: str) -> Path:
 
 
 def sides(place: Place, variant: str, **faults: Any) -> list[dict[str, Any]]:
-    """The wrapped variant without and with faults."""
+    """Return the wrapped variant without and with faults."""
     side = place.side(variant)
     wrapped = {**side, "variant": {**side["variant"], "engine": "planted"}}
     return [wrapped, {**wrapped, "options": faults}]
 
 
 def verdict(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) -> dict[str, Any]:
-    """The record of one pair, timed by the command that the workflow runs, with its verdict."""
+    """Return the record of one pair, timed by the command that the workflow runs, with its verdict."""
     out = scripts / "pair.json"
     told = [json.dumps([{key: side[key] for key in ("variant", "options")} for side in pair])]
     engines, statuses = ([side[key] for side in pair] for key in ("engine", "engine_status"))
@@ -97,7 +99,7 @@ def verdict(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) 
 
 
 def changed_images(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) -> tuple[int, int]:
-    """Round 1 right, round 2 wrong: images whose class map differs by digest, of how many."""
+    """Run round 1 right and round 2 wrong. Return how many images differ by digest, and how many there are."""
     found = []
     for number, side in enumerate(pair, 1):
         files = {key: str(scripts / f"{number}.{key}") for key in ("latencies", "predictions")}

@@ -1,4 +1,4 @@
-"""A/A: a variant timed against itself, alternating, again and again. How often is the verdict not SAME?"""
+"""Time a variant against itself (A/A), alternating, many times. How often is the verdict not SAME?"""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from validation.common import MARGIN, leave, parser, place_of
 
 
 def spread(ratios: list[float]) -> tuple[float, float]:
-    """5% and 95% quantiles (inclusive)."""
+    """Return the 5% and 95% quantiles (inclusive)."""
     cuts = statistics.quantiles(ratios, n=20, method="inclusive")
     return cuts[0], cuts[-1]
 
 
 def trial(request: Any, name: str) -> dict[str, Any]:
-    """One pair's record with its verdict."""
+    """Return one pair's record with its verdict."""
     record = time_pair(request, Limits(), name)
     if record["status"] != "ok":
         raise InputError(record["reason"])
