@@ -18,7 +18,7 @@ from segbench.machine import cgroup, nvml, topology
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # The kernel counts CPU time in ticks: a verdict never rests on fewer of them.
-LEAST_S = 3 * TICK_S
+MIN_S = 3 * TICK_S
 HELD_BACK_SHARE = 0.01  # of a stretch's time: what heat may hold a GPU back before it counts as throttled
 BUSY_SHARE = 0.05  # of a stretch's time: a thread that used less does not compute
 
@@ -72,7 +72,7 @@ class Disturbance:
         known = [share for share in shares if share is not None]
         if not known and self.gpu_other_processes is None:
             return None
-        beyond = any(share > allowed_share and share * self.wall_s > LEAST_S * (1 - 1e-9) for share in told)
+        beyond = any(share > allowed_share and share * self.wall_s > MIN_S * (1 - 1e-9) for share in known)
         return beyond or bool(self.gpu_other_processes) or (self.gpu_busy_before or 0) > allowed_share
 
     @property

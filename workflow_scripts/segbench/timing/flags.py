@@ -76,9 +76,9 @@ def _contended(records: list[Record]) -> str:
     if not found and (delay := _largest(records, "run_delay_share")) > allowed:
         found.append(f"a thread waited for its CPU for {most}{percent(delay)} of the time{bound}")
     if count := _largest(records, "gpu_other_processes"):
-        told.append(f"{most}{count:.0f} other process(es) computed on the GPU")
+        found.append(f"{most}{count:.0f} other process(es) computed on the GPU")
     if (busy := _largest(records, "gpu_busy_before")) > allowed:
-        told.append(f"the GPU was busy for {most}{percent(busy)} of the time before this process used it{bound}")
+        found.append(f"the GPU was busy for {most}{percent(busy)} of the time before this process used it{bound}")
     cure = "Move to a machine of your own" if stolen > other else "Stop them"
     return f"{', and '.join(found)}. {cure}, or raise timing.contention_share" if found else ""
 
@@ -93,7 +93,7 @@ def _cpu(records: list[Record], whose: str) -> str:
 def _throttled(records: list[Record]) -> str:
     events, held = _largest(records, "throttle_events"), _largest(records, "gpu_held_back_share")
     reasons = sorted({reason for one in _kept(records) for reason in one.get("gpu_reasons") or ()} - {POWER_CAP})
-    told = []
+    found = []
     if events:
         found.append(f"heat slowed the CPU down {events:.0f} time(s)")
     if stops := _largest(records, "quota_throttles"):
