@@ -86,10 +86,10 @@ def sides(place: Place, variant: str, **faults: Any) -> list[dict[str, Any]]:
 def verdict(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the record of one pair, timed by the command that the workflow runs, with its verdict."""
     out = scripts / "pair.json"
-    told = [json.dumps([{key: side[key] for key in ("variant", "options")} for side in pair])]
+    described = [json.dumps([{key: side[key] for key in ("variant", "options")} for side in pair])]
     engines, statuses = ([side[key] for side in pair] for key in ("engine", "engine_status"))
     files = ["--model", request["model"], "--index", request["index"], "--timing", json.dumps(request["timing"])]
-    command_line = [sys.executable, str(scripts / "time_pair.py"), "--pair", *told, *files, "--out", str(out)]
+    command_line = [sys.executable, str(scripts / "time_pair.py"), "--pair", *described, *files, "--out", str(out)]
     subprocess.run([*command_line, "--engines", *engines, "--statuses", *statuses], check=True)
     record = read_json(out)
     if record["status"] != "ok":
@@ -138,9 +138,9 @@ def main() -> None:
         slow = sides(place, a.variant, slowdown=a.slowdown)
         trials = [verdict(scripts, request, slow) for _ in range(a.trials)]
         wrong, of = changed_images(scripts, request, sides(place, a.variant, wrong=True))
-    told = ", ".join(f"{one['verdict']} ({one['ratio']:.3f})" for one in trials)
+    verdicts = ", ".join(f"{one['verdict']} ({one['ratio']:.3f})" for one in trials)
     cells = [
-        [f"{a.slowdown:.0%} slower", told],
+        [f"{a.slowdown:.0%} slower", verdicts],
         ["wrong class maps in round 2", f"{wrong} of {of} images differ from round 1"],
     ]
     record = {"margin": MARGIN, "trials": trials, "wrong_images": wrong, "images": of}

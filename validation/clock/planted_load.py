@@ -50,11 +50,11 @@ def main() -> None:
     medians = [one["median_s"] for one in clean]
     slower = disturbed["median_s"] / statistics.median(medians)
     shifts = {count: shift(medians, disturbed["median_s"], count) for count in (3, a.rounds) if count <= a.rounds}
-    told = ", ".join(f"{moved:+.1%} ({count} rounds)" for count, moved in shifts.items())
+    moves = ", ".join(f"{moved:+.1%} ({count} rounds)" for count, moved in shifts.items())
     flagged = "yes" if disturbed["contended"] else "no"
     falsely = f"{sum(one['contended'] for one in clean)} of {a.rounds}"
     header = ["variant", "flagged", "runs again", "its own median", "the row's figure moves", "clean rounds flagged"]
-    row = [a.variant, flagged, disturbed["repeats"], f"×{slower:.2f}", told, falsely]
+    row = [a.variant, flagged, disturbed["repeats"], f"×{slower:.2f}", moves, falsely]
     record = {"shifts": shifts, "flagged": disturbed["contended"], "clean": clean, "disturbed": disturbed}
     leave(a.out, "planted_load", header, [row], record)
 

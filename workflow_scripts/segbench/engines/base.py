@@ -170,7 +170,7 @@ def has_precision(engine: Engine, variant: Variant) -> Support:
 def has_nvidia_gpu(engine: Engine, machine: Machine) -> Support:
     """Whether there is an NVIDIA GPU that the engine's packages have code for, and a driver that serves their CUDA.
 
-    What NVML does not tell, or what is not known of another release, is no reason: the library says when it is opened.
+    Facts that NVML does not report, or that are not known of a release, are no reason. The library checks on opening.
     """
     if not machine.nvidia_driver:
         return Support(False, "no NVIDIA driver")

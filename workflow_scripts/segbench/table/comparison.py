@@ -86,8 +86,8 @@ def of_pairs(
 def _alternated(record: dict[str, Any]) -> tuple[Ratio | None, list[str]]:
     if record["status"] != "ok":
         return None, [f"not timed: {record['status']}: {record['reason']}"]
-    told = flags.sentences(enumerate(record["rounds"], 1)) + record["warnings"]
-    return Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"]), told
+    found = flags.sentences(enumerate(record["rounds"], 1)) + record["warnings"]
+    return Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"]), found
 
 
 def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
