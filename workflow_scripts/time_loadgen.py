@@ -1,8 +1,8 @@
 """Time a variant by MLCommons LoadGen (SingleStream) and by our own clock in one process, and compare the two.
 
 The order is ours, LoadGen, LoadGen, ours, again and again, so that a drift of the machine hits both alike. LoadGen's
-latency runs from its query to our answer and contains the copies of the input and of the class map, so it is compared
-with `end_to_end_s`; the runs that LoadGen times are also timed by our clock. All images are normalised before.
+latency runs from its query to our answer. It contains the copies of the input and of the class map, so it is compared
+with `end_to_end_s`. Our clock also times the runs that LoadGen times. All images are normalised before.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def class_weights(split: Split, power: float) -> FloatArray:
 def augment(
     image: UInt8Array, label: UInt8Array, plan: Plan, random_state: np.random.Generator
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Cut a random window of random scale, resize it to the crop's size, mirror every second, change light and
+    """Cut a random window of random scale, resize it to the crop's size, mirror it half the time, change light and
     contrast.
 
     Image uint8 H×W×3 and label uint8 H×W to the same at the crop's size. The window stays inside the image, so that

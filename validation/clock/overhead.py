@@ -25,13 +25,13 @@ class Nothing:
         self._map = np.zeros((1, 1), np.uint8)
 
     def upload(self, image: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def execute(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def synchronize(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def download(self) -> Any:
         """Return the same map each time."""

@@ -144,7 +144,7 @@ def _cpu_ms(work: Callable[[Any], Any], items: Sequence[Any]) -> float:
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Write results/peers.md."""
+    """Return the text of results/peers.md."""
     found, whole = record["parts"], record["evaluation"]
     names = ["peer", "ours ms", "peer's ms", "ratio", "lowest to highest", "same result"]
     runs = {name: _medians(of, whole["images"]) for name, of in whole["runs"].items()}

@@ -14,8 +14,8 @@ MAX_BYTES = 2_000_000_000  # protobuf's limit for one file is 2 GiB
 def read_onnx(path: Path) -> Any:
     """Return the `onnx.ModelProto` of `path` with all tensors inside it.
 
-    Raises InputError naming the file when it is missing, is no ONNX model, or has external data that is missing, lies
-    outside the model's folder, or is too small for what the model says of it.
+    Raises InputError naming the file when it is missing or no ONNX model. External data are refused where they are
+    missing, lie outside the model's folder, or are smaller than the model says.
     """
     import onnx
 

@@ -28,7 +28,7 @@ def configured_limits() -> Limits:
 
 
 def usable_memory_mb() -> int:
-    """Return the MiB that a stage may take: 512 less than the machine, the control group or the Slurm job allows."""
+    """Return the MiB that a stage may take: 512 less than the least of machine, control group and Slurm job."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit_file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:

@@ -1,8 +1,8 @@
 """Declare the columns of the table. No other place declares them.
 
-From `COLUMNS` come the order of table.csv and how it is read back, table.json and its schema, the columns' table in
-docs/use/table.md, the full table in table.md and in the report, and how a row is read. A new column is one entry here,
-then `make docs`.
+`COLUMNS` gives the order of table.csv and how it is read back, table.json and its schema, and how a row is read. The
+columns' table in docs/use/table.md and the full table in table.md and in the report come from it too. A new column is
+one entry here, then `make docs`.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, b
 def is_steady(times: list[float], tolerance: float) -> bool:
     """Return whether the two halves of `times` look alike, after pyperf's test for warm-up runs.
 
-    The first value must be no outlier of the rest (Tukey's fences), means and quartiles of the halves must differ by at
+    The first value must be no outlier of the rest (Tukey's fences). Means and quartiles of the halves must differ by at
     most `tolerance`, and their spreads (median absolute deviation) by at most twice that, as fractions of the median.
     """
     half = len(times) // 2
