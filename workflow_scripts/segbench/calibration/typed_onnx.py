@@ -15,7 +15,7 @@ from segbench.models.exported import ExportedModel
 
 
 def write_typed(model: ExportedModel, calibration: Path | None, variant: Variant, out: Path) -> dict[str, Any]:
-    """Write the model to `out` (an .onnx file) in the variant's precision; returns facts for the engine's record.
+    """Write the model to `out` (an .onnx file) in the variant's precision. Return facts for the engine's record.
 
     FP32 is the exported model; FP16 casts all weights and activations but input and output; INT8 has symmetric Q/DQ
     pairs made from the calibration folder `calibration`. Raises Unsupported where the model has no ONNX form.

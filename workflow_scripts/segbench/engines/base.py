@@ -89,12 +89,12 @@ class Engine(ABC):
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses of the options that config may set, with defaults
     run_options: type = NoOptions
-    venv: str = ""  # folder of a virtual environment of its own, used where it is there; "": Snakemake's
+    venv: str = ""  # folder of its own virtual environment, used where it exists; "": Snakemake's
     gpu_code: tuple[GPUCode, ...] = ()  # NVIDIA's GPUs that its releases run on
-    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` leaves
+    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` writes
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Yes, or the reason why not, one that a person can act on. Imports no framework."""
+        """Return yes, or a reason why not that a person can act on. This imports no framework."""
         gpu = has_nvidia_gpu(self, machine) if self.device == "gpu" else YES
         return first_no(has_precision(self, variant), has_packages(self), gpu)
 

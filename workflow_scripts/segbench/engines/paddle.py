@@ -36,7 +36,7 @@ class Paddle(Engine):
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Paddle has no serialized form of its own for this path: the engine is the exported or quantised model."""
+        """Copy the exported or quantised model. It is the engine, since Paddle has no serialized form for this path."""
         if calibration is None:
             stage_files(paddle_files(model), out)
             return {}

@@ -28,7 +28,7 @@ def fingerprint(engine: str, interpreter: str | None = None) -> str:
         "driver": machine.nvidia_driver if kind.device == "gpu" else None,
         "cpu_flags": sorted(machine.cpu_flags) if kind.device == "cpu" else None,
     }
-    if kind.device == "gpu":  # a serialized engine is this GPU's
+    if kind.device == "gpu":  # a serialized engine runs on this kind of GPU only
         facts["gpu"] = nvml.identity()
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

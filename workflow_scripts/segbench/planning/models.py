@@ -65,7 +65,7 @@ class Models(Lookup):
         return forms_of(self.model(w))[0]
 
     def files(self, w: Any, reads: tuple[str, ...]) -> list[str]:
-        """The files of the first form of `reads` that the model has."""
+        """Return the files of the first form of `reads` that the model has."""
         forms = forms_of(self.model(w))
         form = next((form for form in reads if form in forms), None)
         return [f"results/models/{w.model}/{name}" for name in FILES[form]] if form else []
@@ -75,7 +75,7 @@ class Models(Lookup):
         return self.files(w, (self.form(w),))
 
     def conversion(self, w: Any, files: list[str]) -> str | list[str]:
-        """How the conversion to ONNX ended, where one of `files` came of it."""
+        """Return the status of the conversion to ONNX, where it made one of `files`."""
         converted = any(path.endswith(".onnx") for path in files) and self.form(w) != "onnx"
         return f"results/models/{w.model}/onnx.json" if converted else []
 

@@ -20,7 +20,7 @@ class Scoring(Lookup):
         self._models = models
 
     def reference_name(self, w: Any) -> str:
-        """The variant, or file of stored predictions, that class maps are compared with."""
+        """Return the variant, or file of stored predictions, that class maps are compared with."""
         native = NATIVE[self._models.form(w)]
         return str(self.config["reference"] or native).format(dataset=w.dataset, model=w.model)
 

@@ -55,7 +55,7 @@ def run_stage(
 ) -> Outcome:
     """Supervise `script`, unless a stage before it did not end well. This stage then takes over that status and reason.
 
-    `variables`: of the child's environment, beside this process's. Raises what `supervise` raises.
+    `variables`: of the child's environment, beside this process's. It raises what `supervise` raises.
     """
     for before in upstream:
         if before.status != "ok":

@@ -36,7 +36,7 @@ MAX_LINE = 4096  # of a log line, longer ones are cut to these characters
 MAX_LOG_BYTES = 8 << 20  # of a stage's log; some libraries print a warning for every image
 MEBIBYTE = 1 << 20
 DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
-SCARCE_BYTES = 1 << 20  # free on a disk that is called full
+SCARCE_BYTES = 1 << 20  # a disk with less free space than this counts as full
 SILENT_TOLD_S = 60.0  # a phase without reports says so this often
 # What a library writes before it ends the process: that memory was missing, or the message of its own exception.
 NO_MEMORY = re.compile(r"out of memory|OutOfMemory|annot allocate|bad_alloc", re.IGNORECASE)
@@ -58,9 +58,9 @@ class Outcome:
 
 
 def progress(phase: str, done: int = 0, total: int = 0, silent: bool = False) -> None:
-    """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child.
+    """Report progress to the supervisor, as a sign of life. Outside a supervised child this does nothing.
 
-    `silent`: one call of a library follows that says nothing for long and lets no thread of ours run; until the next
+    `silent`: a call of a library follows that reports nothing for long and lets no thread of ours run. Until the next
     report, the CPU time that the process uses is its sign of life.
     """
     now = time.monotonic()

@@ -23,7 +23,9 @@ from segbench.timing.intervals import order_statistic_ranks
 
 
 class Latency(NamedTuple):
-    """Seconds of one image, and what came out. `device_s`: the network by the device's own clock; None: it has none."""
+    """Seconds of one image, and the class map that came out. `device_s`: the network by the device's own clock;
+    None: it has none.
+    """
 
     compute_s: float
     end_to_end_s: float

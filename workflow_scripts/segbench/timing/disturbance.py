@@ -62,8 +62,8 @@ class Disturbance:
     gpu_busy_before: float | None = None
 
     def contended(self, allowed_share: float) -> bool | None:
-        """Whether others took more than `allowed_share` of a CPU that the engine ran on, came to compute on the GPU, or
-        kept it busy for more than that share before the engine was opened.
+        """Return whether others took more than `allowed_share` of a CPU that the engine ran on, or came to compute on
+        the GPU. They also count if they kept the GPU busy for more than that share before the engine was opened.
 
         None where nothing could be read.
         """

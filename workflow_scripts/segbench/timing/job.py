@@ -146,7 +146,7 @@ class TimedSession:
         return InlineSource(rows, predictions, self.image)
 
     def watch(self, helpers: Sequence[int] = ()) -> Watch:
-        """Watch what else the machine does from now on; the GPU too where the engine is on it."""
+        """Watch what else the machine does from now on. The GPU is watched too where the engine is on it."""
         if self.device != "gpu":
             return Watch(self.threads)
         return Watch(self.threads, nvml.read, helpers, resident=self.resident)
