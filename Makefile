@@ -7,40 +7,40 @@ INSTALL := install --quiet --disable-pip-version-check
 
 .PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
 .PHONY: retry clean lint bench-clock bench-speed accept-demo-models
-help:            ## this list
+help:            ## print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
-benchmark: env   ## run the default: leaves results/report.html and results/table.md
+benchmark: env   ## run the default, which writes results/report.html and results/table.md
 	$(BIN)/snakemake
 
-quick: env       ## the same with two models, three variants, few images
+quick: env       ## run a small version: two models, three variants, few images
 	$(BIN)/snakemake --configfile config/quick.yaml
 
-test: env-dev env-rtx ## all tests that need no root
+test: env-dev env-rtx ## run all tests that need no root
 	$(BIN)/python -m pytest
 
-test-slow: env-dev env-rtx ## the full-size architectures on all engines: minutes
+test-slow: env-dev env-rtx ## test the full-size architectures on all engines (minutes)
 	$(BIN)/python -m pytest -m "slow and not slurm"
 
-test-slurm: env-dev ## through a real Slurm that is set up on this machine; as root, writes /etc/slurm: 6 minutes
+test-slurm: env-dev ## test through a real Slurm that is set up on this machine: needs root, writes /etc/slurm, takes 6 minutes
 	$(BIN)/python -m pytest -m "slurm and not slow"
 
-env-cluster: env ## the plugin for profiles/cluster-generic
+env-cluster: env ## install the plugin for profiles/cluster-generic
 	$(BIN)/python -m pip $(INSTALL) -r requirements/cluster.txt
 
-lint: env-dev    ## what `make test` checks of style and types, alone
+lint: env-dev    ## check style and types only, as `make test` does
 	$(BIN)/python -m pytest tests/unit/test_style.py
 
-accept-demo-models: env ## copy what `snakemake demo_models` trained to resources/, and its SHA-256 to config/models.yaml
+accept-demo-models: env ## copy models that `snakemake demo_models` trained to resources/, and their SHA-256 to config/models.yaml
 	$(BIN)/python workflow_scripts/accept_demo_models.py
 
-retry: env       ## forget the rows that are not ok, and run again; ARGS="--configfile …" for another run
+retry: env       ## forget the rows that are not ok, and run them again; ARGS="--configfile …" for another run
 	$(BIN)/python workflow_scripts/retry.py
 	$(BIN)/snakemake $(ARGS)
 
-env: $(STAMP)    ## the environment of the workflow and the CPU engines
+env: $(STAMP)    ## make the environment of the workflow and the CPU engines
 
-# Bytecode is compiled here: without it every job would compile its imports again where writing it is switched off.
+# Bytecode is compiled here. Otherwise every job would compile its imports again where writing bytecode is off.
 $(STAMP): requirements/base.txt requirements/no-deps.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip $(INSTALL) -r requirements/base.txt
@@ -55,7 +55,7 @@ $(VENV)/.complete-dev: requirements/dev.txt requirements/dev-no-deps.txt $(STAMP
 	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/dev-no-deps.txt
 	touch $@
 
-env-gpu: .venv-gpu/.complete ## Paddle with TensorRT for NVIDIA GPUs, in .venv-gpu: 3 GB of downloads, 7 GB of disk; needs no GPU itself
+env-gpu: .venv-gpu/.complete ## install Paddle with TensorRT for NVIDIA GPUs in .venv-gpu: 3 GB of downloads, 7 GB of disk, no GPU needed
 
 .venv-gpu/.complete: requirements/gpu.txt envs/gpu.post-deploy.sh
 	$(PYTHON) -m venv .venv-gpu
@@ -82,17 +82,17 @@ test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the
 	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
 	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
 
-env-loadgen: env ## MLCommons LoadGen, an independent clock: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
+env-loadgen: env ## install MLCommons LoadGen, an independent clock; then: snakemake results/loadgen/DATASET/MODEL/VARIANT.json
 	$(BIN)/python -m pip $(INSTALL) -r requirements/loadgen.txt
 
 PEERS := .venv-peers/bin/python -m pip $(INSTALL)
-env-peers: env   ## the packages that results/peers.md measures beside, in .venv-peers (1.6 GB and more)
+env-peers: env   ## install the packages that results/peers.md compares with, in .venv-peers (at least 1.6 GB)
 	$(PYTHON) -m venv .venv-peers
 	$(PEERS) --constraint requirements/base.txt -r requirements/peers.txt
 	$(PEERS) --no-deps --constraint requirements/dev-no-deps.txt cityscapesscripts
 	$(PEERS) --no-deps -r requirements/no-deps.txt
 
-# Engines of NVIDIA's, each in an environment of its own; only TensorRT for RTX goes into .venv (docs/use/tensorrt.md).
+# Each of NVIDIA's engines has its own environment; only TensorRT for RTX goes into .venv (docs/use/tensorrt.md).
 PYTHON310 ?= python3.10
 .PHONY: test-onnxruntime-gpu named-index env-rtx env-tensorrt env-tensorrt8 env-onnxruntime-gpu env-onnxruntime-tensorrt test-tensorrt8
 env-rtx: env $(VENV)/.complete-rtx ## TensorRT for RTX, which builds engines without a GPU
@@ -100,24 +100,24 @@ $(VENV)/.complete-rtx: requirements/tensorrt_rtx.txt $(STAMP)
 	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/tensorrt_rtx.txt
 	touch $@
 
-env-tensorrt8:   ## standalone TensorRT 8.5.3.1 in .venv-tensorrt8 (3 GB; wants Python 3.10: PYTHON310=…)
+env-tensorrt8:   ## install standalone TensorRT 8.5.3.1 in .venv-tensorrt8 (3 GB; needs Python 3.10: PYTHON310=…)
 	$(PYTHON310) -m venv .venv-tensorrt8
 	.venv-tensorrt8/bin/python -m pip $(INSTALL) -r requirements/tensorrt8.txt
 
-test-tensorrt8:  ## tests of the real TensorRT 8.5.3.1 bindings, without a GPU (after make env-tensorrt8)
+test-tensorrt8:  ## test the real TensorRT 8.5.3.1 bindings, without a GPU (after make env-tensorrt8)
 	.venv-tensorrt8/bin/python -m pytest tests/tensorrt8
 
 named-index:
 	@test -n "$(NVIDIA_INDEX)" || \
 	    { echo "error: add NVIDIA_INDEX=ADDRESS: the package index that NVIDIA's TensorRT guide names" >&2; exit 2; }
 
-env-tensorrt: named-index ## the current TensorRT in .venv-tensorrt, from NVIDIA_INDEX=ADDRESS
+env-tensorrt: named-index ## install the current TensorRT in .venv-tensorrt, from NVIDIA_INDEX=ADDRESS
 	$(PYTHON) -m venv .venv-tensorrt
 	.venv-tensorrt/bin/python -m pip $(INSTALL) -r requirements/base.txt
 	.venv-tensorrt/bin/python -m pip $(INSTALL) \
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/tensorrt.txt
 
-env-onnxruntime-gpu: ## ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2 GB)
+env-onnxruntime-gpu: ## install ONNX Runtime's CUDA provider in .venv-onnxruntime-gpu (2 GB)
 	$(PYTHON) -m venv .venv-onnxruntime-gpu
 	.venv-onnxruntime-gpu/bin/python -m pip $(INSTALL) -r requirements/onnxruntime_gpu.txt
 
@@ -129,36 +129,36 @@ env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its Tensor
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/onnxruntime_tensorrt.txt
 
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
-bench-clock: env ## the clock's own figures, on a machine with nothing else to do: 45 minutes; results/benchmarks/
+bench-clock: env ## validate the clock on an idle machine, into results/benchmarks/ (45 minutes)
 	$(BIN)/snakemake $(BUILT) results/data/demo/val/index.csv
 	$(BIN)/python -m validation.clock.overhead
 	$(BIN)/python -m validation.clock.planted_load
 	$(BIN)/python -m validation.clock.planted_faults
 	$(BIN)/python -m validation.clock.interval_coverage
 	$(BIN)/python -m validation.clock.same_twice
-	-$(BIN)/python -m validation.clock.against_loadgen # wants make env-loadgen
+	-$(BIN)/python -m validation.clock.against_loadgen # needs make env-loadgen
 
 MEASURED := $(addprefix results/,runs/demo_large/gcnet_demo_large/openvino-fp32/1/0/predictions.zip \
 	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)
-bench-speed: env ## what runs outside the model, on a machine with nothing else to do: 5 minutes; results/benchmarks/
+bench-speed: env ## measure what runs outside the model on an idle machine, into results/benchmarks/ (5 minutes)
 	$(BIN)/snakemake $(MEASURED)
 	$(BIN)/python -m validation.speed.speed
 	$(BIN)/python -m validation.speed.planning
 
 .PHONY: docs faults fuzz licences
-faults: env-dev  ## kills, full disks, damage, hostile input, load: tried, survived, lost; half an hour and more, partly as root
+faults: env-dev  ## try kills, full disks, damage, hostile input and load, and report losses (over half an hour, partly as root)
 	$(BIN)/python tests/faults/run.py
 
-fuzz: env-dev    ## fuzz every parser of ours for half a minute
+fuzz: env-dev    ## fuzz each of our parsers for half a minute
 	$(BIN)/python -m pip $(INSTALL) -r requirements/fuzz.txt
 	$(BIN)/python tests/faults/fuzz.py
 
-docs: env-dev    ## make every generated page; a test names those that are not current
+docs: env-dev    ## make every generated page; a test names stale ones
 	$(BIN)/python tools/document.py
 
 licences: env-dev ## list the licences of pinned dependencies in docs/develop/licences.md
 	$(BIN)/python tools/licences.py
 
-clean:           ## remove results; environments stay
+clean:           ## remove results, but keep environments
 	rm -rf results/* .snakemake
 	git checkout -- results/README.md

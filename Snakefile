@@ -10,7 +10,7 @@ min_version("9.27")
 include: "rules/doctor.smk"
 
 
-if "doctor" not in sys.argv:  # what helps to mend a broken configuration does not read it
+if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, so it does not read it
 
     report: "report/workflow.rst"
 

@@ -1,8 +1,8 @@
-"""INT8 calibration: ranges or quantised models from training images only, and the layers that stay in FP32."""
+"""Calibrate INT8: ranges or quantised models from training images only, and the layers that stay in FP32."""
 
 
 use rule index_dataset as index_dataset_calibration with:
-    """Choose training images by seed: to calibrate with first, then those that the loss is measured on."""
+    """Choose training images by seed: first those to calibrate with, then those that the loss is measured on."""
     input:
         **code("index_dataset.py"),
         layout=planning.data.layout,
@@ -56,7 +56,7 @@ rule calibrate_table:
 
 
 use rule calibrate_table as calibrate_model with:
-    """Let an engine's own quantiser make its model; the engine is built from it."""
+    """Let an engine's own quantiser make its model, which the engine is built from."""
     output:
         result=directory("results/calibration/{dataset}/{model}/{calibrator}/quantized"),
         status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
@@ -69,7 +69,7 @@ use rule calibrate_table as calibrate_model with:
 
 
 use rule calibrate_table as calibrate_tensorrt with:
-    """Let TensorRT find its own INT8 ranges on the GPU, through Paddle; the engine is built from the model and these."""
+    """Let TensorRT find its own INT8 ranges on the GPU, through Paddle. The engine is built from model and ranges."""
     output:
         result=directory("results/calibration/{dataset}/{model}/{calibrator}/tables"),
         status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
@@ -85,7 +85,7 @@ use rule calibrate_table as calibrate_tensorrt with:
 
 
 rule choose_layers:
-    """Keep in FP32 the layers that cost too much accuracy in INT8, if any do."""
+    """Keep the layers in FP32 that cost too much accuracy in INT8, if any do."""
     input:
         **code("choose_layers.py"),
         model="results/models/{model}/model.json",

@@ -1,4 +1,4 @@
-"""The checked configuration, `planning`: what rules look up in it, and the order of jobs."""
+"""Read and check the configuration, make the rules' look-ups (`planning`), and order the jobs."""
 
 import gc
 import json
@@ -7,11 +7,11 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-# Planning makes many objects and hardly any garbage: looking for it less often takes a tenth off (4.7 to 4.3 s of CPU).
+# Planning makes many objects and hardly any garbage. Fewer collections take a tenth off (4.7 to 4.3 s of CPU).
 gc.set_threshold(200_000, 50, 50)
 
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow_scripts"))
-# `python` in a rule is Snakemake's own interpreter, also where its environment was not activated.
+# `python` in a rule is Snakemake's own interpreter, even where its environment was not activated.
 os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath))))
 
 from segbench.planning.check import read_config
@@ -32,7 +32,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# Passed as environment variables and not as params, so that a changed limit reruns nothing; and so that a script ends
+# These are environment variables and not params, so that a changed limit reruns nothing, and so that a script ends
 # with the process that started it.
 os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]), SEGBENCH_WORKFLOW=str(os.getpid()))
 
@@ -59,7 +59,7 @@ PRIORITY = {
     "calibrate_table": 55,
     "choose_layers": 55,
     "build_engine": 50,
-    # Round 1 of all variants before round 2 of any: a drift of the machine hits all of them alike.
+    # Round 1 of all variants comes before round 2 of any, so that a drift of the machine hits all of them alike.
     "infer": lambda wildcards: max(40 - int(wildcards.round), 1),
     "infer_reference": 0,
 }
@@ -77,7 +77,7 @@ wildcard_constraints:
 
 
 onstart:
-    # Snakemake 9.27 looks at its whole schedule anew once a second for every job that has ended (9% of a core after 48
+    # Snakemake 9.27 reads its whole schedule again once a second for every job that has ended (9% of a core after 48
     # jobs, and more with each), beside the clock. It does so for a limit of job starts per second: switched off.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None

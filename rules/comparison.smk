@@ -1,8 +1,8 @@
-"""Comparison: this run against a baseline's table, variants against each other, and the gate for CI."""
+"""Compare this run with a baseline's table and variants with each other, and fail for CI where one is worse."""
 
 
 rule time_pair:
-    """Time two built variants of a model alternating, A B B A …: what drifts on the machine falls out of their ratio."""
+    """Time two built variants of a model alternating, A B B A …, so that machine drift cancels in their ratio."""
     input:
         **planning.comparison.code(),
         engine=f"{ENGINE}/engine",
@@ -36,7 +36,7 @@ rule time_pair:
 
 
 rule time_loadgen:
-    """Time a variant by MLCommons LoadGen and by our clock in turn: does an independent clock say the same?"""
+    """Time a variant by MLCommons LoadGen and by our clock in turn, to check our clock by an independent one."""
     input:
         **code("time_loadgen.py", engine=True),
         engine=f"{ENGINE}/engine",
@@ -69,7 +69,7 @@ rule time_loadgen:
 
 
 rule compare:
-    """Verdicts on time and accuracy. It completes whatever they are; `gate` is what fails."""
+    """Give verdicts on time and accuracy. The job succeeds whatever they are. Only `gate` fails."""
     input:
         **code("compare.py"),
         table=rules.table.output.csv,
@@ -90,7 +90,7 @@ rule compare:
 
 
 rule gate:
-    """Fail when anything is SLOWER or WRONG. It leaves no file, so it judges anew each time."""
+    """Fail when anything is SLOWER or WRONG. The rule writes no file, so it judges again each time."""
     input:
         **code("gate.py"),
         comparison=rules.compare.output.json,

@@ -1,4 +1,4 @@
-"""Data set: an index of each split, checked before anything heavy starts."""
+"""Prepare the data set: an index of each split, checked before anything heavy starts."""
 
 
 rule make_demo_set:
@@ -21,7 +21,7 @@ rule make_demo_set:
 
 
 rule index_dataset:
-    """List and check the images and labels of a split: every one is decoded once, all faults are told at once."""
+    """List and check the images and labels of a split. Each is decoded once, and all faults are reported at once."""
     input:
         **code("index_dataset.py"),
         layout=planning.data.layout,
@@ -45,7 +45,7 @@ rule index_dataset:
 
 
 rule decode_images:
-    """Decode every image once for all models and variants; an empty index where `decoded_images` is off."""
+    """Decode every image once for all models and variants. Where `decoded_images` is off, the index is empty."""
     input:
         **code("decode_images.py"),
         index="results/data/{dataset}/{split}/index.csv",
@@ -67,7 +67,7 @@ rule decode_images:
 
 
 rule check_inputs:
-    """See that images and classes of the data set fit the model, before it is built for hours."""
+    """Check that images and classes of the data set fit the model, before hours of building."""
     input:
         **code("check_inputs.py"),
         summary="results/data/{dataset}/val/dataset.json",

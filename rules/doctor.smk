@@ -1,11 +1,11 @@
-"""What this machine can run. It reads no configuration of Snakemake's, so that a broken one cannot stop it."""
+"""Report what this machine can run. This reads no configuration of Snakemake's, so that a broken one cannot stop it."""
 
 import json
 import sys
 
 
 rule doctor:
-    """Tell what this machine can run and what mends the rest. It leaves no file, so it looks anew each time."""
+    """Report what this machine can run and how to fix the rest. It writes no file, so it looks again each time."""
     input:
         script="workflow_scripts/doctor.py",
     log:

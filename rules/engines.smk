@@ -1,8 +1,8 @@
-"""Engine: a variant of a model, built once and saved."""
+"""Build each variant of a model once, and save its engine."""
 
 
 rule collect_shapes:
-    """Note the shape of every tensor, for TensorRT's dynamic shapes."""
+    """Record the shape of every tensor, for TensorRT's dynamic shapes."""
     input:
         **code("collect_shapes.py"),
         model="results/models/{model}/model.json",
@@ -27,7 +27,7 @@ rule collect_shapes:
 
 
 rule build_engine:
-    """Build the variant's engine under supervision; if that fails, status.json has the reason."""
+    """Build the variant's engine under supervision. If that fails, status.json records the reason."""
     input:
         **code("build_engine.py", engine=True),
         model="results/models/{model}/model.json",

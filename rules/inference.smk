@@ -1,4 +1,4 @@
-"""Timed inference, and the untimed run of a reference that is not among the variants."""
+"""Run engines: timed rounds of variants, and the untimed run of a reference that is not among them."""
 
 
 rule infer:
@@ -44,7 +44,7 @@ rule infer:
 
 
 use rule infer as infer_reference with:
-    """Class maps of the reference where it is not among the chosen variants: run once, not timed."""
+    """Make the class maps of a reference that is not among the chosen variants. It runs once and is not timed."""
     output:
         latencies=temp("results/references/{dataset}/{model}/{variant}/untimed.csv"),
         predictions="results/references/{dataset}/{model}/{variant}/predictions.zip",

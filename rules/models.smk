@@ -1,8 +1,8 @@
-"""Model: weights fetched and checked, exported at their fixed input shape, and an exact ONNX twin."""
+"""Prepare models: fetch and check weights, export them at their fixed input shape, and make an exact ONNX twin."""
 
 
 rule fetch_checkpoint:
-    """Bring a model's weights here, resumed and retried, checked against their SHA-256."""
+    """Fetch a model's weights, with resumption and retries, and check their SHA-256."""
     input:
         **code("fetch_checkpoint.py"),
         file=planning.models.local_weights,
@@ -26,7 +26,7 @@ rule fetch_checkpoint:
 
 
 rule export_paddle:
-    """Export a Paddle model at its fixed input shape, argmax in the graph."""
+    """Export a Paddle model at its fixed input shape, with the argmax in the graph."""
     input:
         **code("export_paddle.py"),
         checkpoint=planning.models.checkpoint,

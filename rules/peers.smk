@@ -1,4 +1,4 @@
-"""Peers: what runs outside the model, measured beside other packages. No target of a benchmark run needs it."""
+"""Compare what runs outside the model with other packages. No target of a benchmark run needs this."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ LARGE = {"dataset": "demo_large", "model": "gcnet_demo_large", "variant": "paddl
 
 
 rule peers:
-    """Scoring, preprocessing and a whole evaluation beside other packages', in turn (after make env-peers)."""
+    """Time scoring, preprocessing and a whole evaluation and those of other packages in turn (after make env-peers)."""
     input:
         script="validation/peers/peers.py",
         modules=[

@@ -1,8 +1,8 @@
-"""Tables, plots and the report: views of the configuration run last."""
+"""Make tables, plots and the report of the configuration that ran last."""
 
 
 rule table:
-    """All rows in one table: CSV, JSON, LaTeX, and Markdown in the published page's form first, then in full."""
+    """Write all rows in one table: CSV, JSON, LaTeX, and Markdown in the published page's form first, then in full."""
     input:
         **code("table.py"),
         **planning.report.rows(),
@@ -25,7 +25,7 @@ rule table:
 
 
 rule report:
-    """The report, one file that opens anywhere, and its plots as files."""
+    """Make the report, one file that opens anywhere, and its plots as files."""
     input:
         **code("report.py"),
         **planning.report.rows(),
@@ -55,7 +55,7 @@ rule report:
 
 
 rule picture:
-    """A few images with label, prediction and errors, to be looked at."""
+    """Draw a few images with label, prediction and errors, to look at."""
     input:
         **code("picture.py"),
         index="results/data/{dataset}/val/index.csv",
@@ -80,7 +80,7 @@ rule picture:
 
 
 rule merge_tables:
-    """The tables of several machines in one report, by hardware."""
+    """Put the tables of several machines into one report, by hardware."""
     input:
         **code("merge_tables.py"),
         tables=planning.report.tables(),

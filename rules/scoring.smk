@@ -1,8 +1,8 @@
-"""Scores of a variant: mIoU against the labels, agreement with the reference."""
+"""Score variants: mIoU against the labels, agreement with the reference."""
 
 
 rule score:
-    """Confusion matrix, IoU and mIoU of round 1, and its pixel agreement with the reference."""
+    """Compute confusion matrix, IoU and mIoU of round 1, and its pixel agreement with the reference."""
     input:
         unpack(planning.scoring.reference_files),
         **code("score.py"),

@@ -1,14 +1,14 @@
-"""Demo models: trained on the demo set, under results/training/ only. No target of a benchmark run needs any of it."""
+"""Train the demo models on the demo set, under results/training/. No target of a benchmark run needs this."""
 
 
 rule demo_models:
-    """Train all eight from scratch; `make accept-demo-models` copies the weights to resources/."""
+    """Train all eight models from scratch. `make accept-demo-models` copies the weights to resources/."""
     input:
         expand("results/training/{architecture}/weights.npz", architecture=ARCHITECTURES),
 
 
 rule train_demo:
-    """Train one demo model: the first from random weights, the others from its backbone; resumed where it stopped."""
+    """Train one demo model, the first from random weights, others from its backbone. It resumes where it stopped."""
     input:
         **code("train_demo.py"),
         drawn=planning.training.manifest,

@@ -1,7 +1,7 @@
-"""Make every page that is generated: `make docs`. Run it from the project's root.
+"""Make every generated page (`make docs`). Run it from the project's root.
 
-config/README.md and config/schemas/config.schema.json come from the configuration's types, the table's schema and the
-columns in docs/use/table.md from `segbench/table/columns.py`, report/NAME.rst from the plots' captions.
+config/README.md and config/schemas/config.schema.json come from the configuration's types. The table's schema and the
+columns in docs/use/table.md come from `segbench/table/columns.py`, and report/NAME.rst from the plots' captions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TABLE_PAGE = "docs/use/table.md"
 
 
 def pages() -> dict[str, str]:
-    """The text of every generated page by its path below the root."""
+    """Return the text of every generated page by its path below the root."""
     return {
         "config/README.md": document.readme(),
         "config/schemas/config.schema.json": document.json_schema(),
@@ -32,7 +32,7 @@ def pages() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the pages that are not current, and name them."""
+    """Write the pages that are not current, and print their names."""
     for name, text in pages().items():
         if not (ROOT / name).exists() or (ROOT / name).read_text() != text:
             (ROOT / name).write_text(text)

@@ -20,13 +20,13 @@ not in it: they are installed on GPU machines only.
 
 
 def pinned() -> list[tuple[str, str, str]]:
-    """Name, version and requirements file of every pin."""
+    """Return name, version and requirements file of every pin."""
     files = sorted((ROOT / "requirements").glob("*.txt"))
     return sorted((name, version, file.stem) for file in files for name, version in PIN.findall(file.read_text()))
 
 
 def licence_of(name: str) -> str:
-    """From the licence expression, else the classifiers, else the first line of the free text."""
+    """Return the licence expression, else the classifiers, else the first line of the free text."""
     try:
         facts: Any = importlib.metadata.metadata(name)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What shows that the clock, the harness and the scores are right. Run: `python -m validation.…`."""
+"""Validate the clock, the harness and the scores. Run `python -m validation.…`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the benchmarks of the clock share: built variants of a results folder, and how a figure is left."""
+"""Shared parts of the validations: built variants of a results folder, and the record of a figure."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ INFER = str(ROOT / "workflow_scripts" / "infer.py")
 
 @dataclass(frozen=True)
 class Place:
-    """Where the built variants of one model lie."""
+    """The place of the built variants of one model."""
 
     results: Path
     dataset: str
     model: str
 
     def side(self, variant: str) -> dict[str, Any]:
-        """A built variant as the timing scripts are told of it. Raises InputError where it is not built."""
+        """Return a built variant in the form that timing scripts read. Raises InputError where it is not built."""
         folder = self.results / "engines" / self.dataset / self.model / variant
         built = read_json(folder / "status.json")
         if built["status"] != "ok":
@@ -44,7 +44,7 @@ class Place:
         return {"variant": built["variant"], "options": {}, "python": sys.executable, **files}
 
     def request(self, **more: Any) -> dict[str, Any]:
-        """Model, images, default timing; `more` on top."""
+        """Return a request with model, images, default timing, and `more` on top."""
         model = self.results / "models" / self.model / "model.json"
         index = self.results / "data" / self.dataset / "val" / "index.csv"
         known: dict[str, Any] = {
@@ -58,7 +58,9 @@ class Place:
 
 
 def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
-    """Options that every benchmark has; `defaults`: numbers of its own, by option, each a pair of default and help."""
+    """Return a parser with the common options. `defaults` are further numbers by option, each a pair of default and
+    help.
+    """
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--results", type=Path, default=Path("results"), help="results folder with built engines")
     made.add_argument("--dataset", default="demo", help="its data set (default: %(default)s)")
@@ -73,13 +75,14 @@ def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
 
 
 def place_of(arguments: argparse.Namespace) -> Place:
-    """The place that the command line names."""
+    """Return the place that the command line names."""
     return Place(arguments.results, arguments.dataset, arguments.model)
 
 
 def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any]:
-    """One round by the workflow's own job: its facts, its `times_s` and their `median_s`. Raises InputError when the
-    variant could not run."""
+    """Time one round by the workflow's own job. Return its facts, its `times_s` and their `median_s`. Raises
+    InputError when the variant could not run.
+    """
     with tempfile.TemporaryDirectory() as folder:
         files = {key: f"{folder}/{key}" for key in ("latencies", "predictions")}
         outcome = supervise(INFER, {"images": 0, **request, "round": number, **files}, Limits(), name)
@@ -90,6 +93,6 @@ def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any
 
 
 def leave(out: Path, name: str, header: list[str], cells: list[list[Any]], record: dict[str, Any]) -> None:
-    """Print a figure as a Markdown table and write `out/name.json` with all that it was made of, and the machine."""
+    """Print a figure as a Markdown table, and write `out/name.json` with its data and the machine."""
     write_json(out / f"{name}.json", {**record, "environment": environment_record(this_machine(), 0)})
     print(f"\n## {name}\n\n{table(header, cells)}\n")

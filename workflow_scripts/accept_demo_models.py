@@ -1,4 +1,4 @@
-"""Copy trained demo models from results/training/ to resources/, and their SHA-256 into the models file."""
+"""Copy trained demo models from results/training/ to resources/, and write their SHA-256 into the models file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = {"weights.npz": "npz", "training.json": "json", "log.csv": "csv"}
 
 
 def accept(training: Path, resources: Path, models: Path) -> dict[str, float]:
-    """Copy what is trained; returns the validation mIoU by architecture.
+    """Copy the trained models. Return the validation mIoU by architecture.
 
     Raises InputError when nothing is trained, or when `models` has no entry that reads a copied file.
     """

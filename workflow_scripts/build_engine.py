@@ -1,4 +1,4 @@
-"""Build a variant's engine from an exported model and save it: `engine/` and its `status.json` with a manifest."""
+"""Build a variant's engine from an exported model, and save `engine/` and its `status.json` with a manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from segbench.process.supervise import Outcome, progress, stage
 
 
 class Request(TypedDict):
-    """What the child is asked: paths as texts ("": there is none), the variant and its build options."""
+    """The child's request: paths as texts ("": there is none), the variant and its build options."""
 
     model: str
     variant: dict[str, Any]
@@ -36,7 +36,7 @@ class Request(TypedDict):
 
 
 def build(request: Request) -> dict[str, Any]:
-    """In the child: check that the variant can run here, then build into folder `request["out"]`."""
+    """Check in the child that the variant can run here, then build into folder `request["out"]`."""
     variant = Variant(**request["variant"])
     engine, machine = load(variant.engine), this_machine()
     support = engine.can_build(variant, machine)
@@ -54,7 +54,7 @@ def build(request: Request) -> dict[str, Any]:
 
 
 def how_calibrated(status: str) -> Outcome:
-    """How a calibration, and the choice of layers that follows it, ended and what they cost; ok where there is none."""
+    """Return how a calibration and the following choice of layers ended, and their costs; ok where there is none."""
     if not status:
         return Outcome("ok")
     records = [read_json(path) for path in (Path(status), Path(status).with_name(LAYERS)) if path.exists()]
@@ -70,7 +70,7 @@ def how_calibrated(status: str) -> Outcome:
 
 
 def open_calibration(status: str, model: ExportedModel) -> Path | None:
-    """The folder of a calibration, checked; None for ''. Raises InputError when it is damaged or of another model."""
+    """Check the folder of a calibration; None for ''. Raises InputError when it is damaged or of another model."""
     if not status:
         return None
     folder, record = Path(status).parent, read_json(status)
@@ -85,7 +85,7 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
 
 
 def build_engine(request: Request, limits: Limits, engine: Path, status: Path) -> None:
-    """In the parent: build under supervision, then move the engine's folder and its status into place."""
+    """Build under supervision in the parent, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     calibrated = how_calibrated(request["calibration"])
     upstream = [read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]

@@ -1,7 +1,6 @@
-"""Calibrate a model for INT8 with images of the training split: a calibration table, a quantised model, or TensorRT's
-tables.
+"""Calibrate a model for INT8 with training images: make a calibration table, a quantised model, or TensorRT's tables.
 
-A stopped calibration table goes on at the image where it stopped.
+A calibration of a table that was stopped goes on at the image where it stopped.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from segbench.process.supervise import progress, stage
 
 
 class Request(TypedDict):
-    """What the child is asked: paths as texts, the calibrator's entry and its settings from the configuration."""
+    """The child's request: paths as texts, the calibrator's entry and its settings from the configuration."""
 
     model: str
     index: str
@@ -40,7 +39,7 @@ class Request(TypedDict):
 
 
 def calibrate(request: Request) -> dict[str, Any]:
-    """In the child: see the images, leave the result in folder `request["out"]`."""
+    """Calibrate in the child, and write the result to folder `request["out"]`."""
     entry, settings, machine = request["calibrator"], request["settings"], this_machine()
     calibrator = load(entry["library"])
     if missing := calibrator.missing():
@@ -67,7 +66,9 @@ def calibrate(request: Request) -> dict[str, Any]:
 
 
 def run(request: Request, twin: str, limits: Limits, result: Path, status: Path) -> None:
-    """In the parent: calibrate under supervision, move the result (a table, or a folder) and its status into place."""
+    """Calibrate under supervision in the parent, and move the result (a table, or a folder) and its status into
+    place.
+    """
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
     upstream = [read_status(twin, "no ONNX twin"), read_status(request["shapes"])]
     calibrator = load(request["calibrator"]["library"])
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, seed, max_drop")
     parser.add_argument("--cache", type=Path, required=True, help="folder for unfinished work")
     parser.add_argument(
-        "--result", type=Path, required=True, help="table.json, or the folder of what the calibrator leaves"
+        "--result", type=Path, required=True, help="table.json, or the folder of the calibrator's result"
     )
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     args = parser.parse_args()

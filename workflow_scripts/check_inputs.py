@@ -1,4 +1,4 @@
-"""See that a data set fits a model: image sizes against the input size, classes against the class map."""
+"""Check that a data set fits a model: image sizes against the input size, classes against the class map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segbench.process.lifetime import command
 
 
 def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> None:
-    """Raises InputError naming the key to change when `entry` and `dataset` do not fit."""
+    """Raise InputError naming the key to change when `entry` and `dataset` do not fit."""
     where = f"model_catalogue.{model}"
     wanted = (entry["input"]["height"], entry["input"]["width"])
     sizes = [(height, width) for height, width, _ in dataset["sizes"]]

@@ -1,6 +1,6 @@
-"""Mixed precision: see what a calibration table costs in mIoU, and keep the layers that hurt most in FP32 if too much.
+"""Measure what a calibration table costs in mIoU. If that is too much, keep the layers that hurt most in FP32.
 
-Judged on training images that calibration has not seen, never on val, with ONNX Runtime and the table's Q/DQ model.
+ONNX Runtime runs the table's Q/DQ model on training images that calibration has not seen, never on val.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from segbench.process.supervise import progress, stage
 
 
 class Request(TypedDict):
-    """What the child is asked: paths as texts, and the calibration's settings."""
+    """The child's request: paths as texts, and the calibration's settings."""
 
     model: str
     table: str
@@ -39,7 +39,7 @@ class Request(TypedDict):
 
 
 def choose(request: Request) -> dict[str, Any]:
-    """In the child: the loss with all layers in INT8; above the bound, layers go back to FP32 until it holds."""
+    """Measure the loss with all layers in INT8. Above the bound, put layers back to FP32 until it holds."""
     model, settings = ExportedModel.open(Path(request["model"])), request["settings"]
     bound = settings["max_drop"]
     if bound is None or not model.facts["has_trained_weights"]:
@@ -72,7 +72,7 @@ class Work:
         self._reduce_range = needs_reduced_range(this_machine())
 
     def session(self, path: Path) -> Any:
-        """A function from network input to class map, through ONNX Runtime."""
+        """Return a function from network input to class map, through ONNX Runtime."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -80,17 +80,17 @@ class Work:
         return lambda image: session.run(None, {name: image})[0][0]
 
     def quantized(self, **which: Any) -> Any:
-        """The same for the Q/DQ model; `which`: as `qdq.quantize` takes it."""
+        """Return such a function for the Q/DQ model. `which` is passed to `qdq.quantize`."""
         qdq.quantize(self.prepared, self._table, self._out, reduce_range=self._reduce_range, **which)
         return self.session(self._out)
 
     def drop(self, full: float | None, held_out: HeldOut, kept: list[str]) -> float | None:
-        """What INT8 loses of mIoU `full` with the layers `kept` in FP32."""
+        """Return what INT8 loses of mIoU `full` with the layers `kept` in FP32."""
         return drop_of(full, held_out.miou(self.quantized(fp32_layers=kept)))
 
 
 def cached_ranking(request: Request, work: Work, held_out: HeldOut) -> list[str]:
-    """`ranking`, kept as a file: another bound needs no other pass."""
+    """Return `ranking`, which is kept as a file so that another bound needs no other pass."""
     key = hashlib.sha256(json.dumps([sha256_of(request["table"]), sha256_of(request["index"])]).encode()).hexdigest()
     path = Path(request["cache"]) / f"sensitivity-{key[:24]}.json"
     try:
@@ -102,14 +102,14 @@ def cached_ranking(request: Request, work: Work, held_out: HeldOut) -> list[str]
 
 
 def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
-    """Layers with the share of pixels that change class when that layer alone is quantised, the worst first."""
+    """Return layers with the share of pixels that change class when that layer alone is quantised, the worst first."""
     layers, exact = qdq.layers(work.prepared), work.session(work.prepared)
     changed = changed_pixels(held_out.images, exact, layers, lambda layer: work.quantized(only=[layer]))
     return sorted(([layer, share] for layer, share in changed.items()), key=lambda entry: -entry[1])
 
 
 def run(request: Request, status: Path, limits: Limits, out: Path) -> None:
-    """In the parent: choose under supervision; where there is no table, say why."""
+    """Choose under supervision in the parent. Where there is no table, record why."""
     name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name}"
     calibrated = read_json(status)
     if calibrated["status"] == "ok" and sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:

@@ -1,6 +1,6 @@
-"""Note the shape of every tensor of an exported Paddle model: what TensorRT's dynamic shapes are made from.
+"""Record the shape of every tensor of an exported Paddle model. TensorRT's dynamic shapes are made from these.
 
-At a fixed input size the exported graph tells them all. Paddle's own collection, which runs the graph and keeps every
+At a fixed input size the exported graph has them all. Paddle's own collection, which runs the graph and keeps every
 tensor (DeepLabV3P at 1024×2048: 20.7 GB), is for models of your own that leave a size open.
 """
 
@@ -31,8 +31,9 @@ BLOCK = 'shape_range_info {{\n  name: "{name}"\n{sizes}}}\n'
 
 
 def read_shapes(pdmodel: bytes) -> str | None:
-    """Shapes of all tensors that a program's operators read, as Paddle's own collection writes them; None where the
-    program leaves a size open."""
+    """Return the shapes of all tensors that a program's operators read, in the form of Paddle's own collection.
+    None: the program leaves a size open.
+    """
     program = read_program(pdmodel)
     shapes: dict[str, list[int]] = {}
     for block in map(program.block, range(program.num_blocks())):
@@ -74,7 +75,7 @@ def collect(model: ExportedModel, out: Path, gpu: bool = True) -> None:
             source = predictor.get_input_handle(predictor.get_input_names()[0])
             source.copy_from_cpu(np.zeros(model.shape, np.float32))
             predictor.run()
-        del source, predictor  # it writes the file when it is destroyed
+        del source, predictor  # Paddle writes the file when the predictor is destroyed
         found = work / SHAPES
         if not found.exists() or not found.stat().st_size:
             raise Failed("Paddle wrote no shapes")
@@ -82,7 +83,7 @@ def collect(model: ExportedModel, out: Path, gpu: bool = True) -> None:
 
 
 def work(request: dict[str, str]) -> dict[str, Any]:
-    """In the child: collect, where the engine that wants the shapes can run here."""
+    """Collect shapes in the child, where the engine that needs them can run here."""
     support = load("paddle_tensorrt").supports(Variant("", "paddle_tensorrt", "fp32"), this_machine())
     if not support.ok:
         raise Unsupported(support.reason)
@@ -98,7 +99,7 @@ def work(request: dict[str, str]) -> dict[str, Any]:
 
 
 def run(model: Path, limits: Limits, shapes: Path, status: Path) -> None:
-    """In the parent: collect under supervision; an empty file where it could not be done."""
+    """Collect under supervision in the parent. The file is empty where that failed."""
     name = f"{model.parent.name} shapes"
     with atomic(shapes) as out:
         variables = load("paddle_tensorrt").child_variables()

@@ -1,4 +1,4 @@
-"""Compare this run's table with a baseline's, or variants of it with each other: comparison.md and comparison.json."""
+"""Compare this run's table with a baseline's, or its variants with each other, in comparison.md and comparison.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from segbench.table.markdown import table
 
 
 def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Comparison]:
-    """All comparisons that `settings` ask for. `pairs`: records of jobs that timed two variants alternating."""
+    """Return all comparisons that `settings` ask for. `pairs` are records of jobs that timed two variants
+    alternating.
+    """
     rows = read_table(csv)
     found = against_baseline(rows, read_table(settings["baseline"]), settings) if settings["baseline"] else []
     timed = {(record["model"], record["variant"], record["other"]): record for record in map(read_json, pairs)}
@@ -23,7 +25,7 @@ def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Comp
 
 
 def report(found: list[Comparison], settings: dict[str, Any]) -> str:
-    """The comparisons as Markdown, with what the words mean."""
+    """Write the comparisons as Markdown, with the meaning of the verdicts."""
     if not found:
         return "# Comparison\n\nNothing to compare: set `baseline` to a table.csv, or `comparison.pairs`.\n"
     header = ["model", "variant", "against", "verdict", "ratio", "95% interval", "notes"]
@@ -42,8 +44,8 @@ def report(found: list[Comparison], settings: dict[str, Any]) -> str:
     counts = ", ".join(f"{sum(row['verdict'] == word for row in found)} {word}" for word in _words(found))
     margin, drop = settings["margin"], settings["max_drop"]
     explained = (
-        "Ratio: its time over that of what it is compared with. SAME: the whole interval is within "
-        f"±{margin:g}; SLOWER, FASTER: it excludes 1 and the ratio is beyond that; UNCLEAR: more rounds would tell; "
+        "Ratio: the variant's time over the time it is compared with. SAME: the whole interval is within "
+        f"±{margin:g}; SLOWER, FASTER: it excludes 1 and the ratio is beyond that; UNCLEAR: more rounds are needed; "
         f"WRONG: it no longer runs, lost more than {drop:g} mIoU, or computes something else."
     )
     baseline = [f"Baseline: `{settings['baseline']}`."] if settings["baseline"] else []

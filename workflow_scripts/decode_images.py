@@ -1,4 +1,4 @@
-"""Decode the images of a split once, for all models and variants; with `--keep no` leave an empty index."""
+"""Decode the images of a split once, for all models and variants. With `--keep no`, write an empty index."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Tell what this machine can run: each engine at each precision, or what is missing and the command that mends it.
+"""Report what this machine can run: each engine at each precision, or what is missing and the command that fixes it.
 
-Never fails, needs no right configuration, imports no framework: packages are looked up by their metadata.
+It never fails, needs no valid configuration, and imports no framework. Packages are looked up by their metadata.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from segbench.machine import nvml
 from segbench.machine.cpu import Machine, package_version, this_machine
 
 BASE_FILES = [f"config/{name}.yaml" for name in ("config", "models", "variants", "calibrators", "datasets")]
-ANSWER_S = 10  # for an interpreter that hangs
+ANSWER_S = 10  # after this, an interpreter counts as hung
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx512_fp16")
 GIBIBYTE = 1 << 30
-MIN_DISK_GIB, MIN_MEMORY_GIB = 10, 8  # the default leaves 1 GiB; the published models want 6 to 10 of each
+MIN_DISK_GIB, MIN_MEMORY_GIB = 10, 8  # the default writes 1 GiB; the published models need 6 to 10 of each
 
 
 class Fact(NamedTuple):
-    """One line about the machine; `mend` is empty where nothing is wrong."""
+    """A line about the machine. `mend` is the command that fixes it, or empty where nothing is wrong."""
 
     what: str
     found: str
@@ -35,7 +35,9 @@ class Fact(NamedTuple):
 
 
 def diagnose(files: list[str], given: dict[str, Any]) -> str:
-    """The whole report as text. `files`: configuration files in order; `given`: what --config says."""
+    """Return the whole report as text. `files` are the configuration files in order, `given` are the keys of
+    --config.
+    """
     machine, (config, fault) = this_machine(), read_configuration(files, given)
     facts = [*machine_facts(machine), *gpu_facts(machine), *configuration_facts(config, fault)]
     lines = [(fact.what, fact.found, fact.mend) for fact in facts]
@@ -43,8 +45,8 @@ def diagnose(files: list[str], given: dict[str, Any]) -> str:
     engines = engine_lines(interpreters if isinstance(interpreters, dict) else {})
     return "\n\n".join(
         [
-            columns(("this machine", "", "to mend"), lines),
-            columns(("engine", "precision", "runs here", "to mend"), engines),
+            columns(("this machine", "", "how to fix it"), lines),
+            columns(("engine", "precision", "runs here", "how to fix it"), engines),
         ]
     )
 
@@ -53,7 +55,7 @@ def diagnose(files: list[str], given: dict[str, Any]) -> str:
 
 
 def machine_facts(machine: Machine) -> Iterator[Fact]:
-    """Processor, memory, disk and the workflow's own packages."""
+    """Report processor, memory, disk and the workflow's own packages."""
     flags = [flag for flag in INSTRUCTIONS if flag in machine.cpu_flags]
     yield Fact("processor", f"{machine.cpu_model}, {machine.physical_cores} cores ({machine.logical_cores} threads)")
     yield Fact("instructions", ", ".join(flags) or "none that matter here")
@@ -68,14 +70,14 @@ def machine_facts(machine: Machine) -> Iterator[Fact]:
 
 
 def gpu_facts(machine: Machine) -> Iterator[Fact]:
-    """The NVIDIA driver and what the GPU is doing."""
+    """Report the NVIDIA driver and what the GPU is doing."""
     if machine.nvidia_driver is None:
         yield Fact("NVIDIA driver", "none (GPU engines will not run)")
         return
     yield Fact("NVIDIA driver", machine.nvidia_driver)
     found = nvml.facts()
     if found is None:
-        yield Fact("GPU", "not to be asked: no device is visible, or nvidia-ml-py is missing", "nvidia-smi; make env")
+        yield Fact("GPU", "cannot be read: no device is visible, or nvidia-ml-py is missing", "nvidia-smi; make env")
         return
     state = found["now"] or {}
     busy = f"{state['processes']} process(es) compute on it" if state.get("processes") else ""
@@ -88,7 +90,7 @@ def gpu_facts(machine: Machine) -> Iterator[Fact]:
 
 
 def read_configuration(files: list[str], given: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The configuration, checked where it can be, and what is wrong with it ('' where nothing is)."""
+    """Return the configuration, checked where possible, and what is wrong with it ('' where nothing is)."""
     import yaml
     from segbench.errors import InputError
     from segbench.planning.check import read_config
@@ -107,7 +109,7 @@ def read_configuration(files: list[str], given: dict[str, Any]) -> tuple[dict[st
 
 
 def configuration_facts(config: dict[str, Any], fault: str) -> Iterator[Fact]:
-    """Whether the configuration is right, and whether its data set is there."""
+    """Report whether the configuration is valid, and whether its data set exists."""
     if fault:
         for line in fault.splitlines():
             yield Fact("configuration", line, "correct the file; keys: config/README.md")
@@ -128,7 +130,7 @@ def configuration_facts(config: dict[str, Any], fault: str) -> Iterator[Fact]:
 
 
 def engine_lines(interpreters: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Engine, precisions with the same answer, the answer, and what mends it; asked in each engine's interpreter."""
+    """Yield engine, precisions with the same answer, the answer, and its fix, asked in each engine's interpreter."""
     named: dict[str, list[str]] = {}
     for name in base.names():
         python = interpreters.get(name) or base.own_interpreter(name) or sys.executable
@@ -145,7 +147,7 @@ def engine_lines(interpreters: dict[str, Any]) -> Iterator[tuple[str, str, str, 
 
 
 def ask(python: str, names: list[str]) -> dict[str, Any]:
-    """`answer` of each engine, by an interpreter that may be another one, missing or broken."""
+    """Return the `answer` of each engine, by an interpreter that may be another one, missing or broken."""
     if python == sys.executable:
         return {name: answer(name) for name in names}
     command = [python, __file__, "--answer", *names]
@@ -155,12 +157,12 @@ def ask(python: str, names: list[str]) -> dict[str, Any]:
         return found
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         why = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        told = (f"no: its interpreter {python} does not answer: {why}", f"{base.load(names[0]).install}; interpreters")
-        return {name: dict.fromkeys(base.load(name).precisions, told) for name in names}
+        reply = (f"no: its interpreter {python} does not answer: {why}", f"{base.load(names[0]).install}; interpreters")
+        return {name: dict.fromkeys(base.load(name).precisions, reply) for name in names}
 
 
 def answer(name: str) -> dict[str, tuple[str, str]]:
-    """By precision: what an engine says of this machine in this interpreter, and what mends it."""
+    """Return by precision an engine's answer for this machine in this interpreter, and its fix."""
     engine, machine = base.load(name), this_machine()
     found = {}
     for precision in engine.precisions:
@@ -177,7 +179,7 @@ def answer(name: str) -> dict[str, tuple[str, str]]:
 
 
 def columns(heading: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
-    """Lines of text in columns, the last one not padded."""
+    """Return lines of text in columns. The last column is not padded."""
     table = [heading, *lines]
     widths = [max(len(line[place]) for line in table) for place in range(len(heading))]
     table.insert(1, tuple("-" * width for width in widths))
@@ -188,7 +190,7 @@ def main() -> None:
     """Parse the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configfile", nargs="*", default=[], help="overlays on the default configuration")
-    parser.add_argument("--config", type=json.loads, default={}, help="JSON: what --config says")
+    parser.add_argument("--config", type=json.loads, default={}, help="JSON: the keys of --config")
     parser.add_argument(
         "--answer", nargs="+", help="print the answers of these engines as JSON (for another interpreter)"
     )

@@ -1,4 +1,6 @@
-"""Convert an exported Paddle model to an ONNX model that computes the same, under supervision: converters crash."""
+"""Convert an exported Paddle model to an ONNX model that computes the same, under supervision, since converters
+crash.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 
 
 def convert(request: dict[str, str]) -> dict[str, Any]:
-    """In the child: write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`."""
+    """Write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`, in the child."""
     import onnx
 
     progress("converting to ONNX")
@@ -29,7 +31,7 @@ def convert(request: dict[str, str]) -> dict[str, Any]:
 
 
 def export(request: dict[str, str], limits: Limits, out: Path, status: Path | None) -> Outcome:
-    """In the parent: convert under supervision. Where there is no twin, `out` is empty and `status` has the reason."""
+    """Convert under supervision in the parent. Where there is no twin, `out` is empty and `status` has the reason."""
     name = f"{out.parent.name} ONNX twin"
     with atomic(out) as temporary:
         outcome = run_stage(__file__, {**request, "out": str(temporary)}, limits, name)

@@ -23,14 +23,15 @@ from segbench.models.record import check_class_map, model_record
 from segbench.process.lifetime import command
 
 INTEGERS = ("INT64", "INT32", "UINT8")
-MIN_OPSET = 11  # Resize has its coordinate modes from here on
+MIN_OPSET = 11  # Resize has its coordinate modes from this version on
 
 
 def export(name: str, entry: dict[str, Any], source: Path) -> tuple[Any, list[str]]:
-    """The ONNX model with one 1×3×H×W float32 input and one 1×H×W uint8 output `class_map`, and notes for its record.
+    """Return the ONNX model with one 1×3×H×W float32 input and one 1×H×W uint8 output `class_map`, and notes for its
+    record.
 
-    Logits (1×C×h×w) get a bilinear Resize where they are not of the input's size, ArgMax over C and a cast; an integer
-    class map (1×H×W or 1×1×H×W) only the cast. Raises InputError naming the key or the part of the model at fault.
+    Logits (1×C×h×w) get a bilinear Resize where they are not of the input's size, ArgMax over C and a cast. An integer
+    class map (1×H×W or 1×1×H×W) gets only the cast. Raises InputError naming the key or the part of the model at fault.
     """
     check_class_map(name, entry)
     where = f"model_catalogue.{name}"
@@ -60,7 +61,7 @@ def _check(model: Any, source: Path) -> None:
 
 
 def _fix_input(model: Any, source: Path, where: str, entry: dict[str, Any]) -> None:
-    """See that there is one float32 image input, and give it the entry's size."""
+    """Check that there is one float32 image input, and give it the entry's size."""
     from onnx import TensorProto
 
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -78,14 +79,14 @@ def _fix_input(model: Any, source: Path, where: str, entry: dict[str, Any]) -> N
         raise InputError(f"{where}.input: {height}×{width}, but {shown}")
     for dim, size in zip(tensor.shape.dim, (1, 3, height, width), strict=True):
         dim.dim_value = size
-    # Shapes that were written down for a dynamic size contradict, or hide, what follows from the fixed one.
+    # Shapes that were written for a dynamic size contradict, or hide, what follows from the fixed size.
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
 
 
 def _choose_output(model: Any, source: Path, where: str, wanted: str | None) -> None:
-    """Leave the output to use as the only one."""
+    """Keep only the output to use."""
     names = [value.name for value in model.graph.output]
     if wanted is None and len(names) != 1:
         raise InputError(f"{where}.output: missing; {source} has {len(names)} outputs: {', '.join(names)}")
@@ -97,7 +98,7 @@ def _choose_output(model: Any, source: Path, where: str, wanted: str | None) -> 
 
 
 def _plain_initializers(model: Any) -> None:
-    """Make weights constants: listed among the inputs too, as before IR version 4, an engine must not fold them."""
+    """Make weights constants. An engine must not fold weights that are also inputs, as before IR version 4."""
     constants_to_initializers(model)
     names = {tensor.name for tensor in model.graph.initializer}
     image = next(value for value in model.graph.input if value.name not in names)
@@ -107,7 +108,7 @@ def _plain_initializers(model: Any) -> None:
 
 
 def _append_argmax(model: Any, source: Path, where: str, entry: dict[str, Any]) -> list[str]:
-    """Put a uint8 class map behind the graph's output; returns notes."""
+    """Append a uint8 class map to the graph's output, and return notes."""
     from onnx import TensorProto, helper
 
     size = entry["input"]["height"], entry["input"]["width"]
@@ -132,7 +133,7 @@ def _append_argmax(model: Any, source: Path, where: str, entry: dict[str, Any]) 
 def _index_of_highest(
     model: Any, where: str, count: int, logits: str, shape: tuple[int, ...], kind: str, shown: str, size: Any
 ) -> tuple[list[str], str]:
-    """Resize where needed, then ArgMax: notes, and the name of the int64 1×H×W result."""
+    """Append Resize where needed, then ArgMax. Return notes, and the name of the int64 1×H×W result."""
     if kind != "FLOAT" or len(shape) != 4 or shape[0] != 1 or min(shape, default=0) < 1:
         raise InputError(f"{where}: {shown}; wanted: FLOAT logits [1, {count}, height, width] or an integer class map")
     if shape[1] != count:
@@ -148,7 +149,7 @@ def _index_of_highest(
 
 
 def _add(model: Any, operator: str, inputs: list[str], **attributes: Any) -> str:
-    """Append a node; returns the name of its output."""
+    """Append a node, and return the name of its output."""
     from onnx import helper
 
     name = f"{CLASS_MAP}/{operator}"
@@ -157,7 +158,7 @@ def _add(model: Any, operator: str, inputs: list[str], **attributes: Any) -> str
 
 
 def _constant(model: Any, name: str, values: tuple[int, ...]) -> str:
-    """Add an int64 vector; returns its name."""
+    """Add an int64 vector, and return its name."""
     from onnx import TensorProto, helper
 
     name = f"{CLASS_MAP}/{name}"

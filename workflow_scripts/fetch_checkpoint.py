@@ -1,4 +1,4 @@
-"""Bring a model's weights here: downloaded (resumed, retried, checked) or copied from a path."""
+"""Fetch a model's weights: download them (resumed, retried, checked) or copy them from a path."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from segbench.process.lifetime import command
 
 
 def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:
-    """Put the file that `weights` (url or path, sha256 or None) names at `out`, its SHA-256 in a record beside it.
+    """Write the file that `weights` (url or path, sha256 or None) names to `out`, and its SHA-256 to a record beside
+    it.
 
-    An ONNX model's external data is folded into `out`. For an `out` of X.pdiparams it is the file of that suffix beside
-    the named one, and `pdiparams_sha256`. Raises InputError for a missing path, an unreachable address, a Paddle 3
-    model, or another SHA-256 than the configured one.
+    An ONNX model's external data is folded into `out`. For `out` X.pdiparams, the file of that suffix beside the named
+    one and `pdiparams_sha256` are used. Raises InputError for a missing path, an unreachable address, a Paddle 3 model,
+    or another SHA-256 than the configured one.
     """
     url, path = str(weights.get("url") or ""), str(weights.get("path") or "")
     if split_address(url).scheme == "file":
@@ -77,7 +78,7 @@ def _download(url: str, out: Path, expected: str | None, cache: Path) -> None:
 
 
 def check(path: Path, origin: str, expected: str | None) -> None:
-    """Compare the SHA-256 of `path`; without an expected one, print what it is."""
+    """Compare the SHA-256 of `path` with the expected one. Without an expected one, print it."""
     found = sha256_of(path)
     if expected is None:
         key = "pdiparams_sha256" if ".pdiparams" in origin else "sha256"

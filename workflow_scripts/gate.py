@@ -1,4 +1,4 @@
-"""Fail (exit status 1) when a comparison found a row SLOWER or WRONG, and print which: for continuous integration."""
+"""Fail (exit status 1) when a comparison found a row SLOWER or WRONG, and print which. This is for CI."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from segbench.table.verdict import SLOWER, WRONG
 
 
 def failures(found: list[Comparison]) -> list[str]:
-    """One line for each comparison that may not pass; `found` is comparison.json."""
+    """Return a line for each comparison that may not pass. `found` is comparison.json."""
     return [_line(row) for row in found if SLOWER in (row["verdict"], row["time_verdict"]) or row["verdict"] == WRONG]
 
 
 def _line(row: Comparison) -> str:
-    told = list(row["faults"])
+    found = list(row["faults"])
     if row["ratio"] is not None and row["ratio_low"] is not None:
-        told.append(f"{row['ratio']:.3f} of its time (95%: {row['ratio_low']:.3f}–{row['ratio_high']:.3f})")
+        found.append(f"{row['ratio']:.3f} of its time (95%: {row['ratio_low']:.3f}–{row['ratio_high']:.3f})")
     name = f"{row['dataset']} {row['model']} {row['variant']}"
-    return f"{row['verdict']}: {name} against {row['against']}: {'; '.join(told + row['notes'])}"
+    return f"{row['verdict']}: {name} against {row['against']}: {'; '.join(found + row['notes'])}"
 
 
 @command

@@ -1,4 +1,4 @@
-"""List the image/label pairs of a split and check that every one can be used; all faults are reported at once."""
+"""List the image/label pairs of a split, and check that each can be used. All faults are reported at once."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from segbench.process import lifetime
 from segbench.process.lifetime import command
 
 COLUMNS = ("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256")
-TOLD = 20  # faults that are listed one by one
+MAX_LISTED = 20  # more faults than these are only counted
 FEW = 32  # pairs per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
-    """One pair, looked at: its size in pixels, its files' hashes, and what is wrong, in one line each."""
+    """A checked pair: its size in pixels, its files' hashes, and what is wrong, in one line each."""
 
     pair: Pair
     height: int
@@ -53,9 +53,9 @@ def index_dataset(
     sample: dict[str, int] | None = None,
     apart_from: Path | None = None,
 ) -> tuple[list[Checked], dict[str, Any]]:
-    """The split's pairs and its summary (dataset.json). Raises InputError with every fault that was found.
+    """Return the split's pairs and its summary (dataset.json). Raises InputError with every fault that was found.
 
-    `sample`: `count` of them only, chosen and shuffled by `seed`; `apart_from`: an index that shares none of them.
+    `sample` takes only `count` of them, chosen and shuffled by `seed`. `apart_from` is an index that must share none.
     """
     layout, root = load(entry["kind"]), Path(entry["root"])
     if not root.is_dir():
@@ -72,21 +72,21 @@ def index_dataset(
     faults = [fault for row in checked for fault in row.faults] + _repeated_ids(pairs)
     faults += _shared(checked, apart_from) if apart_from else []
     if faults:
-        more = [f"… and {len(faults) - TOLD} more"] if len(faults) > TOLD else []
+        more = [f"… and {len(faults) - MAX_LISTED} more"] if len(faults) > MAX_LISTED else []
         heading = f"{len(faults)} fault(s) in split {split!r} of data set {name!r}:"
-        raise InputError("\n".join([heading, *(fault.replace("\n", "\\n") for fault in faults[:TOLD]), *more]))
+        raise InputError("\n".join([heading, *(fault.replace("\n", "\\n") for fault in faults[:MAX_LISTED]), *more]))
     return checked, _summary(name, split, entry, facts, checked)
 
 
 def check_all(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
-    """`check` for every pair, in order, on `jobs` processes."""
+    """Run `check` for every pair, in order, on `jobs` processes."""
     if jobs <= 1 or len(pairs) < FEW * jobs:
         return (check(pair, facts) for pair in pairs)
     return _in_processes(pairs, facts, jobs)
 
 
 def _in_processes(pairs: list[Pair], facts: Facts, jobs: int) -> Iterable[Checked]:
-    # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
+    # Processes are not forked: a fork of a process with threads may wait for a lock for ever.
     with lifetime.pool(jobs) as pool:
         yield from pool.map(check, pairs, [facts] * len(pairs), chunksize=4)
 
@@ -101,7 +101,7 @@ def check(pair: Pair, facts: Facts) -> Checked:
         str(pair.image).encode()
         with _decoders_words() as words:
             height, width = read_image(pair.image).shape[:2]
-        # libjpeg fills the rest with grey, and only says so.
+        # libjpeg fills a missing rest with grey, and only prints a warning.
         faults += [f"{pair.image}: {line}" for line in words if "premature end" in line.lower()]
         sha256 = sha256_of(pair.image)
     except InputError as error:
@@ -116,7 +116,7 @@ def check(pair: Pair, facts: Facts) -> Checked:
 
 @contextmanager
 def _decoders_words() -> Iterator[list[str]]:
-    """The lines that C libraries write to this process's stderr meanwhile; the list fills at the end."""
+    """Collect the lines that C libraries write to this process's stderr. The list is filled at the end."""
     lines: list[str] = []
     sys.stderr.flush()
     with tempfile.TemporaryFile() as caught:
@@ -132,7 +132,7 @@ def _decoders_words() -> Iterator[list[str]]:
 
 
 def _label_faults(path: Path, facts: Facts, height: int, width: int) -> list[str]:
-    """`height` 0: the image could not be read, its size is not compared."""
+    """Return the faults of a label. `height` 0 means that the image could not be read, so sizes are not compared."""
     try:
         raw = read_label(path, None)
     except InputError as error:
@@ -162,7 +162,7 @@ def _repeated_ids(pairs: list[Pair]) -> list[str]:
 
 
 def _shared(checked: list[Checked], index: Path) -> list[str]:
-    """Images that stand in another index too, by content."""
+    """Return faults for images whose content is in another index too."""
     theirs = {row["image_sha256"]: row["image"] for row in index_rows(index)}
     return [
         f"{row.pair.image}: is an image of val too ({theirs[row.sha256]}); calibration must not see what is scored"
@@ -198,7 +198,7 @@ def _progress(rows: Iterable[Checked], total: int, split: str) -> Iterable[Check
 
 
 def to_csv(checked: list[Checked]) -> str:
-    """The rows of index.csv."""
+    """Return the rows of index.csv."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)

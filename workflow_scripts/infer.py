@@ -1,7 +1,7 @@
 """Time one round of a variant, image by image, and keep its class maps.
 
-Round 1 runs every image once, in order, and its class maps are scored; later rounds time a seeded subset and keep
-digests. With `--untimed` nothing is timed: that is how a reference that is not a variant of the table is made.
+Round 1 runs every image once, in order, and its class maps are scored. Later rounds time a seeded subset and keep
+digests. With `--untimed` nothing is timed, to make a reference that is not a variant of the table.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from segbench.timing.latencies import LatencyLine, latencies_writer
 
 
 def infer(request: RoundRequest) -> RoundFacts:
-    """In the child: open the engine, warm up, time the round's images, write latencies and predictions."""
+    """Open the engine in the child, warm up, time the round's images, and write latencies and predictions."""
     opened, timing = open_engine(request), request["timing"]
     rows = choose_images(read_index(request["index"], request["shard"]), request["round"], timing, request["images"])
     work = Round(opened, rows, request)
@@ -57,7 +57,7 @@ class Round:
         self._opened, self._rows, self._request = opened, rows, request
 
     def run_undisturbed(self, timing: dict[str, Any]) -> RoundFacts:
-        """Warm up and run; run again, within a bound, when something else took the machine. Returns facts."""
+        """Warm up and run. Run again, within a bound, when something else took the machine. Return facts."""
         progress("warming up")
         image = self._opened.image(self._rows[0])
         runs, steady = clock.warm_up(self._opened.session, image, clock.WarmUp(**timing["warm_up"]))
@@ -77,7 +77,7 @@ class Round:
         }
 
     def run(self, stop: clock.Stop) -> Disturbance:
-        """Run the images, until `stop`; write latencies and class maps (a repeat replaces them)."""
+        """Run the images until `stop`. Write latencies and class maps, which a repeat replaces."""
         request = self._request
         doing = "running" if request["timing"] is None else "timing"
         size = self._opened.normalize.height, self._opened.normalize.width
@@ -103,7 +103,7 @@ class Round:
 
 
 def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path]) -> None:
-    """In the parent: run the round under supervision; write all its files, empty but valid where it could not run."""
+    """Run the round under supervision in the parent. Write all its files, empty but valid where it could not run."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']}"
     name += " as reference" if request["timing"] is None else f" round {request['round']}"
     name += "" if request["shard"] == WHOLE else f" shard {request['shard']}"

@@ -1,4 +1,4 @@
-"""Draw a data set of street scenes with labels, in Cityscapes' layout: the same arrays on every x86-64 machine.
+"""Draw a data set of street scenes with labels, in Cityscapes' layout. Arrays are the same on every x86-64 machine.
 
 An image depends on seed, split, its number and size only, so that a small set is the beginning of a larger one.
 """
@@ -27,17 +27,17 @@ from segbench.process.lifetime import command
 CITY, SEQUENCE = "demo", 1000  # images in a sequence, in the sense of Cityscapes' file names
 SMALLEST, LARGEST = 64, 8192
 TREES = ("leftImg8bit", "gtFine")
-# Sensor noise does not compress: run lengths only cost two thirds of the time of a search, for a smaller file.
+# Sensor noise does not compress. Run lengths alone take two thirds of a search's time, and the file is smaller.
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
 def make_demo_set(
     out: Path, height: int, width: int, counts: dict[str, int], seed: int, jobs: int = 1
 ) -> dict[str, Any]:
-    """Draw all images and labels into the folder `out`, whole or not at all; returns the manifest.
+    """Draw all images and labels into the folder `out`, whole or not at all. Return the manifest.
 
-    The manifest's SHA-256 of a split is that of its pairs' (`draw_pair`), one after another; "all" is of the splits'.
-    Raises InputError for a size or count that is out of range, or a folder that holds something else.
+    The manifest's SHA-256 of a split is that of its pairs' (`draw_pair`), one after another. "all" is that of the
+    splits'. Raises InputError for a size or count that is out of range, or a folder that holds something else.
     """
     check(out, height, width, counts, seed, jobs)
     todo = [(split, number) for split in SPLITS for number in range(counts[split])]
@@ -94,17 +94,17 @@ def check(out: Path, height: int, width: int, counts: dict[str, int], seed: int,
 
 @contextmanager
 def _mapper(jobs: int) -> Iterator[Any]:
-    """`map` in this process, or on `jobs` processes."""
+    """Return `map` in this process, or on `jobs` processes."""
     if jobs == 1:
         yield map
         return
-    # Not forked: a fork of a process with threads, such as a framework's, may wait for a lock for ever.
+    # Processes are not forked: a fork of a process with threads may wait for a lock for ever.
     with lifetime.pool(jobs) as pool:
         yield partial(pool.map, chunksize=4)
 
 
 def _progress(done: Iterable[bytes], total: int) -> Iterator[bytes]:
-    """Tell about every second how far it is."""
+    """Print the progress about every second."""
     start = last = time.monotonic()
     for count, value in enumerate(done, 1):
         now = time.monotonic()
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--train", required=True, type=int, metavar="N", help="training images")
     parser.add_argument("--val", required=True, type=int, metavar="N", help="validation images, from other streams")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="processes; the result does not depend on it")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes; the result does not depend on it")
     args = parser.parse_args()
     manifest = make_demo_set(
         args.out, args.height, args.width, {"train": args.train, "val": args.val}, args.seed, args.jobs

@@ -1,4 +1,4 @@
-"""Add up the scores of a variant's shards: what scoring all images at once would have given, exactly."""
+"""Add up the scores of a variant's shards. The result is exactly that of scoring all images at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SEVERITY = ("ok", "unsupported", "failed")
 
 
 def merge(shards: list[Score], classes: list[str], judgement: Judgement) -> Score:
-    """The score.json of the whole from those of its shards; where one is not ok, neither is the whole."""
+    """Make the score.json of the whole from those of its shards. Where one is not ok, neither is the whole."""
     worst = max(shards, key=lambda shard: SEVERITY.index(shard["status"]))
     if worst["status"] != "ok":
         return {**worst, **NO_FIGURES, "agreement_reason": ""}
     found = figures(added(shards), classes, judgement)
-    # A shard may have no image that the reference ran: a gap only where none has.
+    # A shard may have no image that the reference ran. It is a gap only where no shard has one.
     gaps = {shard["agreement_reason"] for shard in shards} - {"", NO_COMMON_IMAGE}
     if found["pixel_agreement"] is None:
         gaps = gaps or {NO_COMMON_IMAGE}

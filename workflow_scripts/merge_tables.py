@@ -1,4 +1,4 @@
-"""Put the tables of several machines into one report: a section for each hardware, never one table of all."""
+"""Put the tables of several machines into one report, with a section for each hardware and no table of all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOWHERE = ""  # "hardware" of rows that could not run
 
 
 def merge(tables: list[Path]) -> dict[str, list[FromTable]]:
-    """Rows by hardware, in the order of the tables.
+    """Return rows by hardware, in the order of the tables.
 
     Raises InputError where two tables have a row of the same data set, model and variant measured on equal hardware.
     """
@@ -40,7 +40,7 @@ def merge(tables: list[Path]) -> dict[str, list[FromTable]]:
 
 
 def to_markdown(found: dict[str, list[FromTable]]) -> str:
-    """A section for each hardware, and one for the rows that ran nowhere, with their reasons."""
+    """Write a section for each hardware, and one for the rows that ran nowhere, with their reasons."""
     parts = ["# SegBench: several machines", "Times compare within a section only."]
     for hardware, rows in found.items():
         if hardware != NOWHERE:
@@ -71,7 +71,7 @@ def _measured(rows: list[FromTable]) -> str:
 
 
 def to_csv(tables: list[Path]) -> str:
-    """The tables' rows as they are, one below the other, `table` before them; hardware_id tells them apart."""
+    """Write the tables' rows as they are, after a column `table`. Their hardware_id distinguishes them."""
     rows = []
     for path in tables:
         with open(path, newline="", encoding="utf-8") as stream:

@@ -18,14 +18,15 @@ from segbench.scoring.predictions import Predictions, class_map_of
 
 Facts = dict[str, Any]
 GAP = 4  # white pixels between pictures
-WIDTH = 512  # pixels of each picture; wider ones are made smaller
+WIDTH = 512  # pixels of each picture; wider pictures are made smaller
 
 
 def draw(
     rows: list[IndexEntry], predictions: list[Predictions], model: dict[str, Any], dataset: dict[str, Any]
 ) -> Picture:
-    """One line per row of the index, BGR uint8; its class map is in one of `predictions`. Without labels the second and
-    fourth picture are left out."""
+    """Draw a line per row of the index, BGR uint8. Its class map is in one of `predictions`. Without labels the
+    second and fourth picture are left out.
+    """
     return np.vstack([_framed(_line(row, predictions, model, dataset)) for row in rows])
 
 
@@ -43,7 +44,7 @@ def _line(
 
 
 def _framed(pictures: list[Picture]) -> Picture:
-    """Side by side, with a white gap behind each and below."""
+    """Put pictures side by side, with a white gap after each and below."""
     height, width = pictures[0].shape[:2]
     size = (min(width, WIDTH), round(height * min(width, WIDTH) / width))
     small = [np.asarray(cv2.resize(p, size, interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
@@ -53,7 +54,7 @@ def _framed(pictures: list[Picture]) -> Picture:
 
 @command
 def main() -> None:
-    """Parse the command line and draw; a run that is not ok leaves a white pixel."""
+    """Parse the command line and draw. A run that is not ok gives a white pixel."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images that were run")
     parser.add_argument("--dataset", type=Path, required=True, help="its dataset.json")

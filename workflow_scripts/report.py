@@ -23,13 +23,13 @@ from segbench.table.rows import read_rows
 
 
 def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], list[Plot]]:
-    """The rows with the report's facts, and their plots."""
+    """Read the rows with the report's keys, and draw their plots."""
     rows = with_facts(read_rows(results, selection))
     return rows, plots(rows, rounds_of(results, rows, selection["rounds"], selection["shards"]))
 
 
 def gather(asked: argparse.Namespace, rows: list[Facts], drawn: list[Plot]) -> Content:
-    """Everything that the page shows, read below `asked.results`."""
+    """Read everything that the page shows, below `asked.results`."""
     results, selection = asked.results, asked.selection
     lines, left_out = samples(results, rows, shard_count=selection["shards"])
     return Content(
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
     args = parser.parse_args()
     rows, drawn = read(args.results, args.selection)
-    # Other processes, not threads: the drawing library holds the interpreter lock.
+    # Processes draw, not threads, since the drawing library holds the interpreter lock.
     with lifetime.pool(2) as others:
         files = [others.submit(render.write, plot.name, plot.file_spec(), args.plots) for plot in drawn]
         write_text(args.html, page(gather(args, rows, drawn)))

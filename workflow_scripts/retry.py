@@ -21,7 +21,7 @@ PATTERNS = (
 
 
 def forget(results: Path) -> list[Path]:
-    """Delete the status files below `results` that are not ok; returns them. Snakemake then makes them again."""
+    """Delete the status files below `results` that are not ok, and return them. Snakemake then makes them again."""
     stale = [
         path for pattern in PATTERNS for path in sorted(results.glob(pattern)) if read_json(path)["status"] != "ok"
     ]

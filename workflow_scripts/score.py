@@ -35,8 +35,8 @@ BATCH = 256  # rows handed to the threads at a time
 class Scorer:
     """Adds up pixel counts and agreement over images, one at a time, from any thread.
 
-    Counted are raw label ids against raw output indices: the id map and the model's class map are applied once, to
-    the sum.
+    It counts raw label ids against raw output indices. The id map and the model's class map are applied once, to the
+    sum.
     """
 
     predictions: Path
@@ -78,7 +78,7 @@ class Scorer:
         return pair_counts(label, resize_class_map(class_map, *label.shape))
 
     def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> tuple[int, int] | None:
-        """Equal pixels and all pixels; None for an image that the reference did not run."""
+        """Count equal pixels and all pixels; None for an image that the reference did not run."""
         if self.reference is None:
             return None
         other = self._maps("reference", self.reference)
@@ -97,7 +97,7 @@ class Scorer:
         return int(np.count_nonzero(class_map == other[image_id])), pixels
 
     def _maps(self, name: str, path: Path) -> Predictions:
-        """The file opened once per thread: threads that share an archive wait for each other."""
+        """Open the file once per thread, since threads that share an archive wait for each other."""
         if not hasattr(self._open, name):
             setattr(self._open, name, Predictions.open(path))
         opened: Predictions = getattr(self._open, name)
@@ -105,19 +105,19 @@ class Scorer:
 
 
 def score(scorer: Scorer, rows: Iterable[IndexEntry], jobs: int) -> None:
-    """Score all rows on `jobs` threads: decoding and counting run outside the interpreter lock."""
+    """Score all rows on `jobs` threads. Decoding and counting run outside the interpreter lock."""
     cv2.setNumThreads(1)
-    remaining, told = iter(rows), time.monotonic()
+    remaining, printed = iter(rows), time.monotonic()
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
         while batch := list(itertools.islice(remaining, BATCH)):  # bounded: an index may have millions of rows
             for _ in pool.map(scorer.add, batch):
-                if time.monotonic() - told >= 1:
-                    told = time.monotonic()
+                if time.monotonic() - printed >= 1:
+                    printed = time.monotonic()
                     print(f"scoring: {scorer.images} images", file=sys.stderr, flush=True)
 
 
 def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None) -> Sums:
-    """What the scorer counted, ids and outputs mapped to trainIds."""
+    """Return what the scorer counted, with ids and outputs mapped to trainIds."""
     matrix = None
     if scorer.with_labels:
         matrix = fold(scorer.counts, len(dataset["classes"]), dataset["ignore_index"], dataset["id_map"], class_map)
@@ -132,7 +132,7 @@ def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None
 
 
 def score_run(args: argparse.Namespace) -> Score:
-    """The content of score.json for the files that the command line names."""
+    """Return the content of score.json for the files that the command line names."""
     run, model, dataset = read_json(args.run_status), read_json(args.model), read_json(args.dataset)
     miou_reason = _why_no_miou(model, dataset)
     record: Score = {
@@ -156,7 +156,7 @@ def score_run(args: argparse.Namespace) -> Score:
 
 
 def _usable_reference(args: argparse.Namespace) -> tuple[Path | None, str]:
-    """The reference's predictions, or None and why there are none."""
+    """Return the reference's predictions, or None and why there are none."""
     if args.reference is None:
         return None, "no reference"
     if not args.reference.exists():
@@ -168,7 +168,7 @@ def _usable_reference(args: argparse.Namespace) -> tuple[Path | None, str]:
 
 
 def _rows(index: Path, predictions: Path, shard: str) -> Iterable[IndexEntry]:
-    """A shard's rows of the index. Raises InputError when the predictions are not of exactly these images."""
+    """Yield a shard's rows of the index. Raises InputError when the predictions are not of exactly these images."""
     written, count = Predictions.open(predictions), 0
     for row in share(index_rows(index), shard):
         if row["image_id"] not in written:

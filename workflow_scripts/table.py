@@ -20,7 +20,7 @@ from segbench.table.rows import read_rows
 
 
 def to_json(rows: list[Row]) -> dict[str, Any]:
-    """`rows` as config/schemas/table.schema.json describes them: null for what was not measured."""
+    """Return `rows` as config/schemas/table.schema.json describes them: null for what was not measured."""
     return {"schema": SCHEMA, "rows": [{column.name: value(row, column.name) for column in COLUMNS} for row in rows]}
 
 

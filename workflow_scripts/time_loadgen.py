@@ -1,8 +1,8 @@
 """Time a variant by MLCommons LoadGen (SingleStream) and by our own clock in one process, and compare the two.
 
-Ours, LoadGen, LoadGen, ours, again and again: a drift of the machine hits both alike. LoadGen's latency runs from its
-query to our answer and contains the copies of the input and of the class map, so it is compared with `end_to_end_s`;
-the runs that LoadGen times are also timed by our clock. All images are normalised before.
+The order is ours, LoadGen, LoadGen, ours, again and again, so that a drift of the machine hits both alike. LoadGen's
+latency runs from its query to our answer. It contains the copies of the input and of the class map, so it is compared
+with `end_to_end_s`. Our clock also times the runs that LoadGen times. All images are normalised before.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from segbench.timing import clock
 from segbench.timing.job import Request, choose_images, engine_arguments, job_arguments, open_engine, request_of
 
 PACKAGE = "mlcommons-loadgen"
-LIBRARY_IMAGES = 16  # held in memory at once: 25 MB each at 1024×2048
+LIBRARY_IMAGES = 16  # held in memory at once; each takes 25 MB at 1024×2048
 TURNS = 2  # ours, LoadGen, LoadGen, ours
 MEDIAN = "result_50.00_percentile_latency_ns"
 
 
 class LoadgenRequest(Request):
-    """What the child is asked."""
+    """The child's request."""
 
     turns: int  # of four stretches each
 
 
 def time_loadgen(request: LoadgenRequest) -> dict[str, Any]:
-    """In the child: warm up, then time `queries` runs four times in each of `turns`. Returns medians in seconds and
-    their ratios (LoadGen's over ours), of runs that alternate and of the runs that both timed."""
+    """Warm up in the child, then time `queries` runs four times in each of `turns`. Return medians in seconds and
+    their ratios (LoadGen's over ours), of runs that alternate and of the runs that both timed.
+    """
     if package_version(PACKAGE) is None:
         raise Unsupported(f"package {PACKAGE} is not installed (make env-loadgen)")
     timing = request["timing"]
@@ -80,14 +81,15 @@ def time_loadgen(request: LoadgenRequest) -> dict[str, Any]:
 
 
 def by_us(session: Session, images: list[Float32Image], count: int) -> dict[str, float]:
-    """Median `end_to_end_s` of `count` runs, the images in turn."""
+    """Return the median `end_to_end_s` of `count` runs on the images in turn."""
     times = [clock.time_once(session, images[number % len(images)]).end_to_end_s for number in range(count)]
     return {"ours": statistics.median(times)}
 
 
 def by_loadgen(session: Session, images: list[Float32Image], count: int) -> dict[str, float]:
-    """LoadGen's own median latency in seconds of `count` queries, each for one of the images at its choice, and the
-    median `end_to_end_s` of these same runs."""
+    """Return LoadGen's own median latency in seconds of `count` queries, and the median `end_to_end_s` of the same
+    runs. LoadGen chooses the image of each query.
+    """
     import mlperf_loadgen as loadgen
 
     times: list[float] = []
@@ -119,7 +121,7 @@ def by_loadgen(session: Session, images: list[Float32Image], count: int) -> dict
 
 
 def median_of_log(text: str) -> float:
-    """Median latency in seconds from the text of LoadGen's mlperf_log_detail.txt. Raises ValueError without one."""
+    """Read the median latency in seconds from LoadGen's mlperf_log_detail.txt. Raises ValueError without one."""
     for line in text.splitlines():
         _, _, entry = line.partition(":::MLLOG ")
         if MEDIAN in entry:
@@ -128,7 +130,7 @@ def median_of_log(text: str) -> float:
 
 
 def run(request: LoadgenRequest, limits: Limits, out: Path) -> None:
-    """In the parent: time under supervision, write the record."""
+    """Time under supervision in the parent, and write the record."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} by LoadGen"
     variables = load(request["variant"]["engine"]).child_variables()
     outcome = run_stage(__file__, request, limits, name, [read_status(request["engine_status"])], variables)

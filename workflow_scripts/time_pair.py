@@ -1,8 +1,8 @@
-"""Time two built variants of a model alternating, A B B A, in several processes, and leave the ratio of their times.
+"""Time two built variants of a model alternating, A B B A, in several processes, and write the ratio of their times.
 
 Variants of one engine are open in the same process and alternate stretch by stretch. Those of two engines alternate
-process by process: the threads of one engine may still be waiting actively while the other runs (Paddle's do so for
-0.2 s).
+process by process: the threads of one engine may still be waiting actively while the other runs (Paddle's do so for 0.2
+s).
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ class Side(EngineRequest):
 
 
 class PairRequest(JobRequest):
-    """What a pair is asked: two variants on the same images."""
+    """The request for a pair: two variants on the same images."""
 
     sides: list[Side]
     round: int  # from 1
 
 
-# A stretch of timed runs of one session. After a change the system has threads to move before two cores are used again:
+# A stretch of timed runs of one session. After a change the system first moves threads until all cores are used again:
 # with single runs in the place of stretches a block's ratio was seen to vary four times as much.
 STRETCH_RUNS = 8
 STRETCH_S = 0.2
 
 
 def time_round(request: PairRequest) -> dict[str, Any]:
-    """In the child: open both variants, warm both up, and time them in A B B A blocks, one image a block (in turn).
+    """Open both variants in the child, warm both up, and time them in A B B A blocks, one image a block (in turn).
 
-    Odd rounds begin with the first variant, even ones with the second. Returns the round's medians in seconds and its
+    Odd rounds begin with the first variant, even ones with the second. Return the round's medians in seconds and its
     `ratio` (second over first): the median over blocks of the ratio in each, of geometric means of stretches' medians.
     """
     timing = request["timing"]
@@ -98,14 +98,15 @@ def time_round(request: PairRequest) -> dict[str, Any]:
 
 
 def runs_in_stretch(opened: dict[int, TimedSession], image: Any) -> int:
-    """As many runs of the slower session as fit in STRETCH_S, 1 to STRETCH_RUNS."""
+    """Return how many runs of the slower session fit in STRETCH_S, 1 to STRETCH_RUNS."""
     slower = max(clock.time_once(one.session, image).compute_s for one in opened.values())
     return max(1, min(STRETCH_RUNS, int(STRETCH_S / slower)))
 
 
 class Pair:
-    """Two sessions (0 and 1) that are timed in blocks; `order` is the order of sessions in a block, each for a stretch
-    of `runs` timed runs."""
+    """Two sessions (0 and 1) that are timed in blocks. `order` is the order of sessions in a block. Each has a
+    stretch of `runs` timed runs.
+    """
 
     def __init__(self, opened: dict[int, TimedSession], order: tuple[int, ...], runs: int = 1) -> None:
         self._opened, self._order, self._runs = opened, order, runs
@@ -113,7 +114,7 @@ class Pair:
         self._digests: dict[tuple[int, str], set[str]] = {}
 
     def run(self, rows: Entries, stop: clock.Stop) -> Disturbance:
-        """Time one block per row, until `stop` (a repeat replaces what was timed before)."""
+        """Time one block per row, until `stop`. A repeat replaces what was timed before."""
         self._blocks.clear()
         spent: list[float] = []
         with clock.quiet():
@@ -128,7 +129,7 @@ class Pair:
             return watch.stop()
 
     def _block(self, row: IndexEntry) -> dict[int, list[list[float]]]:
-        """Seconds of every timed run, by session and stretch."""
+        """Return the seconds of every timed run, by session and stretch."""
         stretches: dict[int, list[list[float]]] = {0: [], 1: []}
         image, last = self._opened[0].image(row), None
         for side in self._order:
@@ -144,8 +145,9 @@ class Pair:
         return stretches
 
     def result(self) -> dict[str, Any]:
-        """What was timed last: medians of stretches in seconds, ratio, blocks; digests of each variant's class maps by
-        image."""
+        """Return what was timed last: medians of stretches in seconds, ratio, blocks, and digests of each variant's
+        class maps by image.
+        """
         medians = [statistics.median(time for block in self._blocks for time in block[side]) for side in (0, 1)]
         mean = statistics.geometric_mean
         ratios = [mean(block[1]) / mean(block[0]) for block in self._blocks]
@@ -160,7 +162,7 @@ class Pair:
 
 
 def time_pair(request: PairRequest, limits: Limits, name: str) -> dict[str, Any]:
-    """In the parent: all rounds of the pair, each in supervised processes; the record of results/pairs/."""
+    """Time all rounds of the pair in supervised processes. Return the record of results/pairs/."""
     sides, rounds = request["sides"], request["timing"]["rounds"]
     for side in sides:
         built = read_status(side["engine_status"], side["variant"]["name"])
@@ -178,7 +180,7 @@ def time_pair(request: PairRequest, limits: Limits, name: str) -> dict[str, Any]
 
 
 def summary(rounds: list[dict[str, Any]], sides: Sequence[EngineRequest]) -> dict[str, Any]:
-    """Ratio with interval over the rounds' ratios, flags of any round, warnings."""
+    """Return the ratio with its interval over rounds, the flags of all rounds, and warnings."""
     ratio = paired_ratio([one["ratio"] for one in rounds], [1.0] * len(rounds))
     steady = [one["steady"] for one in rounds]
     changed = [_changed(rounds, side) for side in (0, 1)]
@@ -199,7 +201,7 @@ def summary(rounds: list[dict[str, Any]], sides: Sequence[EngineRequest]) -> dic
 
 
 def _changed(rounds: list[dict[str, Any]], side: int) -> int:
-    """Images of which one variant computed more than one class map, within a round or between rounds."""
+    """Count images for which one variant computed more than one class map, within a round or between rounds."""
     seen: dict[str, set[str]] = {}
     for one in rounds:
         for image, digests in one["digests"][side].items():
@@ -215,9 +217,9 @@ def _round_together(request: PairRequest, limits: Limits, name: str) -> Outcome:
 
 
 def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
-    """One process for each variant, in an order that alternates from round to round: A B, B A, A B …
+    """Time each variant in its own process, in an order that alternates from round to round: A B, B A, A B …
 
-    Both see the same images, twice as many as there are blocks: as many timed runs as in one process for both.
+    Both see the same images, twice as many as there are blocks. That gives as many timed runs as in a shared process.
     """
     timing = request["timing"]
     timing = {**timing, "images_per_round": 2 * timing["blocks"], "half_width": None}
@@ -285,8 +287,8 @@ def main() -> None:
     hashes = [config_hash({**request, **side}) for side in sides]
     facts = {"model": model, "variant": names[0], "other": names[1]}
     write_record(args.out, {**facts, **record, "environment": environment, "config_hashes": hashes})
-    told = f"ratio {record['ratio']:.3f}" if record["status"] == "ok" else record["reason"]
-    print(f"{model} {names[1]} against {names[0]}: {record['status']}: {told}")
+    end = f"ratio {record['ratio']:.3f}" if record["status"] == "ok" else record["reason"]
+    print(f"{model} {names[1]} against {names[0]}: {record['status']}: {end}")
 
 
 if __name__ == "__main__":

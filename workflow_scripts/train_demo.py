@@ -1,7 +1,8 @@
-"""Train one narrow demo model on the demo set: seeded, resumable, with a learning curve, and a report of what it took.
+"""Train one narrow demo model on the demo set: seeded, resumable, with a learning curve and a record of its cost.
 
 Interrupted training goes on by itself from the last checkpoint in the output folder. Paddle computes with one thread
-unless OMP_NUM_THREADS says otherwise; two trainings side by side use two cores better than one with two threads.
+unless OMP_NUM_THREADS says otherwise. Two trainings side by side use two cores better than one training with two
+threads.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ COLUMNS = ("iteration", "loss", "learning_rate", "val_miou", "seconds")
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides the trained weights, but for the data and the initial backbone."""
+    """Everything that decides the trained weights, except the data and the initial backbone."""
 
     architecture: str
     iterations: int
@@ -67,7 +68,7 @@ class Plan:
 
 @dataclass
 class Progress:
-    """Where a training stands: what a checkpoint keeps beside the arrays."""
+    """The state of a training that a checkpoint keeps beside the arrays."""
 
     iteration: int = 0
     seconds: float = 0.0
@@ -96,7 +97,7 @@ class Split:
         return len(self._pairs)
 
     def __getitem__(self, index: int) -> tuple[UInt8Array, UInt8Array]:
-        """An image, uint8 H×W×3 in BGR order, and its label, uint8 H×W of trainIds."""
+        """Return an image, uint8 H×W×3 in BGR order, and its label, uint8 H×W of trainIds."""
         if index in self._cache:
             return self._cache[index]
         pair = self._pairs[index]
@@ -110,7 +111,7 @@ class Split:
 
 
 def class_weights(split: Split, power: float) -> FloatArray:
-    """Loss weight per class, float32 (19): frequency^-power, scaled so that the mean over labelled pixels is 1.
+    """Return the loss weight per class, float32 (19): frequency^-power, scaled to mean 1 over labelled pixels.
 
     A class that the split does not have gets weight 0.
     """
@@ -126,10 +127,11 @@ def class_weights(split: Split, power: float) -> FloatArray:
 def augment(
     image: UInt8Array, label: UInt8Array, plan: Plan, random_state: np.random.Generator
 ) -> tuple[UInt8Array, UInt8Array]:
-    """A random window of random scale, brought to the crop's size; mirrored half the time; light and contrast changed.
+    """Cut a random window of random scale, resize it to the crop's size, mirror it half the time, change light and
+    contrast.
 
-    Image uint8 H×W×3 and label uint8 H×W to the same at the crop's size. The window never leaves the image, so that
-    nothing is padded: the smallest scale is raised where the crop is larger than the image times it.
+    Image uint8 H×W×3 and label uint8 H×W to the same at the crop's size. The window stays inside the image, so that
+    nothing is padded. The smallest scale is raised where the crop is larger than the scaled image.
     """
     height, width = plan.crop
     smallest = max(plan.scales[0], height / image.shape[0], width / image.shape[1])
@@ -149,12 +151,12 @@ def augment(
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    """The order in which an epoch visits the images."""
+    """Return the order in which an epoch visits the images."""
     return np.random.default_rng([seed, 1, epoch]).permutation(count)
 
 
 def batch_of(split: Split, plan: Plan, iteration: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """The images, float32 N×3×h×w, and labels, int64 N×h×w, of one iteration: a function of seed and iteration only."""
+    """Return the images, float32 N×3×h×w, and labels, int64 N×h×w, of one iteration, from seed and iteration only."""
     random_state = np.random.default_rng([plan.seed, 2, iteration])
     normalize = Normalizer(PREPROCESSING, *plan.crop)
     images, labels = [], []
@@ -167,13 +169,13 @@ def batch_of(split: Split, plan: Plan, iteration: int) -> tuple[FloatArray, npt.
 
 
 def learning_rate_at(plan: Plan, iteration: int) -> float:
-    """Linear warm-up, then PaddleSeg's polynomial decay of power 0.9 to zero."""
+    """Return the learning rate: linear warm-up, then PaddleSeg's polynomial decay of power 0.9 to zero."""
     warm = min(1.0, (iteration + 1) / plan.warm_up)
     return plan.learning_rate * warm * (1 - iteration / plan.iterations) ** 0.9
 
 
 def evaluate(layer: paddle.nn.Layer, split: Split, step: int = 1) -> Scores:
-    """Scores from the exact confusion matrix over every `step`-th image at its full size."""
+    """Return scores from the exact confusion matrix over every `step`-th image at its full size."""
     matrix: Matrix = np.zeros((CLASS_COUNT + 1, CLASS_COUNT + 1), np.int64)
     layer.eval()
     with paddle.no_grad():
@@ -187,7 +189,7 @@ def evaluate(layer: paddle.nn.Layer, split: Split, step: int = 1) -> Scores:
 
 
 def train(plan: Plan, data: Path, out: Path, *, init: Path | None, checkpoint_every: int, val_every: int) -> None:
-    """Train to the end, from the last checkpoint in `out` where there is one; leave weights.npz and training.json.
+    """Train to the end, from the last checkpoint in `out` where there is one. Write weights.npz and training.json.
 
     Raises InputError for missing data, for initial weights that do not fit, or for a checkpoint of another plan.
     """
@@ -219,10 +221,10 @@ def _step(
     *,
     iteration: int,
 ) -> float:
-    """One optimiser step; returns the loss.
+    """Take one optimiser step, and return the loss.
 
-    The loss looks at every second pixel of every second row, from a corner that changes: a quarter of the cost of the
-    loss and its gradient, and every pixel, of the thinnest pole too, has its turn.
+    The loss looks at every second pixel of every second row, from a corner that changes: that is a quarter of the cost
+    of the loss and its gradient. Every pixel has its turn, also of the thinnest pole.
     """
     # Seeded per iteration, so that a resumed run draws the same dropout as one that was never interrupted.
     paddle.seed((plan.seed << 24) + iteration)
@@ -269,7 +271,7 @@ def checkpoint(
 
 
 def resume(out: Path, plan: Plan, layer: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Progress:
-    """Set layer and optimiser from `out`'s checkpoint and return its progress; a fresh one where there is none.
+    """Set layer and optimiser from `out`'s checkpoint and return its progress, or a fresh one where there is none.
 
     Raises InputError if the checkpoint is another plan's.
     """
@@ -289,7 +291,7 @@ def resume(out: Path, plan: Plan, layer: paddle.nn.Layer, optimizer: paddle.opti
 
 
 class Reporter:
-    """Keeps the learning curve: `log.csv` in the output folder, and lines with the time left on stderr."""
+    """Keeps the learning curve in `log.csv` in the output folder, and prints lines with the time left on stderr."""
 
     def __init__(self, plan: Plan, progress: Progress, out: Path) -> None:
         self.plan, self.progress, self.out = plan, progress, out
@@ -347,7 +349,7 @@ class Reporter:
 def finish(layer: paddle.nn.Layer, val: Split, init: Path | None, report: Reporter) -> None:
     """Write weights.npz, score it as stored (rounded to float16) on the whole val split, write training.json.
 
-    The checkpoint goes last: a run cut off before that scores again and is done.
+    The checkpoint is removed last. A run that was cut off before that scores again and is done.
     """
     plan, out = report.plan, report.out
     weights = out / "weights.npz"
@@ -397,7 +399,7 @@ def _seed(seed: int) -> None:
 
 
 def _plain(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON gives it back: lists for tuples."""
+    """Return the plan as JSON returns it, with lists for tuples."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
     return plain
 

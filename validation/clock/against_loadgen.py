@@ -1,4 +1,4 @@
-"""LoadGen's median against ours, for two variants (wants `make env-loadgen`)."""
+"""Compare LoadGen's median with ours, for two variants (after `make env-loadgen`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     options = parser(
         __doc__,
         queries=(10, "queries of each stretch; short ones share the machine's drift"),
-        turns=(60, "of four stretches each: ours, LoadGen, LoadGen, ours"),
+        turns=(60, "turns of four stretches each: ours, LoadGen, LoadGen, ours"),
         second=("openvino-fp32", "the second variant"),
     )
     a = options.parse_args()

@@ -1,9 +1,9 @@
 """Does the 95% interval of a row contain the long-run median? For 3 and for 6 rounds.
 
-Rounds are recorded by the workflow's own job (or read: --latencies FILE…). Then, by simulation, processes are drawn
-whose medians vary as those of the recorded ones do, and whose images' latencies are stretches of a recorded round's own
-deviations (a block bootstrap: what depends on its neighbour stays so). And by the recorded rounds alone: random ones of
-them against the median of the others.
+Rounds are recorded by the workflow's own job, or read from --latencies FILE…. A simulation then draws processes whose
+medians vary like the recorded ones. Their images' latencies are stretches of a recorded round's own deviations, a block
+bootstrap that keeps dependence between neighbours. A second test takes random recorded rounds against the median of the
+others.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Processes:
             [time - median for time in times] for times, median in zip(logarithms, medians, strict=True)
         ]
         within = statistics.fmean(statistics.variance(self._within() for _ in range(200)) for _ in range(5))
-        # The recorded medians vary between processes and by their few images: the latter is drawn anyway.
+        # The recorded medians vary between processes and by their few images. The latter is drawn separately.
         self.between = math.sqrt(max(statistics.variance(medians) - within, 0.0))
 
     def _within(self) -> float:
-        """Deviation of a process's median that comes of its few images, as a logarithm."""
+        """Return the deviation of a process's median that its few images cause, as a logarithm."""
         deviations = self._random.choice(self._deviations)
         drawn: list[float] = []
         while len(drawn) < self._images:
@@ -50,20 +50,21 @@ class Processes:
         return statistics.median(drawn[: self._images])
 
     def median(self) -> float:
-        """A process's median in seconds."""
+        """Draw a process's median in seconds."""
         return math.exp(self._centre + self._random.gauss(0, self.between) + self._within())
 
 
 def simulated(rounds: Rounds, images: int, count: int, trials: int, seed: int = 0) -> float:
-    """Share of `trials` in which the interval of `count` drawn rounds contains the median of 20000."""
+    """Return the share of `trials` in which the interval of `count` drawn rounds contains the median of 20000."""
     processes = Processes(rounds, images, seed)
     truth = statistics.median(processes.median() for _ in range(20000))
     return statistics.fmean(_holds([processes.median() for _ in range(count)], truth) for _ in range(trials))
 
 
 def recorded(medians: list[float], count: int, trials: int, seed: int = 0) -> float | None:
-    """Share of `trials` in which the interval of `count` recorded rounds contains the median of the others; None where
-    fewer than twice as many were recorded."""
+    """Return the share of `trials` in which the interval of `count` recorded rounds contains the median of the
+    others. None: fewer than twice as many were recorded.
+    """
     if len(medians) < 2 * count:
         return None
     chooser, held = random.Random(seed), []

@@ -1,4 +1,4 @@
-"""What the clock itself costs per image, and what a timed job does outside the model, loading of images apart."""
+"""Measure what the clock costs per image, and what a timed job does outside the model apart from loading images."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from validation.common import leave, parser, place_of
 
 
 class Nothing:
-    """A session without a network: what its timing takes is the clock's own."""
+    """A session without a network, whose timing takes only the clock's own time."""
 
     def __init__(self) -> None:
         self._map = np.zeros((1, 1), np.uint8)
 
     def upload(self, image: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def execute(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def synchronize(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def download(self) -> Any:
-        """The same map each time."""
+        """Return the same map each time."""
         return self._map
 
 
 def clock_overhead_us(runs: int) -> float:
-    """Median microseconds of one `time_once` around nothing."""
+    """Return the median microseconds of one `time_once` around nothing."""
     session, image, times = Nothing(), np.zeros((1, 3, 1, 1), np.float32), []
     with clock.quiet():
         for _ in range(runs):
@@ -50,7 +50,7 @@ def clock_overhead_us(runs: int) -> float:
 
 
 def loading_s(opened: TimedSession, rows: Entries) -> float:
-    """Seconds to decode and normalise all images once."""
+    """Return the seconds to decode and normalise all images once."""
     start = time.perf_counter()
     for row in rows:
         opened.image(row)
@@ -58,7 +58,9 @@ def loading_s(opened: TimedSession, rows: Entries) -> float:
 
 
 def job(request: Any) -> dict[str, float]:
-    """Round 1 as the workflow runs it, in this process: seconds in all, inside the model, for loading, for the rest."""
+    """Run round 1 in this process as the workflow does. Return seconds in all, inside the model, for loading, for
+    the rest.
+    """
     opened, rows = open_engine(request), read_index(request["index"])
     clock.warm_up(opened.session, opened.image(rows[0]), clock.WarmUp(**request["timing"]["warm_up"]))
     before = loading_s(opened, rows)

@@ -1,6 +1,6 @@
-"""A slowdown and wrong class maps, planted in a wrapper around the engine: are they called SLOWER and caught?
+"""Plant a slowdown and wrong class maps in a wrapper around the engine. Are they called SLOWER and caught?
 
-The wrapper is one more engine in a temporary copy of the workflow's scripts, which are run as they are.
+The wrapper is another engine in a temporary copy of the workflow's scripts, which run unchanged.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ ENGINE = Faulty()
 
 
 def plant(folder: Path, engine: str) -> Path:
-    """Copy the scripts into `folder`, with the wrapper around `engine` among its engines; returns where they are."""
+    """Copy the scripts into `folder`, with the wrapper around `engine` among its engines. Return the scripts'
+    folder.
+    """
     scripts = folder / "workflow_scripts"
     shutil.copytree(ROOT / "workflow_scripts", scripts, ignore=shutil.ignore_patterns("__pycache__"))
     (scripts / "segbench/engines/planted.py").write_text(WRAPPER.format(engine=engine), encoding="utf-8")
@@ -75,19 +77,19 @@ def plant(folder: Path, engine: str) -> Path:
 
 
 def sides(place: Place, variant: str, **faults: Any) -> list[dict[str, Any]]:
-    """The wrapped variant without and with faults."""
+    """Return the wrapped variant without and with faults."""
     side = place.side(variant)
     wrapped = {**side, "variant": {**side["variant"], "engine": "planted"}}
     return [wrapped, {**wrapped, "options": faults}]
 
 
 def verdict(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) -> dict[str, Any]:
-    """The record of one pair, timed by the command that the workflow runs, with its verdict."""
+    """Return the record of one pair, timed by the command that the workflow runs, with its verdict."""
     out = scripts / "pair.json"
-    told = [json.dumps([{key: side[key] for key in ("variant", "options")} for side in pair])]
+    described = [json.dumps([{key: side[key] for key in ("variant", "options")} for side in pair])]
     engines, statuses = ([side[key] for side in pair] for key in ("engine", "engine_status"))
     files = ["--model", request["model"], "--index", request["index"], "--timing", json.dumps(request["timing"])]
-    command_line = [sys.executable, str(scripts / "time_pair.py"), "--pair", *told, *files, "--out", str(out)]
+    command_line = [sys.executable, str(scripts / "time_pair.py"), "--pair", *described, *files, "--out", str(out)]
     subprocess.run([*command_line, "--engines", *engines, "--statuses", *statuses], check=True)
     record = read_json(out)
     if record["status"] != "ok":
@@ -97,7 +99,7 @@ def verdict(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) 
 
 
 def changed_images(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) -> tuple[int, int]:
-    """Round 1 right, round 2 wrong: images whose class map differs by digest, of how many."""
+    """Run round 1 right and round 2 wrong. Return how many images differ by digest, and how many there are."""
     found = []
     for number, side in enumerate(pair, 1):
         files = {key: str(scripts / f"{number}.{key}") for key in ("latencies", "predictions")}
@@ -136,9 +138,9 @@ def main() -> None:
         slow = sides(place, a.variant, slowdown=a.slowdown)
         trials = [verdict(scripts, request, slow) for _ in range(a.trials)]
         wrong, of = changed_images(scripts, request, sides(place, a.variant, wrong=True))
-    told = ", ".join(f"{one['verdict']} ({one['ratio']:.3f})" for one in trials)
+    verdicts = ", ".join(f"{one['verdict']} ({one['ratio']:.3f})" for one in trials)
     cells = [
-        [f"{a.slowdown:.0%} slower", told],
+        [f"{a.slowdown:.0%} slower", verdicts],
         ["wrong class maps in round 2", f"{wrong} of {of} images differ from round 1"],
     ]
     record = {"margin": MARGIN, "trials": trials, "wrong_images": wrong, "images": of}

@@ -1,6 +1,6 @@
-"""A busy process on one core during one round: is the round flagged, and how far does the row's figure move?
+"""Run a busy process on one core during one round. Is the round flagged, and how far does the row's figure move?
 
-Clean rounds and one disturbed one are timed by the workflow's own job; then that one stands in for a clean one.
+The workflow's own job times clean rounds and a disturbed one. The latter then replaces a clean one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from validation.common import leave, parser, place_of, time_round
 
 @contextmanager
 def busy_core(core: int) -> Iterator[None]:
-    """A process that computes on `core` as long as the block lasts."""
+    """Keep a process computing on `core` as long as the block lasts."""
     code = f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
@@ -30,7 +30,7 @@ def busy_core(core: int) -> Iterator[None]:
 
 
 def shift(clean: list[float], disturbed: float, count: int) -> float:
-    """By what fraction the median over `count` rounds moves when the disturbed one stands in for the middle one."""
+    """Return by what fraction the median over `count` rounds moves when the disturbed one replaces the middle one."""
     first = clean[:count]
     planted = [*first[: count // 2], disturbed, *first[count // 2 + 1 :]]
     return statistics.median(planted) / statistics.median(first) - 1
@@ -50,11 +50,11 @@ def main() -> None:
     medians = [one["median_s"] for one in clean]
     slower = disturbed["median_s"] / statistics.median(medians)
     shifts = {count: shift(medians, disturbed["median_s"], count) for count in (3, a.rounds) if count <= a.rounds}
-    told = ", ".join(f"{moved:+.1%} ({count} rounds)" for count, moved in shifts.items())
+    moves = ", ".join(f"{moved:+.1%} ({count} rounds)" for count, moved in shifts.items())
     flagged = "yes" if disturbed["contended"] else "no"
     falsely = f"{sum(one['contended'] for one in clean)} of {a.rounds}"
     header = ["variant", "flagged", "runs again", "its own median", "the row's figure moves", "clean rounds flagged"]
-    row = [a.variant, flagged, disturbed["repeats"], f"×{slower:.2f}", told, falsely]
+    row = [a.variant, flagged, disturbed["repeats"], f"×{slower:.2f}", moves, falsely]
     record = {"shifts": shifts, "flagged": disturbed["contended"], "clean": clean, "disturbed": disturbed}
     leave(a.out, "planted_load", header, [row], record)
 

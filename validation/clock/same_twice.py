@@ -1,4 +1,4 @@
-"""A/A: a variant timed against itself, alternating, again and again. How often is the verdict not SAME?"""
+"""Time a variant against itself (A/A), alternating, many times. How often is the verdict not SAME?"""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from validation.common import MARGIN, leave, parser, place_of
 
 
 def spread(ratios: list[float]) -> tuple[float, float]:
-    """5% and 95% quantiles (inclusive)."""
+    """Return the 5% and 95% quantiles (inclusive)."""
     cuts = statistics.quantiles(ratios, n=20, method="inclusive")
     return cuts[0], cuts[-1]
 
 
 def trial(request: Any, name: str) -> dict[str, Any]:
-    """One pair's record with its verdict."""
+    """Return one pair's record with its verdict."""
     record = time_pair(request, Limits(), name)
     if record["status"] != "ok":
         raise InputError(record["reason"])
@@ -44,9 +44,9 @@ def main() -> None:
     trials = [trial(request, f"trial {number + 1}/{a.trials}") for number in range(a.trials)]
     low, high = spread([one["ratio"] for one in trials]) if a.trials > 1 else (trials[0]["ratio"],) * 2
     verdicts = Counter(one["verdict"] for one in trials)
-    told = ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items()))
+    counts = ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items()))
     disturbed = sum(one["contended"] or one["throttled"] for one in trials)
-    row = [a.variant, a.trials, told, f"{low:.4f}–{high:.4f}", disturbed]
+    row = [a.variant, a.trials, counts, f"{low:.4f}–{high:.4f}", disturbed]
     header = ["variant against itself", "trials", "verdicts", "ratio, 5–95%", "disturbed trials"]
     leave(a.out, "same_twice", header, [row], {"verdicts": verdicts, "low": low, "high": high, "trials": trials})
 

@@ -1,4 +1,4 @@
-"""Other packages' functions for what SegBench does outside the model, each called as its package calls it.
+"""Call other packages' functions for what SegBench does outside the model, as their own packages call them.
 
 They are installed by `make env-peers` only, and imported here inside functions.
 """
@@ -23,19 +23,19 @@ IGNORE = 255
 
 
 class Areas(NamedTuple):
-    """Pixels of each class, int64 (19,), where the label counts: hits, predicted, labelled. What mIoU is made of."""
+    """Pixels of each class, int64 (19,), where the label counts: hits, predicted, labelled. mIoU is made from these."""
 
     hits: Any
     predicted: Any
     labelled: Any
 
     def same(self, other: Areas) -> bool:
-        """Whether all counts are equal."""
+        """Return whether all counts are equal."""
         return all((np.asarray(a) == np.asarray(b)).all() for a, b in zip(self, other, strict=True))
 
 
 class Scorer(NamedTuple):
-    """A way to score a label and a class map: `prepare` makes its own input of them, and is not timed."""
+    """A way to score a label and a class map. `prepare` makes its own input from them, and is not timed."""
 
     prepare: Callable[[ClassMap, ClassMap], Any]
     count: Callable[[Any], Any]
@@ -43,13 +43,13 @@ class Scorer(NamedTuple):
 
 
 def of_matrix(matrix: Any) -> Areas:
-    """Of a confusion matrix K×K or larger, rows labels."""
+    """Return the areas of a confusion matrix K×K or larger, with labels as rows."""
     matrix = np.asarray(matrix)[:CLASSES]
     return Areas(np.diag(matrix)[:CLASSES], matrix.sum(0)[:CLASSES], matrix.sum(1))
 
 
 def segbench() -> Scorer:
-    """Ours, as score.py does it: ids are looked up once, in the sum of all images."""
+    """Score as score.py does: ids are looked up once, in the sum of all images."""
     return Scorer(
         lambda label, prediction: (label, prediction),
         lambda maps: pair_counts(*maps),
@@ -58,7 +58,7 @@ def segbench() -> Scorer:
 
 
 def cityscapesscripts() -> Scorer:
-    """Its evaluatePair, on images in memory instead of files. Its package has no compiled evaluator."""
+    """Score by cityscapesscripts' evaluatePair, on images in memory. The package has no compiled evaluator."""
     from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as peer
     from PIL import Image
 
@@ -80,7 +80,7 @@ def cityscapesscripts() -> Scorer:
 
 
 def torchmetrics() -> Scorer:
-    """Its multiclass_confusion_matrix."""
+    """Score by torchmetrics' multiclass_confusion_matrix."""
     import torch
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
@@ -95,7 +95,9 @@ def torchmetrics() -> Scorer:
 
 
 def mmsegmentation() -> Scorer:
-    """The body of IoUMetric.intersect_and_union of mmsegmentation 1.2.2 (Apache-2.0): the package itself wants mmcv."""
+    """Score by the body of mmsegmentation 1.2.2's IoUMetric.intersect_and_union (Apache-2.0), since the package
+    needs mmcv.
+    """
     import torch
 
     def count(maps: Any) -> Any:
@@ -117,7 +119,7 @@ def mmsegmentation() -> Scorer:
 
 
 def scikit_learn() -> Scorer:
-    """Its confusion_matrix."""
+    """Score by scikit-learn's confusion_matrix."""
     from sklearn.metrics import confusion_matrix as peer
 
     return Scorer(
@@ -128,7 +130,7 @@ def scikit_learn() -> Scorer:
 
 
 def paddleseg() -> Scorer:
-    """Its calculate_area."""
+    """Score by PaddleSeg's calculate_area."""
     import paddle
 
     metrics = mended_metrics()
@@ -143,7 +145,9 @@ def paddleseg() -> Scorer:
 
 
 def mended_metrics() -> Any:
-    """PaddleSeg 2.8.0's metrics. On Paddle 2.6.2 they fail to concatenate 0-D tensors; its later source stacks them."""
+    """Return PaddleSeg 2.8.0's metrics. On Paddle 2.6.2 they fail to concatenate 0-D tensors, which later sources
+    stack.
+    """
     import paddle
     from paddleseg.utils import metrics
 
@@ -167,7 +171,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
 
 
 def paddleseg_transforms() -> Callable[[Any], Any]:
-    """PaddleSeg's transforms of the page's models on a decoded uint8 image, H×W×3 BGR: float32 3×H×W."""
+    """Return PaddleSeg's transforms for the published page's models: uint8 H×W×3 BGR to float32 3×H×W."""
     from paddleseg.transforms import Compose, Normalize
 
     compose = Compose([Normalize()])
@@ -175,7 +179,7 @@ def paddleseg_transforms() -> Callable[[Any], Any]:
 
 
 def paddleseg_evaluation(layer: Any, rows: list[IndexEntry], folder: str) -> Callable[[], dict[str, float]]:
-    """PaddleSeg's evaluate (what its val.py runs) of `layer` on the images and labels of `rows`.
+    """Prepare PaddleSeg's evaluate (which its val.py runs) of `layer` on the images and labels of `rows`.
 
     Returns a function that runs it: `whole_s`, `model_s` (inside its inference call) and `miou`. `folder` is for the
     list of files.

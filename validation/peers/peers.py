@@ -1,7 +1,7 @@
-"""Measure what SegBench does outside the model beside other packages, in turn (A B A B), on the same data.
+"""Compare what SegBench does outside the model with other packages, in turn (A B A B), on the same data.
 
-Scoring and preprocessing: CPU time on one thread. The whole evaluation: wall time from the images to the mIoU, and the
-part of it that is not inside the model. The other packages are in an environment of their own: make env-peers.
+Scoring and preprocessing are measured by CPU time on one thread. The whole evaluation is measured by wall time from the
+images to the mIoU, and its part outside the model. The other packages have their own environment (make env-peers).
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ Request = Any  # a timed job's, and what the peers need
 
 
 def measure(request: Request) -> dict[str, Any]:
-    """In the child, in the peers' environment: one of the two measurements."""
+    """Make one of the two measurements, in a child in the peers' environment."""
     return parts(request) if request["what"] == "parts" else evaluation(request)
 
 
 def evaluation(request: Request) -> dict[str, Any]:
-    """The whole evaluation of all images, ours and PaddleSeg's in turn, both after one image that is not timed."""
+    """Time the whole evaluation of all images, ours and PaddleSeg's in turn, each after one image that is not timed."""
     from segbench.models import architectures
     from segbench.models.checkpoint import read_arrays
 
@@ -87,7 +87,7 @@ def evaluation(request: Request) -> dict[str, Any]:
 
 
 def parts(request: Request) -> dict[str, Any]:
-    """Scoring and preprocessing, ours and each peer's in turn: median CPU ms of an image, ratios, equal results?"""
+    """Time scoring and preprocessing, ours and each peer's in turn: median CPU ms of an image, ratios, equality."""
     clock.settle_threads(1, pin=True)
     cv2.setNumThreads(1)
     rows, read = read_index(request["index"]), ImageReader(request["decoded"])
@@ -121,7 +121,9 @@ def _read(pair: Any) -> Any:
 def in_turn(
     ours: Callable[[Any], Any], mine: Sequence[Any], theirs: Callable[[Any], Any], yours: Sequence[Any]
 ) -> dict[str, Any]:
-    """Ours over all of `mine`, theirs over all of `yours`, and again: medians of CPU ms per image, ratios."""
+    """Run ours over all of `mine` and theirs over all of `yours`, repeatedly. Return medians of CPU ms per image,
+    ratios.
+    """
     times = []
     for _ in range(PARTS_REPEATS):
         times.append([_cpu_ms(ours, mine), _cpu_ms(theirs, yours)])
@@ -142,7 +144,7 @@ def _cpu_ms(work: Callable[[Any], Any], items: Sequence[Any]) -> float:
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """results/peers.md."""
+    """Return the text of results/peers.md."""
     found, whole = record["parts"], record["evaluation"]
     names = ["peer", "ours ms", "peer's ms", "ratio", "lowest to highest", "same result"]
     runs = {name: _medians(of, whole["images"]) for name, of in whole["runs"].items()}

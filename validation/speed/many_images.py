@@ -1,7 +1,7 @@
-"""What a data set of many images costs before and after inference: planning, and scoring.
+"""Measure what a data set of many images costs before and after inference: planning, and scoring.
 
-Planning is a dry run of the default models and variants on a synthetic index; nothing else of the data set exists.
-Scoring is the workflow's own job on tiny class maps with a reference. Wall and CPU seconds and peak memory of each.
+Planning is a dry run of the default models and variants on a synthetic index. Nothing else of the data set exists.
+Scoring is the workflow's own job on tiny class maps with a reference. Each gets wall and CPU seconds and peak memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEIGHT, WIDTH = 4, 8
 
 
 def copy_workflow(folder: Path) -> Path:
-    """A copy of the workflow without results, with an overlay for the synthetic data set."""
+    """Copy the workflow without results, with an overlay for the synthetic data set."""
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
@@ -45,7 +45,7 @@ def copy_workflow(folder: Path) -> Path:
 
 
 def write_data(folder: Path, count: int) -> Path:
-    """Index, summary, class maps of a run and of a reference for `count` images that share one label file."""
+    """Write index, summary, and class maps of a run and a reference for `count` images that share one label file."""
     data = folder / "results" / "data" / DATASET / "val"
     data.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def write_data(folder: Path, count: int) -> Path:
 
 
 def measured(command: list[str], folder: Path) -> dict[str, Any]:
-    """Wall and CPU seconds and peak resident memory of a command. Raises RuntimeError with what it printed."""
+    """Return wall and CPU seconds and peak resident memory of a command. Raises RuntimeError with its output."""
     with open(folder / "printed", "w+", encoding="utf-8") as printed:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=subprocess.STDOUT)
@@ -85,13 +85,13 @@ def measured(command: list[str], folder: Path) -> dict[str, Any]:
 
 
 def planning(folder: Path, shards: int) -> dict[str, Any]:
-    """A dry run of the whole."""
+    """Measure a dry run of the whole."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", "--configfile", "overlay.yaml"]
     return measured([*command, "--config", f"shards={shards}"], folder)
 
 
 def scoring(folder: Path, data: Path) -> dict[str, Any]:
-    """The job of one variant."""
+    """Measure the job of one variant."""
     files: dict[str, Any] = {
         "predictions": "predictions.zip",
         "run-status": "run.json",
@@ -115,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = copy_workflow(Path(name))
         for count in a.counts:
-            # Not here: a process counts as its own peak what its parent held when it started.
+            # A child measures: a process counts as its own peak what its parent held when it started.
             with get_context("spawn").Pool(1) as pool:
                 data = pool.apply(write_data, (folder, count))
             figures = {"planning": planning(folder, 1), "scoring": scoring(folder, data)}

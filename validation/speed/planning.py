@@ -1,6 +1,6 @@
-"""CPU seconds that Snakemake takes to plan 8 models × 12 variants × 5 rounds: from nothing, and with everything done.
+"""Measure Snakemake's CPU seconds to plan 8 models × 12 variants × 5 rounds, from nothing and with everything done.
 
-"Everything done" is planned on files made of nothing and `snakemake --touch`, in a private copy of the workflow.
+"Everything done" is planned on placeholder files and `snakemake --touch`, in a private copy of the workflow.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Copy:
         (folder / "overlay.json").write_text(json.dumps({"variants": variants, "rounds": rounds}))
 
     def snakemake(self, *arguments: str) -> tuple[str, float]:
-        """What it printed to stdout, and its CPU seconds. Raises InputError with its last words when it failed."""
+        """Return Snakemake's stdout and CPU seconds. Raises InputError with its last output when it failed."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command_line = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "overlay.json"]
         done = subprocess.run(command_line, cwd=self._folder, capture_output=True, text=True, check=False)
@@ -64,12 +64,12 @@ class Copy:
         self.snakemake("--touch", "--quiet", "all")
 
     def plan_s(self, repeats: int) -> float:
-        """Median CPU seconds of a dry run."""
+        """Return the median CPU seconds of a dry run."""
         return statistics.median(self.snakemake("--dry-run", "--quiet", "rules")[1] for _ in range(repeats))
 
 
 def import_s(repeats: int) -> float:
-    """Median CPU seconds of importing Snakemake alone."""
+    """Return the median CPU seconds of importing Snakemake alone."""
     times = []
     for _ in range(repeats):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

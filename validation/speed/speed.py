@@ -1,4 +1,5 @@
-"""What runs outside the model: CPU time of each step at 1024×2048, wall time of a timed job, start-up of light jobs.
+"""Measure what runs outside the model: CPU time of steps at 1024×2048, wall time of a timed job, start-up of light
+jobs.
 
 Steps run on one thread, with the image decoded from its file and with it kept decoded. A timed job is a round as the
 workflow runs it, for each data set that `--jobs` names, with decoded images and without, in turn.
@@ -33,7 +34,7 @@ BUDGET_MS = {"decoded": 25, "from file": 75}
 
 
 def steps_ms(place: Place, variant: str, repeats: int) -> dict[str, float]:
-    """Median CPU ms of each step for one image, over all images of the data set and `repeats`."""
+    """Return the median CPU ms of each step for one image, over all images of the data set and `repeats`."""
     cv2.setNumThreads(1)
     folder = place.results / "data" / place.dataset / "val"
     rows, model = read_index(folder / "index.csv"), read_json(place.results / "models" / place.model / "model.json")
@@ -64,13 +65,13 @@ def steps_ms(place: Place, variant: str, repeats: int) -> dict[str, float]:
 
 
 def totals_ms(steps: dict[str, float]) -> dict[str, float]:
-    """All steps of an image, by where it comes from."""
+    """Return the sum of all steps of an image, by the image's source."""
     common = sum(ms for name, ms in steps.items() if not name.startswith("read"))
     return {"decoded": steps["read decoded"] + common, "from file": steps["read from file"] + common}
 
 
 def job(place: Place, variant: str, decoded: bool) -> dict[str, float]:
-    """Wall time of round 1's timed stretch over the time inside the model; warm-up ends before it."""
+    """Return the wall time of round 1's timed stretch over the time inside the model. Warm-up ends before it."""
     index = place.results / "data" / place.dataset / "val" / "decoded.json"
     request = place.request(**place.side(variant), decoded=str(index) if decoded else None)
     found = time_round(request, 1, f"{place.dataset}, {'decoded' if decoded else 'from file'}")
@@ -80,7 +81,7 @@ def job(place: Place, variant: str, decoded: bool) -> dict[str, float]:
 
 
 def start_up_s(script: str) -> float:
-    """CPU seconds of starting a script: all its imports and its command line."""
+    """Return the CPU seconds of starting a script: all its imports and its command line."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, str(ROOT / "workflow_scripts" / script), "--help"], check=True, stdout=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""The arrays that travel through the project, by name."""
+"""Names for the kinds of arrays that the project passes around."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that a person can correct, and how a script shows them."""
+"""Errors that a person can correct, and how a script reports them."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ DISK_ERRORS = (*DISK_FULL_ERRORS, errno.EROFS, errno.EACCES, errno.EPERM, errno.
 
 
 class InputError(Exception):
-    """Input that a person gave is wrong: the message says what, where, and what would be right."""
+    """The user's input is wrong. The message says what is wrong, where, and what would be right."""
 
 
 class Unsupported(Exception):
-    """This hardware, driver, package or graph cannot do what the variant asks: the row's reason."""
+    """This hardware, driver, package or graph cannot do what the variant asks. The message becomes the row's reason."""
 
 
 class Failed(Exception):
-    """The engine gave up while doing it (out of memory, not-a-number, …): the row's reason."""
+    """The engine failed at its work (out of memory, not-a-number, …). The message becomes the row's reason."""
 
 
 def disk_fault(error: OSError) -> str:
-    """What the disk refused, in one line that names the file; empty for any other error."""
+    """Return what the disk refused, in one line that names the file. The text is empty for any other error."""
     if error.errno not in DISK_ERRORS:
         return ""
     return f"{error.filename or 'a file of results/'}: {os.strerror(error.errno)}"
 
 
 def one_line(text: str, most: int = 400) -> str:
-    """`text` on one line, at most `most` characters: what fits a table cell."""
+    """Return `text` on one line of at most `most` characters, so that it fits into a table cell."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
 @contextmanager
 def framework_errors(doing: str, *kinds: type[BaseException], unsupported: bool = False) -> Iterator[None]:
-    """Turn the framework's own exceptions into the row's reason."""
+    """Turn exceptions of the framework into the row's reason."""
     caught = kinds or (RuntimeError,)
     try:
         yield

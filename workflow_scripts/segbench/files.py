@@ -1,4 +1,4 @@
-"""Files that are whole or absent: temporary names, moves into place, sealed records and SHA-256."""
+"""Write files so that each is whole or absent, and check files by seal and SHA-256."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any
 
 from segbench.errors import DISK_FULL_ERRORS, InputError
 
-SNAKEMAKES_OWN = ".snakemake_timestamp"  # Snakemake puts it into every directory output
-SEAL = "seal"  # key of a record's place and digest
+SNAKEMAKES_OWN = ".snakemake_timestamp"  # Snakemake writes this file into every directory output
+SEAL = "seal"  # key under which a record keeps its place and digest
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (a file or folder to be made); move it into place on success only.
 
-    Raises InputError naming `path` where the disk is full. What a killed process left under such a name is removed: one
-    job at a time makes a file.
+    Raises InputError naming `path` where the disk is full. Leftovers of a killed process are removed first. That is
+    safe, since one job at a time makes a file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Yield an empty folder with a temporary name made of `path`; it is removed at the end, or by the next such job."""
+    """Yield an empty folder whose temporary name is made of `path`. It is removed at the end, or by the next job."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -57,7 +57,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove the temporary siblings of `path`, and those that a child made of them."""
+    """Remove the temporary siblings of `path`, and the temporary files that a child process made beside them."""
     name = re.compile(rf"\.+{re.escape(path.name)}(\.[0-9a-f]{{8}}\.tmp)+")
     for unfinished in path.parent.iterdir():
         if name.match(unfinished.name):
@@ -66,7 +66,8 @@ def _sweep(path: Path) -> None:
 
 def _full(path: Path, written: int) -> str:
     free = shutil.disk_usage(path.parent).free
-    path = path.with_name(re.sub(r"^\.+(.+?)(\.[0-9a-f]{8}\.tmp)+$", r"\1", path.name))  # a child's file of a file
+    # A child's temporary file may be named after its parent's.
+    path = path.with_name(re.sub(r"^\.+(.+?)(\.[0-9a-f]{8}\.tmp)+$", r"\1", path.name))
     return (
         f"{path}: the disk is full: more than {written} bytes are needed, {free} are free in {path.parent};"
         " make room and run again"
@@ -81,7 +82,7 @@ def need_room(path: Path, size: int) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder; 0 where there is none."""
+    """Return the bytes of a file, or of all files of a folder; 0 where there is none."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -95,17 +96,17 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN is refused, since JSON has none."""
+    """Write `value` as indented JSON, whole or not at all. NaN is refused, since JSON has no NaN."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
-    """`write_json` with a seal: by it `read_json` finds damage, and a record that was put in another's place."""
+    """Write JSON with a seal. By the seal, `read_json` finds damage and records that were moved to another place."""
     write_json(path, {**record, SEAL: {"place": str(_place(path)), "sha256": _digest(record)}})
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file of ours, without its seal.
+    """Read a JSON file that SegBench wrote, and drop its seal.
 
     Raises InputError naming the file when it is missing, damaged, or the record of another place.
     """
@@ -131,7 +132,7 @@ def _check_seal(path: Path | str, seal: Any, record: dict[str, Any]) -> None:
 
 
 def _place(path: Path | str) -> PurePath:
-    """The path below the results folder, which may itself be moved; outside of one the file's name."""
+    """Return the path below the results folder, which may itself be moved. Elsewhere, return the file's name alone."""
     parts = PurePath(path).parts
     below = len(parts) - parts[::-1].index("results") if "results" in parts else -1
     return PurePath(*parts[below:])
@@ -142,13 +143,13 @@ def _digest(record: Mapping[str, Any]) -> str:
 
 
 def sha256_of(path: Path | str) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
 
 
 def _sha256(stream: Any) -> str:
-    """As `hashlib.file_digest`, for Python 3.10."""
+    """Do what `hashlib.file_digest` does, which Python 3.10 lacks."""
     digest = hashlib.sha256()
     while block := stream.read(1 << 20):
         digest.update(block)
@@ -156,30 +157,32 @@ def _sha256(stream: Any) -> str:
 
 
 def check_file(path: Path, digest: str | None) -> Path:
-    """`path`. Raises InputError when its SHA-256 is not `digest` (None: not recorded, not checked)."""
+    """Return `path`. Raises InputError when its SHA-256 is not `digest`. None: no digest was recorded, so none is
+    checked.
+    """
     if digest is not None and (not path.exists() or sha256_of(path) != digest):
         raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete it and run again")
     return path
 
 
 def record_beside(path: Path) -> Path:
-    """The record of a file that has no other: its name with `.json` behind."""
+    """Return the path of the record beside a file: the file's name followed by `.json`."""
     return path.with_name(f"{path.name}.json")
 
 
 def as_fetched(path: Path) -> Path:
-    """Return `path` after its SHA-256 was compared with the record beside it; a file without one is the user's own."""
+    """Return `path` after checking its SHA-256 against the record beside it. One without a record is the user's own."""
     record = record_beside(path)
     return check_file(path, read_json(record)["sha256"] if record.exists() else None)
 
 
 def checked(path: Path, status: dict[str, Any]) -> Path:
-    """Return `path` after it was compared with the manifest in `status`, its run's status.json."""
+    """Return `path` after checking it against the manifest in `status`, the status.json of its run."""
     return check_file(path, status.get("manifest", {}).get(path.name))
 
 
 def manifest_of(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below `folder`, by its path relative to it, in sorted order."""
+    """Return the SHA-256 of every file below `folder`, by relative path, in sorted order."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SNAKEMAKES_OWN)
     return {str(path.relative_to(folder)): sha256_of(path) for path in files}
 
@@ -197,7 +200,7 @@ def check_manifest(folder: Path, manifest: dict[str, str]) -> None:
 
 
 def stage_files(files: list[Path], out: Path) -> None:
-    """Copy `files` into folder `out`: private copies, so that no stage can harm another's file."""
+    """Copy `files` into folder `out`. Copies are private, so that no stage can harm another stage's file."""
     out.mkdir(parents=True, exist_ok=True)
     for path in files:
         shutil.copyfile(path, out / path.name)

@@ -1,4 +1,4 @@
-"""Plug-ins: the modules of a folder that define one object, such as `ENGINE`. Adding one is adding its file."""
+"""Find plug-ins: the modules of a folder that define one object, such as `ENGINE`. A new file is a new plug-in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segbench.errors import InputError, one_line
 
 
 def names(folder: str, attribute: str) -> list[str]:
-    """Modules of the package `folder` that define `attribute`, sorted. Helpers beside them do not, and are left out."""
+    """Return the modules of the package `folder` that define `attribute`, sorted. Helper modules do not define it."""
     here = Path(__file__).parents[1].joinpath(*folder.split("."))
     modules = sorted(module.name for module in pkgutil.iter_modules([str(here)]))
     return [name for name in modules if hasattr(_module(folder, name), attribute)]

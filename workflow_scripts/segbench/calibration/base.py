@@ -1,7 +1,7 @@
-"""What a calibrator is: one file of this folder with a `CALIBRATOR` object, named after its library.
+"""The protocol of a calibrator: one file of this folder with a `CALIBRATOR` object, named after its library.
 
-A calibrator that leaves a table (ranges of activations, `table.py`) feeds every engine that builds from ONNX; one that
-leaves a quantised model, or tables of its own, feeds the engine which insists on them.
+A calibrator that writes a table (ranges of activations, `table.py`) serves every engine that builds from ONNX. One that
+writes a quantised model, or its own tables, serves the engine that needs them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for th
 
 TABLE, LAYERS = "table.json", "layers.json"
 QUANTIZED = "quantized"
-ANY_TABLE = "any table"  # what an engine takes that builds from whichever calibrator's table
-# Without one of these, products of 8-bit numbers are summed in pairs to 16 bits, and may saturate there.
+ANY_TABLE = "any table"  # an engine that takes this builds from the table of any calibrator
+# Without one of these, a CPU sums products of 8-bit numbers in pairs to 16 bits, where they may saturate.
 DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a calibrator gets: the exported model, the images to see, and images to judge the result by."""
+    """The input of a calibrator: the exported model, the images to see, and images to judge the result by."""
 
     model: ExportedModel
     images: CalibrationImages
@@ -45,40 +45,40 @@ class Calibrator(ABC):
     packages: tuple[str, ...]
     reads: tuple[str, ...]  # forms of a model that it calibrates, best first
     leaves_table: bool = False
-    folder: str = QUANTIZED  # what it leaves otherwise: a model, or tables beside which the engine wants the model
-    engine: str = ""  # the engine in whose interpreter it works; "": Snakemake's
-    options: type = NoOptions  # dataclass: what config may set, with defaults
+    folder: str = QUANTIZED  # its output without a table: a model, or tables that the engine needs beside the model
+    engine: str = ""  # the engine whose interpreter it works in; "": Snakemake's
+    options: type = NoOptions  # dataclass of the options that config may set, with defaults
 
     @abstractmethod
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
-        """Fill folder `out` with `table.json` or the quantised model's files; return facts for the record."""
+        """Fill folder `out` with `table.json` or the quantised model's files. Return facts for the record."""
 
     def child_variables(self) -> dict[str, str]:
         """Environment variables that its process has to start with, beside the shell's."""
         return {}
 
     def missing(self) -> str:
-        """Why it cannot run here; empty when it can. Imports no framework."""
+        """Say why the calibrator cannot run here; empty when it can. This imports no framework."""
         lacking = next((name for name in self.packages if package_version(name) is None), None)
         return f"package {lacking} is not installed (pinned in envs/cpu.yaml)" if lacking else ""
 
 
 def load(library: str) -> Calibrator:
-    """The calibrator of file `segbench/calibration/{library}.py`."""
+    """Return the calibrator of file `segbench/calibration/{library}.py`."""
     calibrator: Calibrator = plugins.load("segbench.calibration", "CALIBRATOR", library)
     return calibrator
 
 
 def names() -> list[str]:
-    """All calibrators there are: the files of this folder that define one."""
+    """Return all calibrators: the files of this folder that define one."""
     return plugins.names("segbench.calibration", "CALIBRATOR")
 
 
 def fitting(taken: Collection[str]) -> list[str]:
-    """Calibrators that an engine can use which takes `taken`: names of libraries, or ANY_TABLE."""
+    """Return the calibrators for an engine that takes `taken`: names of libraries, or ANY_TABLE."""
     return [name for name in names() if name in taken or (ANY_TABLE in taken and load(name).leaves_table)]
 
 
 def needs_reduced_range(machine: Machine) -> bool:
-    """Whether weights should have 7 bits on this CPU: where it lacks the instructions that sum to 32 bits."""
+    """Return whether weights need 7 bits on this CPU, since it lacks the instructions that sum to 32 bits."""
     return not machine.cpu_flags & DOT_PRODUCT_FLAGS

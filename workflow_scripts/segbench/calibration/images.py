@@ -1,4 +1,4 @@
-"""The training images that calibration sees, and those that its result is judged by; never those of val."""
+"""The training images that calibration sees, and those that judge its result. Images of val are never used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Entries = list[IndexEntry]
 
 
 class CalibrationImages:
-    """Network inputs, float32 1×3×H×W, read one by one: each pass reads them anew, so that memory stays flat."""
+    """Network inputs, float32 1×3×H×W, read one by one. Each pass reads them again, so that memory stays flat."""
 
     def __init__(self, rows: Entries, model: dict[str, Any], doing: str = "calibrating") -> None:
         self.rows, self._doing = rows, doing
@@ -30,7 +30,7 @@ class CalibrationImages:
         return len(self.rows)
 
     def __getitem__(self, number: int) -> Float32Image:
-        """The network's input of image `number`, an array of its own."""
+        """Return the network's input of image `number`, as an array of its own."""
         if number >= len(self.rows):
             raise IndexError(number)
         progress(self._doing, number + 1, len(self.rows))
@@ -42,7 +42,7 @@ class CalibrationImages:
 
 
 class HeldOut:
-    """Labelled training images that no calibration sees (while there are enough)."""
+    """Labelled training images that no calibration sees, as long as there are enough."""
 
     def __init__(self, rows: Entries, model: dict[str, Any], dataset: dict[str, Any]) -> None:
         self.rows = [row for row in rows if row["label"]]
@@ -50,7 +50,9 @@ class HeldOut:
         self._model, self._dataset = model, dataset
 
     def miou(self, predict: Callable[[Float32Image], ClassMap]) -> float | None:
-        """mIoU of `predict` (1×3×H×W float32 to H×W uint8 output channels); None where nothing is labelled."""
+        """Return the mIoU of `predict` (1×3×H×W float32 to H×W uint8 output channels); None where nothing is
+        labelled.
+        """
         counts = np.zeros((256, 256), np.int64)
         for row, image in zip(self.rows, self.images, strict=True):
             label = read_label(row["label"], None, row.get("label_sha256"))
@@ -61,9 +63,9 @@ class HeldOut:
 
 
 def split_rows(index: Path, count: int) -> tuple[Entries, Entries]:
-    """Rows to calibrate with, and rows to judge by: the first `count` of the (shuffled) index, and the others.
+    """Return the rows to calibrate with, the first `count` of the (shuffled) index, and the others, to judge by.
 
-    With no others, the first serve both ends. Raises InputError for an empty index.
+    If there are no others, the first serve both purposes. Raises InputError for an empty index.
     """
     rows = list(index_rows(index))
     if not rows:

@@ -1,4 +1,4 @@
-"""Mixed precision: the layers that INT8 hurts most go back to FP32, as many as a bound on the loss asks for."""
+"""Put the layers that INT8 hurts most back to FP32, as many as a bound on the loss requires."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for th
     from segbench.calibration.images import CalibrationImages
 
 Predict = Callable[[Float32Image], ClassMap]
-JUDGES = 4  # images that each layer is judged on
+JUDGES = 4  # number of images that each layer is judged on
 
 
 class Mixed(NamedTuple):
-    """Layers that stay in FP32, the loss of mIoU with them there, and how many layers were ranked (None: not asked)."""
+    """The layers that stay in FP32, the loss of mIoU that remains, and how many layers were ranked (None: not
+    needed).
+    """
 
     fp32_layers: list[str]
     drop: float | None
@@ -26,12 +28,12 @@ class Mixed(NamedTuple):
 
 
 def drop_of(full: float | None, kept: float | None) -> float | None:
-    """What is lost of mIoU `full` where `kept` is left; None where either was not measured."""
+    """Return the loss from mIoU `full` to mIoU `kept`; None where either was not measured."""
     return None if full is None or kept is None else full - kept
 
 
 def too_much(drop: float | None, bound: float | None) -> bool:
-    """Whether a measured loss is beyond the bound."""
+    """Return whether a measured loss is beyond the bound."""
     return drop is not None and bound is not None and drop > bound
 
 
@@ -41,10 +43,10 @@ def keep_worst(
     rank: Callable[[], list[str]],
     drop_with: Callable[[list[str]], float | None],
 ) -> Mixed:
-    """Put the worst 1, 2, 4, … layers back to FP32 until the loss is within `bound`, or all are.
+    """Put the worst 1, 2, 4, … layers back to FP32 until the loss is within `bound`, or all are in FP32.
 
-    `drop` is the loss with every layer in INT8. `rank` gives the layers, the worst first, and is called only where that
-    is too much; `drop_with` quantises the model with these layers in FP32 and measures the loss.
+    `drop` is the loss with every layer in INT8. `rank` returns the layers, the worst first, and is called only where
+    that loss is too much. `drop_with` quantises the model with given layers in FP32 and measures the loss.
     """
     ranked = rank() if too_much(drop, bound) else []
     kept: list[str] = []
@@ -57,9 +59,9 @@ def keep_worst(
 def changed_pixels(
     images: CalibrationImages, exact: Predict, layers: list[str], with_only: Callable[[str], Predict]
 ) -> dict[str, float]:
-    """Share of pixels that change class when a layer alone is quantised, by layer, over the first JUDGES images.
+    """Return by layer the share of pixels that change class when it alone is quantised, over the first JUDGES images.
 
-    `exact` is the FP32 network, `with_only` makes the one in which nothing but the named layer is quantised.
+    `exact` is the FP32 network. `with_only` makes the network in which only the named layer is quantised.
     """
     judges = [images[number] for number in range(min(JUDGES, len(images)))]
     expected = [exact(image) for image in judges]
@@ -73,5 +75,5 @@ def changed_pixels(
 
 
 def worst_first(losses: dict[str, float]) -> list[str]:
-    """Layers by what they lose, the worst first."""
+    """Sort layers by their losses, the worst first."""
     return sorted(losses, key=lambda layer: -losses[layer])

@@ -1,4 +1,4 @@
-"""OpenVINO's own quantiser, NNCF: a quantised OpenVINO model."""
+"""Calibrate with OpenVINO's own quantiser, NNCF, which makes a quantised OpenVINO model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from segbench.process.supervise import progress
 
 @dataclass(frozen=True)
 class Options:
-    """`preset`: performance (symmetric activations) or mixed (asymmetric); `fast_bias_correction`: false corrects
-    layer by layer, more exactly and slowly."""
+    """`preset`: performance (symmetric activations) or mixed (asymmetric). `fast_bias_correction`: false corrects
+    layer by layer, more exactly and more slowly.
+    """
 
     preset: str = "performance"
     fast_bias_correction: bool = True
@@ -33,14 +34,14 @@ CAREFUL = Options(preset="mixed", fast_bias_correction=False)
 
 
 class NNCF(Calibrator):
-    """Post-training quantisation; more careful, then with layers in FP32, where the result loses too much."""
+    """Post-training quantisation. Where the result loses too much, a careful preset and then layers in FP32 follow."""
 
     packages = ("nncf", "openvino")
     reads = ("paddle", "onnx")
     options = Options
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
-        """Leave `model.xml` and `model.bin`."""
+        """Write `model.xml` and `model.bin`."""
         import openvino
 
         source = task.model.file("model.pdmodel") or task.model.file("model.onnx")
@@ -59,13 +60,13 @@ class NNCF(Calibrator):
 
 
 class _Search:
-    """Quantises one FP32 graph, each time better, until the loss on the held-out images is within the bound."""
+    """Quantise one FP32 graph, more exactly each time, until the loss on the held-out images is within the bound."""
 
     def __init__(self, task: Task, graph: Any) -> None:
         self._task, self._graph = task, graph
 
     def quantize(self, options: Options, fp32_layers: Sequence[str] = ()) -> Any:
-        """The quantised graph, with the layers of these names left alone."""
+        """Return the quantised graph. The layers of these names stay in FP32."""
         import nncf
 
         progress(f"quantising, {len(fp32_layers)} layers in FP32" if fp32_layers else "quantising")
@@ -83,8 +84,9 @@ class _Search:
             )
 
     def within_bound(self, quantized: Any, options: Options) -> tuple[Any, dict[str, Any]]:
-        """The given graph where it loses little enough; else one of the careful preset; else one with the layers that
-        hurt most in FP32, as many as it takes (1, 2, 4, …). With facts for the record."""
+        """Return a graph and facts for the record. It is the given graph where that loses little enough, else one of
+        the careful preset. Else it has the layers that hurt most in FP32, as many as are needed (1, 2, 4, …).
+        """
         full = self._task.held_out.miou(_predictor(self._graph))
         drop = first = self._drop(full, quantized)
         if too_much(drop, self._task.max_drop) and options != CAREFUL:
@@ -105,14 +107,16 @@ class _Search:
         return drop_of(full, self._task.held_out.miou(_predictor(quantized)))
 
     def _rank(self, quantized: Any) -> list[str]:
-        """Layers by the share of pixels that change class when only their activations are rounded, the worst first."""
+        """Rank layers by the share of pixels that change class when only their activations are rounded, the worst
+        first.
+        """
         exact, layers = _predictor(self._graph), _quantized_layers(quantized)
         images = self._task.held_out.images
         return worst_first(changed_pixels(images, exact, layers, lambda layer: _predictor(_only(quantized, layer))))
 
 
 def _only(quantized: Any, layer: str) -> Any:
-    """A copy in which no activation is rounded but the inputs of `layer`."""
+    """Return a copy in which only the inputs of `layer` are rounded."""
     copy = quantized.clone()
     inside = {value.get_node().get_friendly_name() for value in _inputs_of(copy, layer)}
     for node in copy.get_ordered_ops():
@@ -127,12 +131,12 @@ def _inputs_of(model: Any, layer: str) -> list[Any]:
 
 
 def _quantized_layers(model: Any) -> list[str]:
-    """Names of the operators that read a rounded activation: sums and concatenations hurt as convolutions do."""
+    """Name the operators that read a rounded activation. Sums and concatenations can hurt like convolutions."""
     return [node.get_friendly_name() for node in model.get_ordered_ops() if any(map(_rounds, node.input_values()))]
 
 
 def _rounds(value: Any) -> bool:
-    """Whether a value is an activation that was rounded (and not a weight)."""
+    """Return whether a value is an activation that was rounded (and not a weight)."""
     node = value.get_node()
     return node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() != "Constant"
 
@@ -151,7 +155,7 @@ def _predictor(model: Any) -> Callable[[Float32Image], ClassMap]:
 
 
 def _refuse_not_finite(model: Any) -> None:
-    """Raises Failed, naming the quantiser, when a range is NaN or infinite."""
+    """Raise Failed, naming the quantiser, when a range is NaN or infinite."""
     for node in model.get_ordered_ops():
         if node.get_type_name() != "FakeQuantize":
             continue

@@ -1,4 +1,4 @@
-"""Tables through ONNX Runtime's calibrators: min-max, percentile, entropy (KL), and MSE on their histograms."""
+"""Make tables with ONNX Runtime's calibrators: min-max, percentile, entropy (KL), and MSE on their histograms."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Options:
-    """`method`: minmax, percentile, entropy or mse; `percentile`: share of values inside the range, in percent;
-    `bins`: of the histograms."""
+    """`method`: minmax, percentile, entropy or mse. `percentile`: share of values inside the range, in percent.
+    `bins`: number of bins in each histogram.
+    """
 
     method: str = "percentile"
     percentile: float = 99.99
@@ -51,7 +52,7 @@ class Options:
 
 
 class ONNXRuntimeTables(Calibrator):
-    """One image after another through the FP32 twin with all activations as outputs."""
+    """Runs one image after another through the FP32 twin, with all activations as outputs."""
 
     packages = ("onnxruntime", "onnx")
     reads = ("onnx",)
@@ -59,7 +60,7 @@ class ONNXRuntimeTables(Calibrator):
     options = Options
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
-        """Leave `table.json`. Unfinished work is kept in `task.cache`, image by image."""
+        """Write `table.json`. Unfinished work is kept in `task.cache`, image by image."""
         with tempfile.TemporaryDirectory(dir=out) as scratch:
             prepared = qdq.prepare(task.model, Path(scratch))
             ranges = collect(prepared, task.images, options, task.cache / f"{_key(task, options)}.npz", Path(scratch))
@@ -77,7 +78,7 @@ class ONNXRuntimeTables(Calibrator):
 def collect(
     prepared: Path, images: CalibrationImages, options: Options, unfinished: Path, scratch: Path
 ) -> dict[str, tuple[float, float]]:
-    """Ranges by tensor. `unfinished` is read where it exists, written after each image, and removed at the end.
+    """Return ranges by tensor. `unfinished` is read where it exists, written after each image, and removed at the end.
 
     Raises Failed, naming the tensor, when an activation is not a number.
     """
@@ -86,7 +87,7 @@ def collect(
     for number in range(done, len(images)):
         try:
             feed = {collector.infer_session.get_inputs()[0].name: images[number]}
-            with redirect_stdout(io.StringIO()):  # it tells of every image that it collects
+            with redirect_stdout(io.StringIO()):  # it prints a line for every image
                 collector.collect_data(_Once(feed))
         except NotFinite as error:
             raise Failed(
@@ -100,22 +101,22 @@ def collect(
 
 
 class _Once:
-    """A data reader of one image: the library keeps all activations of what a reader gives until it is at its end."""
+    """A data reader of one image. The library keeps the activations of all images of a reader until its end."""
 
     def __init__(self, feed: dict[str, Any]) -> None:
         self._feeds = [feed]
 
     def get_next(self) -> dict[str, Any] | None:
-        """The feed, then None."""
+        """Return the feed, then None."""
         return self._feeds.pop() if self._feeds else None
 
 
 class NotFinite(Exception):
-    """Names a tensor that holds NaN or infinity."""
+    """A tensor, which the message names, holds NaN or infinity."""
 
 
 class _Checked:
-    """A session whose outputs are looked at before a calibrator merges them: NaN would get lost in a minimum."""
+    """A session whose outputs are checked before a calibrator merges them, since NaN would get lost in a minimum."""
 
     def __init__(self, session: Any, graph: Any) -> None:
         self._session = session
@@ -123,7 +124,7 @@ class _Checked:
         self._place = {name: place for place, node in enumerate(graph.node) for name in node.output}
 
     def run(self, names: Any, feed: dict[str, Any]) -> Any:
-        """As the session's; raises NotFinite for the first tensor, in the graph's order, that is not finite."""
+        """Run the session. Raises NotFinite for the first tensor, in the graph's order, that is not finite."""
         values = self._session.run(names, feed)
         outputs = [output.name for output in self.get_outputs()]
         bad = [
@@ -138,16 +139,16 @@ class _Checked:
 
 
 class _Extremes:
-    """In the place of the library's histograms, where lowest and highest values are all that is wanted.
+    """Replaces the library's histograms where only lowest and highest values are needed.
 
-    (Its own min-max calibrator reduces inside the graph, and NaN gets lost there.)
+    The library's own min-max calibrator reduces inside the graph, where NaN gets lost.
     """
 
     def __init__(self) -> None:
         self.histogram_dict: dict[str, tuple[Any, ...]] = {}
 
     def collect(self, values: dict[str, list[Any]]) -> None:
-        """Merge the activations, by tensor name, of some images."""
+        """Merge the activations of some images, by tensor name."""
         for name, arrays in values.items():
             seen = self.histogram_dict.get(name, (None, None, np.float32(np.inf), np.float32(-np.inf)))
             low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
@@ -181,9 +182,9 @@ def _ranges(collector: Any, options: Options) -> dict[str, tuple[float, float]]:
 
 
 def least_squared_error(counts: Float, edges: Float) -> tuple[float, float]:
-    """The range, a share of what the histogram holds, whose 256 levels give the least squared error.
+    """Return the range, a share of the histogram's, whose 256 levels give the least squared error.
 
-    `counts` (n) and `edges` (n + 1) of a histogram; each bin stands for its centre.
+    A histogram has `counts` (n) and `edges` (n + 1). Each bin stands for its centre.
     """
     held = np.flatnonzero(counts)
     lowest, highest = edges[held[0]], edges[held[-1] + 1]
@@ -199,18 +200,18 @@ def least_squared_error(counts: Float, edges: Float) -> tuple[float, float]:
     return best
 
 
-# What a stopped calibration has seen
+# State of a stopped calibration
 
 
 def _key(task: Task, options: Options) -> str:
-    """One name for the same model, images and method."""
+    """Return one name for the same model, images and method."""
     images = [row["image_sha256"] for row in task.images.rows]
     facts = [task.model.digest, images, asdict(options), package_version("onnxruntime")]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def _keep(collector: Any, done: int, path: Path) -> None:
-    """Write what has been seen, whole or not at all."""
+    """Write the state so far, whole or not at all."""
     state: dict[str, Any] = {"done": np.int64(done)}
     for name, entry in collector.collector.histogram_dict.items():
         state |= {f"{number}/{name}": np.asarray(part) for number, part in enumerate(entry)}
@@ -219,7 +220,7 @@ def _keep(collector: Any, done: int, path: Path) -> None:
 
 
 def _restore(collector: Any, path: Path) -> int:
-    """Bring back what an earlier run has seen; returns the number of its images, 0 where there was none."""
+    """Restore the state of an earlier run. Return the number of its images, 0 where there was none."""
     from onnxruntime.quantization.calibrate import HistogramCollector
 
     try:

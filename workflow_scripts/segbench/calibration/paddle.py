@@ -1,4 +1,6 @@
-"""Paddle's own post-training quantisation: a Paddle model with quantisation operators, for oneDNN."""
+"""Calibrate with Paddle's own post-training quantisation, which makes a model with quantisation operators for
+oneDNN.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"
 
 @dataclass(frozen=True)
 class Options:
-    """`method`: how Paddle finds an activation's scale: abs_max, avg, hist, mse, KL, or emd."""
+    """`method` is how Paddle finds an activation's scale: abs_max, avg, hist, mse, KL, or emd."""
 
     method: str = "abs_max"
 
@@ -34,14 +36,14 @@ class Options:
 
 
 class PaddlePTQ(Calibrator):
-    """Symmetric 8-bit activations, per-channel weights."""
+    """Paddle's quantiser, with symmetric 8-bit activations and per-channel weights."""
 
     packages = ("paddlepaddle",)
     reads = ("paddle",)
     options = Options
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
-        """Leave `model.pdmodel` and `model.pdiparams`."""
+        """Write `model.pdmodel` and `model.pdiparams`."""
         source = paddle_files(task.model)[0].parent
         for _ in task.images:  # Paddle's loader waits for ever for an image that cannot be read
             pass
@@ -65,12 +67,12 @@ class PaddlePTQ(Calibrator):
 
 
 def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
-    """Write the quantised model of folder `source` to folder `out`; the weights named `fp32_layers` stay FP32."""
+    """Write the quantised model of folder `source` to folder `out`. The weights named `fp32_layers` stay FP32."""
     import paddle
     from paddle.static.quantization import PostTrainingQuantization
 
     class Images(paddle.io.Dataset):
-        """The calibration images, as Paddle's loader wants them: 3×H×W."""
+        """The calibration images in the shape that Paddle's loader needs: 3×H×W."""
 
         def __len__(self) -> int:
             return len(task.images)
@@ -78,7 +80,7 @@ def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list
         def __getitem__(self, number: int) -> Any:
             return task.images[number][0]
 
-    paddle.set_flags({"FLAGS_use_mkldnn": True})  # its native kernels are several times slower
+    paddle.set_flags({"FLAGS_use_mkldnn": True})  # Paddle's native kernels are several times slower
     paddle.enable_static()
     try:
         with paddle.static.scope_guard(paddle.static.Scope()):
@@ -108,7 +110,7 @@ def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list
 
 
 def _input_name(source: Path) -> str:
-    """Name of the model's one input, without loading its weights a second time."""
+    """Return the name of the model's one input, without loading its weights a second time."""
     program = read_program((source / FILES["model_filename"]).read_bytes())
     block = program.block(0)
     operators = map(block.op, range(block.op_size()))
@@ -116,10 +118,10 @@ def _input_name(source: Path) -> str:
 
 
 def rank(source: Path, task: Task) -> list[str]:
-    """Inputs of the layers, the one whose layer loses most by 8 bits first.
+    """Rank the layers by their losses from 8 bits, the worst first. Each is named by its input.
 
-    One pass of one image through the FP32 program: each layer's loss is the power of its rounding errors, of the input
-    (to 1/127 of its largest value) and of the weights (per output channel), relative to the powers themselves.
+    One image passes once through the FP32 program. Each layer's loss is the power of its rounding errors relative to
+    the power of the values. Rounded are the input (to 1/127 of its largest value) and the weights (per output channel).
     """
     import paddle
 
@@ -147,7 +149,7 @@ def rank(source: Path, task: Task) -> list[str]:
 
 
 def _rounding_loss(rows: Any) -> float:
-    """Noise-to-signal power of rounding each row to 127 steps of its largest magnitude."""
+    """Return the noise-to-signal power of rounding each row to 127 steps of its largest magnitude."""
     step = np.abs(rows).max(axis=1, keepdims=True) / 127
     step[step == 0] = 1
     signal = float((rows.astype(np.float64) ** 2).sum())
@@ -155,7 +157,7 @@ def _rounding_loss(rows: Any) -> float:
 
 
 def _predictor(folder: Path, precision: str) -> Any:
-    """Class maps through the very engine that the quantised model is for."""
+    """Return a predictor of class maps by the engine that the quantised model is for."""
     from segbench.config.options import Variant
 
     engine = load("paddle_onednn")
@@ -171,7 +173,7 @@ def _predictor(folder: Path, precision: str) -> Any:
 
 
 def _refuse_not_finite(quantizer: Any) -> None:
-    """Raises Failed, naming the tensor, when a scale is NaN or infinite."""
+    """Raise Failed, naming the tensor, when a scale is NaN or infinite."""
     for name, scale in (getattr(quantizer, "_quantized_threshold", None) or {}).items():
         if not np.isfinite(np.asarray(scale, float)).all():
             raise Failed(f"calibrating: activation {re.sub(r'[.]quantized.*$', '', name)!r} is not a number")

@@ -1,7 +1,7 @@
-"""An ONNX model with QuantizeLinear/DequantizeLinear pairs (Q/DQ), made from a calibration table without any image.
+"""Make an ONNX model with QuantizeLinear/DequantizeLinear pairs (Q/DQ) from a calibration table, without any image.
 
-ONNX Runtime's own quantiser does it: per-channel signed 8-bit weights, unsigned 8-bit activations of any zero point;
-or, for TensorRT, signed ones whose zero point is 0, weights that stay float before their pair, and float biases
+ONNX Runtime's own quantiser does it: per-channel signed 8-bit weights, unsigned 8-bit activations of any zero point.
+For TensorRT, activations are signed with zero point 0, weights stay float before their pair, and biases are float
 (https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-quantized-types.html).
 """
 
@@ -24,14 +24,14 @@ from segbench.models.exported import ExportedModel
 
 SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False}
 
-# What is worth 8 bits; the others between them would only be converted there and back.
+# These operators gain from 8 bits. Others between them would only be converted there and back.
 OPERATORS = ("Conv", "MatMul", "Gemm", "Add", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "ConvTranspose")
 
 
 def prepare(model: ExportedModel, folder: Path) -> Path:
-    """The model as it is quantised, in `folder`: batch normalisation folded into convolutions, shapes known.
+    """Write the model that is quantised to `folder`: batch normalisation folded into convolutions, shapes known.
 
-    Table and quantiser name its tensors, so both start from here; the same versions make the same names.
+    Table and quantiser name its tensors, so both start from here. The same versions make the same names.
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -44,7 +44,7 @@ def prepare(model: ExportedModel, folder: Path) -> Path:
 
 
 def layers(prepared: Path) -> list[str]:
-    """Names of the nodes that are quantised, in the graph's order."""
+    """Return the names of the nodes that are quantised, in the graph's order."""
     import onnx
 
     graph = onnx.load(str(prepared), load_external_data=False).graph
@@ -61,9 +61,9 @@ def quantize(
     only: Collection[str] | None = None,
     symmetric: bool = False,
 ) -> None:
-    """Write the Q/DQ model to `out`; `fp32_layers` stay as they are, `only` quantises nothing but these nodes.
+    """Write the Q/DQ model to `out`. `fp32_layers` stay as they are. With `only`, no other nodes are quantised.
 
-    `symmetric`: the form that TensorRT takes.
+    `symmetric` chooses the form that TensorRT takes.
 
     Raises InputError for a layer that the model does not have.
     """
@@ -93,9 +93,9 @@ def quantize(
 
 
 def build(model: ExportedModel, calibration: Path, out: Path, symmetric: bool = False) -> dict[str, Any]:
-    """Write the Q/DQ model of a calibration folder to `out`; returns facts for the engine's record.
+    """Write the Q/DQ model of a calibration folder to `out`. Return facts for the engine's record.
 
-    `symmetric`: the form that TensorRT takes, for a GPU, whose 8-bit sums do not saturate: weights keep 8 bits.
+    `symmetric` chooses the form that TensorRT takes. 8-bit sums of a GPU do not saturate, so weights keep 8 bits.
     """
     table = read_table(calibration / "table.json", model.digest)
     kept = read_json(calibration / "layers.json")["fp32_layers"]
@@ -107,7 +107,7 @@ def build(model: ExportedModel, calibration: Path, out: Path, symmetric: bool = 
 
 
 def _as_tensors_data(table: CalibrationTable) -> dict[str, Any]:
-    """The table as ONNX Runtime's `load_tensors_data` reads it."""
+    """Return the table as ONNX Runtime's `load_tensors_data` reads it."""
     from onnxruntime.quantization.calibrate import (
         CalibrationCacheEncoder,
         CalibrationMethod,

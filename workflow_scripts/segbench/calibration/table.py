@@ -1,4 +1,4 @@
-"""The calibration table: the range of every activation that is quantised, and where it comes from, in one JSON file."""
+"""The calibration table: one JSON file with the range of every quantised activation, and the origin of the ranges."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class CalibrationTable:
 
 
 def write_table(path: Path, table: CalibrationTable) -> None:
-    """Write it as JSON, whole or not at all."""
+    """Write the table as JSON, whole or not at all."""
     write_json(path, {"format": FORMAT, **asdict(table)})
 
 
 def read_table(path: Path, model: str) -> CalibrationTable:
-    """Read and check a table for the model of digest `model`.
+    """Read a table, and check that it belongs to the model of digest `model`.
 
     Raises InputError, naming the file and the tensor, when it is damaged, of another format or of another model.
     """

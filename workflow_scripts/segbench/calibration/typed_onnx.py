@@ -1,4 +1,4 @@
-"""An exported model's ONNX form in a precision that its types state: what strongly typed builders compute in.
+"""Write an exported model's ONNX form in a precision that its types state, for strongly typed builders.
 
 TensorRT from 10 on, TensorRT for RTX and ONNX Runtime's GPU providers take the arithmetic from the model itself.
 """
@@ -15,7 +15,7 @@ from segbench.models.exported import ExportedModel
 
 
 def write_typed(model: ExportedModel, calibration: Path | None, variant: Variant, out: Path) -> dict[str, Any]:
-    """Write the model to `out` (an .onnx file) in the variant's precision; returns facts for the engine's record.
+    """Write the model to `out` (an .onnx file) in the variant's precision. Return facts for the engine's record.
 
     FP32 is the exported model; FP16 casts all weights and activations but input and output; INT8 has symmetric Q/DQ
     pairs made from the calibration folder `calibration`. Raises Unsupported where the model has no ONNX form.
@@ -34,7 +34,9 @@ def write_typed(model: ExportedModel, calibration: Path | None, variant: Variant
 
 
 def _write_float16(source: Path, out: Path) -> None:
-    """Cast by ONNX Runtime's converter; weights that FP16 cannot hold are clipped to its largest and smallest."""
+    """Cast by ONNX Runtime's converter. Weights that FP16 cannot hold are clipped to its largest and smallest
+    values.
+    """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

@@ -1,4 +1,4 @@
-"""Engine options as config gives them, turned into the engine's own dataclass."""
+"""Turn engine options of the configuration into the engine's own dataclass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segbench.errors import InputError
 
 
 def parse_options(kind: type, given: dict[str, Any] | None, where: str) -> Any:
-    """An instance of dataclass `kind` from the mapping `given`.
+    """Return an instance of dataclass `kind` from the mapping `given`.
 
     Raises InputError with `where`, the key, its value and what is allowed (or the nearest known key).
     """
@@ -67,7 +67,7 @@ def _describe(hint: Any) -> str:
 
 @dataclass(frozen=True)
 class Variant:
-    """An engine at a precision, as `variant_catalogue` has it."""
+    """An engine at a precision: an entry of `variant_catalogue`."""
 
     name: str
     engine: str
@@ -76,4 +76,4 @@ class Variant:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Nothing to set."""
+    """There are no options."""

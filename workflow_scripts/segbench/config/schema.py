@@ -1,4 +1,4 @@
-"""The configuration's types. Every key has its meaning, unit and default here; config/README.md is made from them."""
+"""The configuration's types. Every key has its meaning, unit and default here. config/README.md is made from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _without_braces(path: str) -> str:
-    """A path that Snakemake is given as an input: {…} in it would be a wildcard."""
+    """Refuse {…} in a path that becomes an input of Snakemake, where it would be a wildcard."""
     if set("{}") & set(path):
         raise ValueError("has { or }, which Snakemake takes for a wildcard; rename the file or folder")
     return path
@@ -29,7 +29,7 @@ ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
 
 class Section(BaseModel):
-    """A mapping of known keys only."""
+    """A mapping that has known keys only."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
 
@@ -37,8 +37,8 @@ class Section(BaseModel):
 class WarmUp(Section):
     """Runs before timing, until the times are steady."""
 
-    min_runs: Annotated[int, Field(ge=0)] = Field(2, description="Least number of warm-up runs.")
-    max_runs: Annotated[int, Field(ge=0)] = Field(50, description="Greatest number of warm-up runs; 0: no warm-up.")
+    min_runs: Annotated[int, Field(ge=0)] = Field(2, description="Minimum number of warm-up runs.")
+    max_runs: Annotated[int, Field(ge=0)] = Field(50, description="Maximum number of warm-up runs; 0: no warm-up.")
     max_s: PositiveSeconds = Field(10.0, description="Seconds after which warm-up ends, steady or not.")
     window: Annotated[int, Field(ge=4)] = Field(
         6, description="Number of latest runs that are compared, half with half."
@@ -53,7 +53,7 @@ class Timing(Section):
 
     seed: int = Field(0, description="Seed for choosing the images of rounds after the first.")
     images_per_round: Positive = Field(
-        100, description="Images timed in each round after the first, which runs them all."
+        100, description="Images timed in each round after the first. The first round runs all images."
     )
     half_width: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -88,7 +88,7 @@ class Comparison(Section):
     rounds: Annotated[int, Field(ge=2)] = Field(6, description="Number of timed processes for each pair.")
     blocks: Positive = Field(
         32,
-        description="Greatest number of A B B A blocks in each process; a block is one image, a letter up to 8 runs in"
+        description="Maximum number of A B B A blocks in each process; a block is one image, a letter up to 8 runs in"
         " 0.2 s.",
     )
     round_s: PositiveSeconds = Field(20, description="Seconds of timed runs after which each process ends.")
@@ -113,7 +113,7 @@ class Calibration(Section):
 
 
 class Iterations(Section):
-    """Optimiser steps for each demo model: three thousand to learn from nothing, fewer from a trained backbone."""
+    """Optimiser steps for each demo model. Training from a trained backbone needs fewer steps."""
 
     ann: Positive = Field(2500, description="Iterations, starting from the backbone of `first`.")
     danet: Positive = Field(2000, description="Iterations, starting from the backbone of `first`.")
@@ -136,7 +136,7 @@ class Training(Section):
     batch: Positive = Field(2, description="Number of images per iteration.")
     crop: CropSize = Field("160x320", description="Height x width of the windows that a network learns from.")
     unet_crop: CropSize = Field(
-        "128x256", description="The same for UNet, which computes at the full resolution throughout."
+        "128x256", description="Height x width of UNet's windows; UNet computes at full resolution throughout."
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         0.003, description="Learning rate after warm-up; it decays to zero."
@@ -147,7 +147,9 @@ class Training(Section):
 class Limits(Section):
     """What a stage may use before it counts as failed."""
 
-    memory_mb: Positive | None = Field(None, description="Most resident memory, in MiB; null: the machine's less 512.")
+    memory_mb: Positive | None = Field(
+        None, description="Maximum resident memory in MiB; null: the machine's less 512."
+    )
     stall_s: PositiveSeconds = Field(1800.0, description="Seconds without progress after which a stage counts as hung.")
     stage_s: PositiveSeconds | None = Field(None, description="Seconds that a whole stage may take; null: no limit.")
 
@@ -162,7 +164,7 @@ class Weights(Section):
 
     @model_validator(mode="after")
     def one_source(self) -> Weights:
-        """Exactly one of url and path."""
+        """Require exactly one of url and path."""
         if (self.url is None) == (self.path is None):
             raise ValueError("give either url or path")
         return self
@@ -177,7 +179,7 @@ SUFFIXES = {
 
 
 def suffix_of(weights: dict[str, Any]) -> str:
-    """What the name of the weights' file ends in, with its dot; of an address without its query."""
+    """Return the suffix of the weights' file name, with its dot. The query of an address does not count."""
     return PurePosixPath(weights["path"] or urlsplit(weights["url"]).path).suffix
 
 
@@ -236,7 +238,7 @@ class Model(Section):
 
     @model_validator(mode="after")
     def complete(self) -> Model:
-        """Keys that belong together."""
+        """Require the keys that belong together."""
         ours = self.kind in ("paddleseg", "narrow")
         if ours and self.architecture is None:
             raise ValueError(f"kind {self.kind!r} needs architecture")
@@ -306,12 +308,13 @@ class Dataset(Section):
     )
     limit: Positive | None = Field(None, description="Number of val images to use, the first ones in order; null: all.")
     ignored_pixels: Literal["excluded", "errors"] = Field(
-        "excluded", description="`errors`: a class predicted on an ignored pixel is a false positive of it."
+        "excluded",
+        description="`excluded`: no score counts them; `errors`: they are false positives of the predicted class.",
     )
 
     @model_validator(mode="after")
     def complete(self) -> Dataset:
-        """Keys that `folder` needs and the others must not have."""
+        """Require the keys that `folder` needs, and refuse them for other layouts."""
         if bool(self.root) == (self.generate is not None):
             raise ValueError("give either root or generate")
         if self.kind == "folder" and (self.splits is None or "val" not in self.splits):
@@ -348,7 +351,7 @@ class Config(Section):
         " Paddle 3's (.json), `onnxruntime-fp32` for ONNX models.",
     )
     agreement_images: Positive | None = Field(
-        None, description="Number of images that a reference outside `variants` runs, the first ones; null: all."
+        None, description="Number of first images that a reference outside `variants` runs; null: all."
     )
     agreement_bounds: dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]] = Field(
         {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
@@ -356,7 +359,7 @@ class Config(Section):
     )
     threads: Positive | None = Field(
         None,
-        description="Number of threads of a CPU engine, at most what a control group's CPU quota gives;"
+        description="Number of threads of a CPU engine, bounded by a control group's CPU quota;"
         " null: one per fast physical core of a socket.",
     )
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")

@@ -1,4 +1,4 @@
-"""What a data set layout is: one file of this folder with a `LAYOUT` object."""
+"""The protocol of a data set layout, which is one file of this folder with a `LAYOUT` object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench.errors import InputError
 class Pair:
     """An image and its label (None: it has none). `image_id` is unique in its split and safe as a file name.
 
-    `fault` is what the layout found wrong with the pair, in one line; the index tells it with all others.
+    `fault` is what the layout found wrong with the pair, in one line. The index reports it with all others.
     """
 
     image_id: str
@@ -26,9 +26,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the labels mean: class names in trainId order, the ignored trainId, trainId by raw id (None: the same).
+    """The meaning of labels: class names in trainId order, the ignored trainId, trainId by raw id (None: the same).
 
-    Raw ids are those of 8-bit files; −1 is the id that is stored as 255.
+    Raw ids are those of 8-bit files. The id −1 is stored as 255.
     """
 
     classes: list[str]
@@ -37,47 +37,48 @@ class Facts:
 
 
 class Layout(ABC):
-    """How the files of a data set lie. `entry` is the data set's entry in the configuration."""
+    """The arrangement of a data set's files. `entry` is the data set's entry in the configuration."""
 
-    about: str  # in one line, for a person whose folder does not lie so
+    about: str  # the layout in one line, for an error message
 
     @abstractmethod
     def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
-        """The split's images in sorted order. Raises InputError for what is missing as a whole."""
+        """Return the split's images in sorted order. Raises InputError where a whole folder is missing."""
 
     @abstractmethod
     def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
-        """What the split's labels mean. Raises InputError when the configuration contradicts itself."""
+        """Return the meaning of the split's labels. Raises InputError when the configuration contradicts itself."""
 
 
 def load(kind: str) -> Layout:
-    """The layout of file `segbench/datasets/{kind}.py`."""
+    """Return the layout of file `segbench/datasets/{kind}.py`."""
     layout: Layout = plugins.load("segbench.datasets", "LAYOUT", kind)
     return layout
 
 
 def names() -> list[str]:
-    """All layouts there are: the files of this folder that define one."""
+    """Return all layouts: the files of this folder that define one."""
     return plugins.names("segbench.datasets", "LAYOUT")
 
 
 def need_folder(folder: Path) -> Path:
-    """`folder`. Raises InputError when it is not there."""
+    """Return `folder`. Raises InputError when it does not exist."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     return folder
 
 
 def pair_with_label(image_id: str, image: Path, label: Path) -> Pair:
-    """A pair whose label has to be there: a missing one is its fault."""
+    """Return a pair whose label must exist. A missing label is its fault."""
     if label.is_file():
         return Pair(image_id, image, label)
     return Pair(image_id, image, None, f"{image}: has no label ({label} is missing)")
 
 
 def safe_id(path: Path) -> str:
-    """A relative path without its suffix as an id of ASCII letters, digits, `.`, `_` and `-`, starting with neither
-    `.` nor `-`. Any other character becomes its code point (`_x20_` for a blank)."""
+    """Turn a relative path without its suffix into an id of ASCII letters, digits, `.`, `_` and `-`, starting with
+    neither `.` nor `-`. Any other character becomes its code point (`_x20_` for a blank).
+    """
     text = "__".join(path.with_suffix("").parts)
     return "".join(
         c if c.isascii() and (c.isalnum() or c == "_" or (c in ".-" and at)) else f"_x{ord(c):x}_"

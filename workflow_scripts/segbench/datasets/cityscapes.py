@@ -1,6 +1,6 @@
-"""Cityscapes: leftImg8bit/{split}/{city}/ beside gtFine/{split}/{city}/, labelTrainIds or labelIds.
+"""Read Cityscapes: leftImg8bit/{split}/{city}/ beside gtFine/{split}/{city}/, labelTrainIds or labelIds.
 
-Ids and trainIds: cityscapesscripts/helpers/labels.py.
+Ids and trainIds come from cityscapesscripts/helpers/labels.py.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ IMAGE, TRAIN_IDS, IDS = "_leftImg8bit.png", "_gtFine_labelTrainIds.png", "_gtFin
 
 
 class Cityscapes(Layout):
-    """Cityscapes' folders, one for each city."""
+    """Cityscapes' layout, with a folder for each city."""
 
     about = "leftImg8bit/{split}/{city}/ beside gtFine/{split}/{city}/, labelTrainIds or labelIds"
 
     def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
-        """Images of all cities with labelTrainIds where the set has them, else labelIds."""
+        """Return the images of all cities, with labelTrainIds where the set has them, else labelIds."""
         images, labels = need_folder(root / "leftImg8bit" / split), need_folder(root / "gtFine" / split)
         suffix = _label_suffix(labels)
         found = []
@@ -38,14 +38,16 @@ class Cityscapes(Layout):
         return found
 
     def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
-        """19 classes; ids are mapped where only labelIds are there."""
+        """Return the 19 classes. Ids are mapped where only labelIds exist."""
         if _label_suffix(root / "gtFine" / split) == TRAIN_IDS:
             return Facts(CLASSES)
         return Facts(CLASSES, 255, {**dict.fromkeys(UNSCORED, 255), **{raw: i for i, raw in enumerate(LABEL_IDS)}})
 
 
 def _label_suffix(labels: Path) -> str:
-    """The split has one kind of label files: trainIds if there is a single one (the rest are then told as missing)."""
+    """Choose the split's kind of label files: trainIds if there is at least one. Others are then reported as
+    missing.
+    """
     only_ids = next(labels.glob(f"*/*{TRAIN_IDS}"), None) is None and next(labels.glob(f"*/*{IDS}"), None)
     return IDS if only_ids else TRAIN_IDS
 

@@ -1,4 +1,4 @@
-"""Any folder: images and labels by globs below the root, classes and ids from the configuration.
+"""Read any folder: images and labels by globs below the root, classes and ids from the configuration.
 
 An image's label is the one for which the wildcards of its glob matched the same: `images/*/*_photo.jpg` and
 `labels/*/*_ids.png` pair `images/a/7_photo.jpg` with `labels/a/7_ids.png`. Where the folders differ, the file name
@@ -20,7 +20,7 @@ WILDCARD = re.compile(r"[*?]|\[[^]]*\]")
 
 
 class Match(NamedTuple):
-    """A file of a glob: the folders and the part of its name that the wildcards stood for."""
+    """A file that a glob matched, with the folders and the part of its name that the wildcards stood for."""
 
     folders: tuple[str, ...]
     name: str
@@ -28,12 +28,14 @@ class Match(NamedTuple):
 
 
 class Folder(Layout):
-    """Any folder: the configuration has the globs, the classes and the ids."""
+    """The layout of any folder. The configuration has the globs, the classes and the ids."""
 
     about = "images and labels by the globs of `splits` below the root"
 
     def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
-        """Images of the split's glob, each with its label; without labels where the split has no glob for them."""
+        """Return the images of the split's glob, each with its label. They have none where the split has no glob for
+        labels.
+        """
         where = f"dataset_catalogue.{entry.get('name', 'NAME')}.splits.{split}"
         globs = (entry["splits"] or {}).get(split)
         if globs is None:
@@ -49,7 +51,7 @@ class Folder(Layout):
         return _paired(root, images, labels, globs["labels"])
 
     def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
-        """As configured. Raises InputError for a trainId that is no class."""
+        """Return the configured meaning of labels. Raises InputError for a trainId that is no class."""
         where = f"dataset_catalogue.{entry.get('name', 'NAME')}"
         classes, ignore = entry["classes"], entry["ignore_index"]
         if ignore < len(classes):
@@ -57,7 +59,7 @@ class Folder(Layout):
                 f"{where}.ignore_index: {ignore} is the trainId of class {classes[ignore]!r}; leave that class out of"
                 f" classes and map its id by id_map, or use a number from {len(classes)} to 255"
             )
-        # JSON made texts of the keys.
+        # JSON turned the keys into texts.
         id_map = {int(raw): train_id for raw, train_id in entry["id_map"].items()} if entry["id_map"] else None
         for raw, train_id in (id_map or {}).items():
             if train_id != ignore and not 0 <= train_id < len(classes):
@@ -68,7 +70,7 @@ class Folder(Layout):
 
 
 def _matches(root: Path, pattern: str, where: str) -> list[Match]:
-    """Files that match, sorted. `**` follows no symbolic link to a folder, so that loops end."""
+    """Return the files that match, sorted. `**` follows no symbolic link to a folder, so that loops end."""
     parts = PurePosixPath(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if WILDCARD.search(part)), len(parts) - 1)
     start = root.joinpath(*parts[:fixed])
@@ -84,7 +86,7 @@ def _matches(root: Path, pattern: str, where: str) -> list[Match]:
 
 
 def _matched_name(name: str, pattern: str) -> str:
-    """What the wildcards of `pattern` stood for in `name`, with the text between them; never with the suffix."""
+    """Return what the wildcards of `pattern` stood for in `name`, with the text between them, without the suffix."""
     ends = WILDCARD.split(pattern)
     if len(ends) > 1:
         name = name[len(ends[0]) : len(name) - len(ends[-1])]
@@ -92,7 +94,7 @@ def _matched_name(name: str, pattern: str) -> str:
 
 
 def _plain(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """One spelling of accented letters: macOS writes them in two characters."""
+    """Use one spelling of accented letters, since macOS writes them in two characters."""
     return tuple(unicodedata.normalize("NFC", part) for part in parts)
 
 

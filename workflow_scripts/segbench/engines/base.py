@@ -1,8 +1,8 @@
-"""What an engine is: one file of this folder with an `ENGINE` object.
+"""The protocol of an engine: one file of this folder with an `ENGINE` object.
 
-The framework is imported inside functions, so that an engine's facts can be read where it is not installed. What the
-framework raises for "not here" becomes `Unsupported`, what it raises for "could not" becomes `Failed`; all else is a
-bug of ours and stays one.
+The framework is imported inside functions, so that an engine's facts can be read where it is not installed. An
+exception of the framework that means "not here" becomes `Unsupported`, one that means "could not" becomes `Failed`.
+Every other exception is a bug of SegBench and stays one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class GPUCode(NamedTuple):
 
 
 class Support(NamedTuple):
-    """Whether a variant can run here; why not, and the command that mends it where there is one."""
+    """Whether a variant can run here, why not, and the command that fixes it where there is one."""
 
     ok: bool
     reason: str = ""
@@ -66,7 +66,7 @@ class Session(Protocol):
         """Bring one 1×3×H×W image to the device."""
 
     def execute(self) -> None:
-        """Run the network on it."""
+        """Run the network on that image."""
 
     def synchronize(self) -> None:
         """Wait until the device has finished."""
@@ -78,7 +78,7 @@ class Session(Protocol):
 class Engine(ABC):
     """One inference engine on one device."""
 
-    device: str = "cpu"  # or "gpu"; part of the engine, never switched by detection
+    device: str = "cpu"  # or "gpu"; it belongs to the engine, and no detection switches it
     accelerated: bool = True  # False for the framework's plain native path
     precisions: tuple[str, ...] = ("fp32",)
     environment: str = "envs/cpu.yaml"  # the file that pins its packages
@@ -87,14 +87,14 @@ class Engine(ABC):
     modules: tuple[str, ...] = ()  # what of the framework it imports, in this order
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
-    build_options: type = NoOptions  # dataclasses: what config may set, with defaults
+    build_options: type = NoOptions  # dataclasses of the options that config may set, with defaults
     run_options: type = NoOptions
-    venv: str = ""  # folder of a virtual environment of its own, used where it is there; "": Snakemake's
+    venv: str = ""  # folder of its own virtual environment, used where it exists; "": Snakemake's
     gpu_code: tuple[GPUCode, ...] = ()  # NVIDIA's GPUs that its releases run on
-    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` leaves
+    needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` writes
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Yes, or the reason why not, one that a person can act on. Imports no framework."""
+        """Return yes, or a reason why not that a person can act on. This imports no framework."""
         gpu = has_nvidia_gpu(self, machine) if self.device == "gpu" else YES
         return first_no(has_precision(self, variant), has_packages(self), gpu)
 
@@ -103,7 +103,7 @@ class Engine(ABC):
         return {}
 
     def can_build(self, variant: Variant, machine: Machine) -> Support:
-        """As `supports`, for the build alone: some engines are built without the device that runs them."""
+        """Do what `supports` does for the build alone. Some engines are built without the device that runs them."""
         return self.supports(variant, machine)
 
     def import_framework(self) -> None:
@@ -112,43 +112,47 @@ class Engine(ABC):
             importlib.import_module(module)
 
     def calibration_fault(self, options: Any, calibration: Any) -> str:
-        """Why a build with `options` cannot use what a calibrator with options `calibration` leaves; empty: it can."""
+        """Say why a build with `options` cannot use the result of a calibrator with options `calibration`. Empty: it
+        can.
+        """
         return ""
 
     @abstractmethod
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Make folder `out` with the serialized engine; return facts for its record.
+        """Make folder `out` with the serialized engine. Return facts for its record.
 
         `calibration` is the folder that the calibrator wrote: `table.json` and `layers.json`, or `quantized/`.
         """
 
     @abstractmethod
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
-        """Open a built engine; never builds."""
+        """Open a built engine. This never builds one."""
 
 
 def own_interpreter(engine: str) -> str | None:
-    """The Python of the environment that `make` has made for an engine; None: there is none."""
+    """Return the Python of the environment that `make` has made for an engine. None: there is none."""
     venv = load(engine).venv
     python = f"{venv}/bin/python"
     return python if venv and os.path.exists(python) else None
 
 
 def load(name: str) -> Engine:
-    """The engine of file `segbench/engines/{name}.py`."""
+    """Return the engine of file `segbench/engines/{name}.py`."""
     engine: Engine = plugins.load("segbench.engines", "ENGINE", name)
     return engine
 
 
 def names() -> list[str]:
-    """All engines there are: the files of this folder that define one."""
+    """Return all engines: the files of this folder that define one."""
     return plugins.names("segbench.engines", "ENGINE")
 
 
 def has_packages(engine: Engine) -> Support:
-    """Whether its packages are installed; the reason names the first missing one and the file that pins it."""
+    """Check that the engine's packages are installed. The reason names the first missing one and the file that pins
+    it.
+    """
     for package in engine.packages:
         if package_version(package) is None:
             reason = f"package {package} is not installed (pinned in {engine.environment})"
@@ -157,7 +161,7 @@ def has_packages(engine: Engine) -> Support:
 
 
 def has_precision(engine: Engine, variant: Variant) -> Support:
-    """Whether the engine has the variant's precision at all."""
+    """Check that the engine has the variant's precision at all."""
     if variant.precision in engine.precisions:
         return YES
     return Support(False, f"engine {variant.engine} has no {variant.precision} (it has {', '.join(engine.precisions)})")
@@ -166,7 +170,7 @@ def has_precision(engine: Engine, variant: Variant) -> Support:
 def has_nvidia_gpu(engine: Engine, machine: Machine) -> Support:
     """Whether there is an NVIDIA GPU that the engine's packages have code for, and a driver that serves their CUDA.
 
-    What NVML does not tell, or what is not known of another release, is no reason: the library says when it is opened.
+    Facts that NVML does not report, or that are not known of a release, are no reason. The library checks on opening.
     """
     if not machine.nvidia_driver:
         return Support(False, "no NVIDIA driver")
@@ -192,7 +196,7 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 def has_instructions(variant: Variant, machine: Machine) -> Support:
-    """Whether the CPU computes in the variant's 16-bit format, and does not only convert from and to it."""
+    """Check that the CPU computes in the variant's 16-bit format, and does not only convert from and to it."""
     wanted = SIXTEEN_BIT_FLAGS.get(variant.precision, frozenset())
     if not wanted or wanted & machine.cpu_flags:
         return YES
@@ -201,5 +205,5 @@ def has_instructions(variant: Variant, machine: Machine) -> Support:
 
 
 def first_no(*answers: Support) -> Support:
-    """The first refusal among `answers`, else yes."""
+    """Return the first refusal among `answers`, else yes."""
     return next((answer for answer in answers if not answer.ok), YES)

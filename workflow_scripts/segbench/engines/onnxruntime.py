@@ -1,4 +1,4 @@
-"""ONNX Runtime's CPU provider, from the model's ONNX form."""
+"""Run ONNX Runtime's CPU provider on the model's ONNX form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INT8_KERNELS = ("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """`optimization`: ONNX Runtime's graph optimisation level; `all` adds layouts of this very CPU."""
+    """`optimization`: ONNX Runtime's graph optimisation level. `all` adds layouts for this CPU."""
 
     optimization: str = "all"
 
@@ -33,14 +33,14 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """`spinning`: worker threads wait actively between operators; `memory_arena`: keep freed memory."""
+    """`spinning`: worker threads wait actively between operators. `memory_arena`: keep freed memory."""
 
     spinning: bool = True
     memory_arena: bool = True
 
 
 class ONNXRuntime(Engine):
-    """CPU execution provider only: nothing else is offered, so nothing can fall back."""
+    """ONNX Runtime with its CPU provider only. No other provider is offered, so nothing can fall back."""
 
     precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
@@ -53,9 +53,9 @@ class ONNXRuntime(Engine):
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Optimise the graph once and save it: the engine is the optimised ONNX file.
+        """Optimise the graph once and save it. The engine is the optimised ONNX file.
 
-        INT8 is made of the table's Q/DQ model: ONNX Runtime fuses its pairs into 8-bit kernels.
+        INT8 is made from the table's Q/DQ model. ONNX Runtime fuses its pairs into 8-bit kernels.
         """
         import onnxruntime
 
@@ -99,7 +99,7 @@ class ONNXRuntime(Engine):
 
 
 def _count_int8(engine: Path) -> int:
-    """Layers of the optimised graph that compute in 8 bits. Raises Failed when none does."""
+    """Count the layers of the optimised graph that compute in 8 bits. Raises Failed when none does."""
     import onnx
 
     graph = onnx.load(str(engine), load_external_data=False).graph
@@ -119,7 +119,7 @@ class ONNXRuntimeSession:
         self._binding.bind_output(session.get_outputs()[0].name)
 
     def upload(self, image: Float32Image) -> None:
-        """Bind the array itself: it is on the device already."""
+        """Bind the array itself, which is on the device already."""
         self._binding.bind_cpu_input(self._input, image)
 
     def execute(self) -> None:
@@ -131,7 +131,7 @@ class ONNXRuntimeSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap:
-        """H×W copy of the output."""
+        """Return an H×W copy of the output."""
         return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, from the Paddle model itself or from an ONNX model."""
+"""Run OpenVINO on the CPU, on the Paddle model itself or on an ONNX model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from segbench.machine.cpu import Machine
 from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.xml"
-HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # of INT8: what is not quantised
+HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # int8: of what is not quantised
 INT8_LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 OURS = {"INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT", "ENABLE_CPU_PINNING"}
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """`pinning`: OpenVINO pins its threads to cores; `properties`: further plug-in properties, by their names."""
+    """`pinning`: OpenVINO pins its threads to cores. `properties`: further plug-in properties, by their names."""
 
     pinning: bool = True
     properties: dict[str, Any] | None = None
@@ -37,7 +37,7 @@ class RunOptions:
 
 
 class OpenVINO(Engine):
-    """The CPU plug-in only, named, so that AUTO cannot choose another device."""
+    """OpenVINO with its CPU plug-in, which is named so that AUTO cannot choose another device."""
 
     plugin = "CPU"
     precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
@@ -47,7 +47,7 @@ class OpenVINO(Engine):
     run_options: type = RunOptions
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Not in a precision that this CPU computes by way of another."""
+        """Refuse a precision that this CPU only emulates in another one."""
         return first_no(super().supports(variant, machine), has_instructions(variant, machine))
 
     def build(
@@ -55,7 +55,7 @@ class OpenVINO(Engine):
     ) -> dict[str, Any]:
         """Convert to OpenVINO's intermediate representation and save it in full precision.
 
-        INT8: NNCF's quantised model as it is, or the Q/DQ model of a table.
+        INT8 is NNCF's quantised model as it is, or the Q/DQ model of a table.
         """
         import openvino
 
@@ -78,11 +78,11 @@ class OpenVINO(Engine):
         return facts
 
     def settings(self, options: Any, threads: int) -> dict[str, Any]:
-        """Properties that only this plug-in has."""
+        """Return the properties that only this plug-in has."""
         return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": options.pinning}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> OpenVINOSession:
-        """Compile the saved representation for the device: one stream, `threads` threads, arithmetic as named."""
+        """Compile the saved representation for the device: one stream, `threads` threads, the variant's arithmetic."""
         import openvino
 
         settings = {
@@ -101,7 +101,7 @@ class OpenVINO(Engine):
 
 
 def _refuse_float(engine: Path) -> dict[str, Any]:
-    """The number of layers that the compiled engine runs in 8 bits. Raises Failed when none does."""
+    """Return the number of layers that the compiled engine runs in 8 bits. Raises Failed when none does."""
     import openvino
 
     with framework_errors("compiling the engine", Exception):
@@ -115,19 +115,19 @@ def _refuse_float(engine: Path) -> dict[str, Any]:
 
 
 class OpenVINOSession:
-    """One infer request; the input array is shared, not copied."""
+    """One infer request. The input array is shared, not copied."""
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
 
     def upload(self, image: Float32Image) -> None:
-        """Share the array: it is on the device already."""
+        """Share the array, which is on the device already."""
         import openvino
 
         self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
 
     def execute(self) -> None:
-        """Start and wait: `infer` would wrap results into Python objects inside the clock."""
+        """Start the request and wait. `infer` would wrap results into Python objects inside the timed call."""
         with framework_errors("running the network", Exception):
             self._request.start_async()
             self._request.wait()
@@ -136,7 +136,7 @@ class OpenVINOSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap:
-        """H×W copy of the output."""
+        """Return an H×W copy of the output."""
         return np.array(self._request.get_output_tensor().data[0])
 
 

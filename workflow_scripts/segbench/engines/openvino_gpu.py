@@ -1,4 +1,4 @@
-"""OpenVINO on an Intel GPU, from the same files as on the CPU."""
+"""Run OpenVINO on an Intel GPU, from the same files as on the CPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RunOptions:
 
 
 class OpenVINOGPU(openvino.OpenVINO):
-    """The GPU plug-in only. It needs Intel's OpenCL driver beside the kernel's."""
+    """OpenVINO with its GPU plug-in, which needs Intel's OpenCL driver beside the kernel's."""
 
     device = "gpu"
     plugin = "GPU"
@@ -31,11 +31,13 @@ class OpenVINOGPU(openvino.OpenVINO):
     run_options = RunOptions
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Where the kernel has a driver for an Intel GPU; whether OpenVINO can use it shows when it is opened."""
+        """Say yes where the kernel has a driver for an Intel GPU. Whether OpenVINO can use it shows when it is
+        opened.
+        """
         return first_no(has_precision(self, variant), has_packages(self), has_intel_gpu())
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> openvino.OpenVINOSession:
-        """As on the CPU. Raises Unsupported where OpenVINO does not find the GPU."""
+        """Open the engine as on the CPU. Raises Unsupported where OpenVINO does not find the GPU."""
         from openvino import Core
 
         if self.plugin not in (found := Core().available_devices):
@@ -43,12 +45,12 @@ class OpenVINOGPU(openvino.OpenVINO):
         return super().open(engine, variant, options, threads)
 
     def settings(self, options: Any, threads: int) -> dict[str, Any]:
-        """None of the CPU's."""
+        """Return no properties, since the CPU's do not exist here."""
         return {}
 
 
 def has_intel_gpu(devices: Path = Path("/sys/class/drm")) -> Support:
-    """Whether a device of Intel's is among the kernel's render nodes."""
+    """Check that a device of Intel's is among the kernel's render nodes."""
     vendors = [path.read_text().strip() for path in devices.glob("renderD*/device/vendor")]
     return Support(INTEL in vendors, "" if INTEL in vendors else "no Intel GPU")
 

@@ -1,4 +1,4 @@
-"""Paddle Inference, native kernels on the CPU: the reference that the other engines are compared with."""
+"""Run Paddle Inference with native CPU kernels, the reference that other engines are compared with."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from segbench.models.exported import ExportedModel, paddle_files
 
 @dataclass(frozen=True)
 class RunOptions:
-    """`memory_optim`: let Paddle reuse the memory of dead intermediates; `ir_optim`: its graph fusions."""
+    """`memory_optim`: let Paddle reuse the memory of dead intermediates. `ir_optim`: use its graph fusions."""
 
     memory_optim: bool = True
     ir_optim: bool = True
 
 
 class Paddle(Engine):
-    """Native CPU kernels, oneDNN explicitly off."""
+    """Paddle Inference with native CPU kernels. oneDNN is explicitly off."""
 
     accelerated = False
     packages: tuple[str, ...] = ("paddlepaddle",)
@@ -36,7 +36,7 @@ class Paddle(Engine):
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Paddle has no serialized form of its own for this path: the engine is the exported or quantised model."""
+        """Copy the exported or quantised model. It is the engine, since Paddle has no serialized form for this path."""
         if calibration is None:
             stage_files(paddle_files(model), out)
             return {}
@@ -51,7 +51,7 @@ class Paddle(Engine):
 
 
 class PaddleSession:
-    """A predictor with its one input and one output held by handle."""
+    """A predictor, with handles of its one input and one output."""
 
     def __init__(self, config: Any) -> None:
         import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
@@ -76,7 +76,7 @@ class PaddleSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap:
-        """H×W copy of the output."""
+        """Return an H×W copy of the output."""
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
 
 

@@ -1,4 +1,4 @@
-"""Paddle Inference with oneDNN kernels on the CPU."""
+"""Run Paddle Inference with oneDNN kernels on the CPU."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from segbench.engines.base import Support, first_no, has_instructions
 from segbench.errors import InputError, Unsupported
 from segbench.machine.cpu import Machine
 
-# Both fuse reshape/transpose into a matmul with the wrong axes: ANN's class maps agreed with native on .81 only.
+# Both passes fuse reshape/transpose into a matmul with wrong axes. ANN's class maps agreed with native on .81 only.
 WRONG_FUSIONS = ("reshape_transpose_matmul_mkldnn_fuse_pass", "matmul_transpose_reshape_mkldnn_fuse_pass")
 
 
-# Convolutions and what stands between them. Not matmul: it refuses one unsigned (a softmax's) and one signed input;
-# not pool2d: adaptive pooling has no 8-bit kernel; not layer_norm: it has no BF16 kernel.
+# Convolutions and the operators between them. matmul rejects one unsigned (softmax) and one signed input,
+# adaptive pooling (pool2d) has no 8-bit kernel, and layer_norm has no BF16 kernel.
 INT8_OPERATORS = ("conv2d", "depthwise_conv2d", "fused_conv2d", "elementwise_add", "concat")
 BF16_OPERATORS = ("conv2d", "depthwise_conv2d", "fused_conv2d", "matmul", "matmul_v2", "elementwise_add", "concat")
 
 
 @dataclass(frozen=True)
 class RunOptions(paddle.RunOptions):
-    """`cache_capacity`: shapes whose oneDNN primitives are kept; `deleted_passes`: graph fusions left out;
-    `int8_operators`, `bf16_operators`: operators that run in that precision where the variant asks for it."""
+    """`cache_capacity`: number of shapes whose oneDNN primitives are kept. `deleted_passes`: graph fusions left out.
+    `int8_operators`, `bf16_operators`: operators that run in that precision where the variant asks for it.
+    """
 
     cache_capacity: int = 1
     deleted_passes: tuple[str, ...] = WRONG_FUSIONS
@@ -34,7 +35,7 @@ class RunOptions(paddle.RunOptions):
 
 
 class PaddleOneDNN(paddle.Paddle):
-    """oneDNN on."""
+    """Paddle Inference with oneDNN on."""
 
     accelerated = True
     precisions = ("fp32", "bf16", "int8")
@@ -42,7 +43,7 @@ class PaddleOneDNN(paddle.Paddle):
     run_options = RunOptions
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
-        """Not in a precision that this CPU computes by way of another."""
+        """Refuse a precision that this CPU only emulates in another one."""
         return first_no(super().supports(variant, machine), has_instructions(variant, machine))
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> paddle.PaddleSession:

@@ -1,4 +1,6 @@
-"""A colour for each class: Cityscapes' own by name (cityscapesscripts/helpers/labels.py), else hues far apart."""
+"""Choose a colour for each class: Cityscapes' own by name (cityscapesscripts/helpers/labels.py), else hues far
+apart.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ GOLDEN_RATIO = 0.618034
 
 
 def palette(classes: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """256×3 RGB colours, one per trainId; black for what is no class."""
+    """Return 256×3 RGB colours, one per trainId. What is no class is black."""
     table = np.zeros((256, 3), np.uint8)
     for number, name in enumerate(classes):
         hue = colorsys.hsv_to_rgb(number * GOLDEN_RATIO % 1, 0.75, 0.9)

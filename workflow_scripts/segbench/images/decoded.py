@@ -1,6 +1,6 @@
-"""Decoded images of a split in one file: the pixels of one after the other, and an index with where and a checksum.
+"""Keep the decoded images of a split in one file of pixels, and an index with the place and checksum of each image.
 
-The index goes by the SHA-256 of the image files, so that it cannot speak of an image that was replaced.
+The index names images by the SHA-256 of their files, so that it cannot refer to an image that was replaced.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ CHANNELS = 3
 
 
 def pixels_of(index: Path) -> Path:
-    """The file of pixels beside an index."""
+    """Return the file of pixels beside an index."""
     return index.with_suffix(".bin")
 
 
 def decoded_bytes(rows: list[IndexEntry]) -> int:
-    """What the pixels of these images take."""
+    """Return the bytes that the pixels of these images take."""
     return sum(int(row["height"]) * int(row["width"]) * CHANNELS for row in rows)
 
 
 def decode(rows: list[IndexEntry], index: Path, jobs: int) -> None:
-    """Decode all images on `jobs` threads and write index and pixels.
+    """Decode all images on `jobs` threads, and write the index and the pixels.
 
     Raises InputError when the disk has no room for them, and for an image that is not the one that was indexed.
     """
@@ -49,7 +49,7 @@ def decode(rows: list[IndexEntry], index: Path, jobs: int) -> None:
             f"{pixels}: would take {in_mb(need)}, its disk has {in_mb(free)} free; make room, or set"
             " decoded_images: false"
         )
-    cv2.setNumThreads(1)  # images side by side instead
+    cv2.setNumThreads(1)  # images are decoded side by side instead
     with atomic(pixels) as temporary, open(temporary, "wb") as stream, ThreadPoolExecutor(max(jobs, 1)) as pool:
         descriptor, starts = stream.fileno(), np.cumsum([0, *(decoded_bytes([row]) for row in rows)]).tolist()
         entries = pool.map(lambda row, start: _decode_to(descriptor, start, row), rows, starts)
@@ -58,12 +58,12 @@ def decode(rows: list[IndexEntry], index: Path, jobs: int) -> None:
 
 
 def in_mb(size: int) -> str:
-    """`size` bytes as a text, in MB."""
+    """Write `size` bytes in MB."""
     return f"{size / 1e6:,.0f} MB"
 
 
 def _decode_to(descriptor: int, start: int, row: IndexEntry) -> list[int]:
-    """Write one image's pixels at byte `start`; its entry of the index: start, height, width, CRC-32."""
+    """Write one image's pixels at byte `start`. Return its entry of the index: start, height, width, CRC-32."""
     image = read_image(row["image"], row["image_sha256"])
     height, width = image.shape[:2]
     if (height, width) != (int(row["height"]), int(row["width"])):
@@ -76,7 +76,7 @@ def _decode_to(descriptor: int, start: int, row: IndexEntry) -> list[int]:
 
 
 def _read_into(file: BinaryIO, buffer: memoryview) -> int:
-    """Fill `buffer` from the file's position on; the bytes that there were."""
+    """Fill `buffer` from the file's position on. Return the number of bytes read."""
     done = 0
     while done < len(buffer) and (count := file.readinto(buffer[done:])):  # type: ignore[attr-defined]
         done += count
@@ -84,11 +84,11 @@ def _read_into(file: BinaryIO, buffer: memoryview) -> int:
 
 
 class ImageReader:
-    """Images of an index.csv: from the decoded ones where these are kept, else from the image's file.
+    """Read images of an index.csv: from the decoded ones where these are kept, else from the image's file.
 
-    `index`: decoded.json, or None. May be sent to another process, which then opens the pixels anew.
+    `index` is decoded.json, or None. A reader may be sent to another process, which then opens the pixels itself.
 
-    Pixels are read into one buffer that is used again. A mapped file's pages would stay and count as the process's
+    Pixels are read into one buffer that is reused. The pages of a mapped file would stay and count as the process's
     memory: 3 GB on Cityscapes' 500 images.
     """
 
@@ -106,7 +106,7 @@ class ImageReader:
         return open(pixels_of(self._index), "rb", buffering=0)
 
     def __call__(self, row: IndexEntry) -> ColourImage:
-        """uint8 H×W×3, BGR, valid until the next call. Raises InputError naming the file when it is damaged."""
+        """Return uint8 H×W×3, BGR, valid until the next call. Raises InputError naming the file when it is damaged."""
         entry = self._entries.get(row["image_sha256"])
         if entry is None:
             return read_image(row["image"], row["image_sha256"])
@@ -120,11 +120,11 @@ class ImageReader:
             self._file.seek(start)
             count = _read_into(self._file, pixels.data)
         except OSError as error:
-            raise InputError(f"{pixels_of(self._index)}: {error}; {self._mend}") from None
+            raise InputError(f"{pixels_of(self._index)}: {error}; {self._cure}") from None
         if count != size or zlib.crc32(pixels.data) != checksum:
-            raise InputError(f"{pixels_of(self._index)}: the pixels of {row['image_id']} are damaged; {self._mend}")
+            raise InputError(f"{pixels_of(self._index)}: the pixels of {row['image_id']} are damaged; {self._cure}")
         return pixels.reshape(height, width, CHANNELS)
 
     @property
-    def _mend(self) -> str:
+    def _cure(self) -> str:
         return f"delete it and {self._index}, and run again"

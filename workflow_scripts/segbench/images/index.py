@@ -1,4 +1,4 @@
-"""The index of a split: its image/label pairs, one row each, read as it was written."""
+"""Read the index of a split: its image/label pairs, one row each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segbench.images.shards import WHOLE, share
 
 
 class IndexEntry(TypedDict):
-    """One line of an index.csv: an image, its label ("": none), the size in pixels, and the files' SHA-256."""
+    """A line of an index.csv: an image, its label ("": none), the size in pixels, and the files' SHA-256."""
 
     image_id: str
     image: str
@@ -25,9 +25,9 @@ class IndexEntry(TypedDict):
 
 
 def index_rows(path: Path | str) -> Iterator[IndexEntry]:
-    """The entries of an index.csv, one by one.
+    """Yield the entries of an index.csv.
 
-    Raises InputError where it is not the file that dataset.json beside it was written with.
+    Raises InputError where it is not the file that was written together with dataset.json beside it.
     """
     path = Path(path)
     summary = path.with_name("dataset.json")
@@ -40,7 +40,7 @@ def index_rows(path: Path | str) -> Iterator[IndexEntry]:
 
 
 def read_index(path: Path | str, shard: str = WHOLE) -> list[IndexEntry]:
-    """A shard's `index_rows`. Raises InputError when it has none: more shards than images."""
+    """Return a shard's `index_rows`. Raises InputError when it has none, since there are more shards than images."""
     rows = list(share(index_rows(path), shard))
     if shard != WHOLE and not rows:
         raise InputError(f"shards: {path} has fewer images than shards; lower `shards`")

@@ -1,4 +1,4 @@
-"""Class maps and their differences as pictures: trainIds, colours, red where something is wrong."""
+"""Draw class maps and their differences: trainIds, colours, red where something is wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RED = (40, 40, 220)  # BGR
 def train_ids(
     raw: npt.NDArray[np.uint8], model: dict[str, Any], dataset: dict[str, Any], height: int, width: int
 ) -> npt.NDArray[np.uint8]:
-    """A model's raw class map as trainIds of the data set, height×width uint8; the ignored index for what is none."""
+    """Turn a model's raw class map into trainIds of the data set, height×width uint8. What is none is ignored."""
     table = np.arange(256, dtype=np.uint8)
     table[len(dataset["classes"]) :] = dataset["ignore_index"]
     if model["class_map"] is not None:
@@ -29,13 +29,13 @@ def train_ids(
 
 
 def marked(image: Picture, where: npt.NDArray[np.bool_]) -> Picture:
-    """The BGR image faded, red where H×W `where` is true."""
+    """Return the BGR image faded, and red where H×W `where` is true."""
     faded = (image // 3 + 150).astype(np.uint8)
     faded[where] = RED
     return faded
 
 
 def choose(index: Path, count: int, seed: int) -> list[IndexEntry]:
-    """`count` seeded rows of an index.csv, in its order."""
+    """Choose `count` rows of an index.csv by seed, in its order."""
     rows = read_index(index)
     return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))]

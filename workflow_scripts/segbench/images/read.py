@@ -1,4 +1,4 @@
-"""Images and labels from disk, and the network's input from an image."""
+"""Read images and labels from disk."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import numpy.typing as npt
 from segbench.arrays import ColourImage, LabelMap
 from segbench.errors import InputError, one_line
 
-MAX_PIXELS = 1 << 28  # 16384×16384: beyond that a small file would fill the memory
+MAX_PIXELS = 1 << 28  # 16384×16384; a small file could claim more and fill the memory
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-BIT_DEPTH = 24  # where a PNG file has it
-LABEL_FORMATS = ("PNG", "BMP", "WEBP")  # Pillow knows many more
+BIT_DEPTH = 24  # byte at which a PNG file has it
+LABEL_FORMATS = ("PNG", "BMP", "WEBP")  # Pillow reads many more formats
 
 
 def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
@@ -38,22 +38,22 @@ def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
 
 
 def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str | None = None) -> LabelMap:
-    """Decode a label file to uint8 H×W trainIds; ids that `id_map` does not name become 255, without one ids stay.
+    """Decode a label file to uint8 H×W trainIds. Ids that `id_map` does not name become 255. Without a map, ids stay.
 
-    Of a PNG with a palette the ids are the palette's indices, and of one with 1, 2 or 4 bits the bits' value.
-    Raises InputError naming the file when it has several channels, more than 8 bits, lossy compression, or is not of
-    the given `sha256`.
+    In a PNG with a palette, the ids are the palette's indices. With 1, 2 or 4 bits, they are the bits' value. Raises
+    InputError naming the file when it has several channels, more than 8 bits, lossy compression, or is not of the given
+    `sha256`.
     """
-    from PIL import Image  # the engines' own environments read no label and may lack it
+    from PIL import Image  # engines' own environments may lack Pillow, and read no label
 
     data = _checked_bytes(path, sha256)
     if data.startswith(JPEG):
         raise InputError(f"{path}: a label cannot be a JPEG file: its compression changes class ids; use PNG")
-    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS was looked at
+    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS was checked already
     try:
         with Image.open(io.BytesIO(data), formats=LABEL_FORMATS) as image:
             mode, channels, values = image.mode, len(image.getbands()), np.asarray(image)
-    except Exception as error:  # a decoder of hostile bytes raises what it likes
+    except Exception as error:  # a decoder of hostile bytes may raise anything
         raise InputError(f"{path}: cannot be decoded: truncated or damaged ({one_line(str(error), 200)})") from None
     bits = data[BIT_DEPTH] if data.startswith(PNG) else 8
     if bits > 8 or mode not in ("1", "L", "P"):
@@ -65,7 +65,7 @@ def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str |
 
 
 def id_table(id_map: Mapping[Any, int]) -> npt.NDArray[np.uint8]:
-    """256 entries: trainId of each raw id, 255 for those that `id_map` does not name. Raw −1 is stored as 255."""
+    """Return 256 entries: trainId of each raw id, 255 for ids that `id_map` does not name. Raw −1 is stored as 255."""
     table = np.full(256, 255, np.uint8)
     for raw, train_id in id_map.items():
         table[int(raw) % 256] = train_id
@@ -88,7 +88,7 @@ def _checked_bytes(path: str | Path, sha256: str | None) -> bytes:
 
 
 def _size(path: str | Path, data: bytes) -> tuple[int, int]:
-    """Width and height as the header says, before anything is decoded. Raises InputError for what is no image."""
+    """Read width and height from the header, before anything is decoded. Raises InputError for what is no image."""
     if data.startswith(PNG) and data[12:16] == b"IHDR":
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if data.startswith(JPEG):
@@ -99,12 +99,12 @@ def _size(path: str | Path, data: bytes) -> tuple[int, int]:
             abs(int.from_bytes(data[22:26], "little", signed=True)),
         )
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return 0, 0  # the format ends at 16383×16383
+        return 0, 0  # the format allows at most 16383×16383
     raise InputError(f"{path}: {'is no PNG, JPEG, BMP or WebP file' if data else 'is an empty file'}")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """From the frame header (ITU-T T.81, B.2.2); 0, 0 where there is none: decoding then fails."""
+    """Read the size from the frame header (ITU-T T.81, B.2.2). Without one it is 0, 0, and decoding then fails."""
     at = 2
     while at + 9 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -115,7 +115,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _png_fault(data: bytes) -> str:
-    """What is wrong with a PNG file's chunks: OpenCV does not look at their checksums."""
+    """Say what is wrong with a PNG file's chunks, since OpenCV does not check their checksums."""
     view, at = memoryview(data), len(PNG)
     while at + 12 <= len(data):
         kind, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")

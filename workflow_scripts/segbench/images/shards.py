@@ -1,8 +1,8 @@
-"""Shards: the images of a data set dealt out to several jobs.
+"""Deal out the images of a data set to several jobs, as shards.
 
 Only what grows with the data set is split: round 1, which runs every image, and its scores. Later rounds time a fixed
-number of images and stay whole. A shard of S > 1 is named `2of7`, from `0of7` on, so that another S has other files;
-the whole is named `0`.
+number of images and stay whole. The shards of S = 7 are named `0of7` to `6of7`, so that another S has other files. The
+whole is named `0`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ WHOLE = "0"
 
 
 def names(count: int) -> list[str]:
-    """The names of all shards of a data set that is split into `count`."""
+    """Return the names of all shards of a data set that is split into `count`."""
     return [WHOLE] if count == 1 else [f"{number}of{count}" for number in range(count)]
 
 
 def of_round(count: int, number: int) -> list[str]:
-    """The shards that round `number` (from 1) consists of."""
+    """Return the shards that round `number` (from 1) consists of."""
     return names(count) if number == 1 else [WHOLE]
 
 
 def share(items: Iterable[Item], shard: str) -> Iterator[Item]:
-    """Every S-th of `items`, from the shard's own number on: equal shares, each spread over the whole."""
+    """Yield every S-th of `items`, from the shard's number on. Shares are equal, and each is spread over the whole."""
     if shard == WHOLE:
         return iter(items)
     number, count = map(int, shard.split("of"))
@@ -35,5 +35,5 @@ def share(items: Iterable[Item], shard: str) -> Iterator[Item]:
 
 
 def folders(results: Path, row: str, number: int, count: int) -> list[Path]:
-    """The folders of round `number` of a row (`dataset/model/variant`)."""
+    """Return the folders of round `number` of a row (`dataset/model/variant`)."""
     return [results / "runs" / row / str(number) / shard for shard in of_round(count, number)]

@@ -1,7 +1,7 @@
-"""This process's control group: the CPU time that it may use, and how long it was stopped for having used it.
+"""Read this process's control group: the CPU time that it may use, and how long it was stopped for having used it.
 
-Both versions are read: v2's `cpu.max` and `cpu.stat` (Documentation/admin-guide/cgroup-v2.rst), v1's
-`cpu.cfs_quota_us` and `cpu.stat` (Documentation/scheduler/sched-bwc.rst). A limit of any group above counts too.
+Both versions are read: v2's `cpu.max` and `cpu.stat` (Documentation/admin-guide/cgroup-v2.rst), v1's `cpu.cfs_quota_us`
+and `cpu.stat` (Documentation/scheduler/sched-bwc.rst). A limit of any group above counts too.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cpu_quota(mounted: Path = MOUNTED, membership: Path = MEMBERSHIP) -> float | None:
-    """CPUs' worth of time that the process may use, the least over its group and those above; None: no limit."""
+    """Return how many CPUs' time the process may use: the least over its group and those above it. None: no limit."""
     quotas = [quota for folder in _folders(mounted, membership) if (quota := _quota(folder)) is not None]
     return min(quotas, default=None)
 
 
 def throttled(mounted: Path = MOUNTED, membership: Path = MEMBERSHIP) -> tuple[int, float] | None:
-    """How often, and for how many seconds, the group was stopped because its quota was used up; None: not told."""
+    """Return how often, and for how many seconds, the group was stopped because its quota was used up. None:
+    unknown.
+    """
     stats = [_keys(folder / "cpu.stat") for folder in _folders(mounted, membership) if _quota(folder) is not None]
-    told = [stat for stat in stats if "nr_throttled" in stat]
-    if not told:
+    limited = [stat for stat in stats if "nr_throttled" in stat]
+    if not limited:
         return None
-    seconds = [stat.get("throttled_usec", 0) * 1e-6 + stat.get("throttled_time", 0) * 1e-9 for stat in told]
-    return sum(stat["nr_throttled"] for stat in told), sum(seconds)
+    seconds = [stat.get("throttled_usec", 0) * 1e-6 + stat.get("throttled_time", 0) * 1e-9 for stat in limited]
+    return sum(stat["nr_throttled"] for stat in limited), sum(seconds)
 
 
 def pressure_s(mounted: Path = MOUNTED, membership: Path = MEMBERSHIP) -> float | None:
-    """Seconds in which some task of the group waited for a CPU (pressure stall information); None: not told."""
+    """Return the seconds in which some task of the group waited for a CPU (pressure stall information). None:
+    unknown.
+    """
     for folder in _folders(mounted, membership):
         for line in _read(folder / "cpu.pressure").splitlines():
             facts = dict(part.split("=", 1) for part in line.split()[1:] if "=" in part)
@@ -40,9 +44,9 @@ def pressure_s(mounted: Path = MOUNTED, membership: Path = MEMBERSHIP) -> float 
 
 
 def _folders(mounted: Path, membership: Path) -> Iterator[Path]:
-    """Folders of the group that limits CPU time and of those above it, the group's own first.
+    """Yield the folders of the group that limits CPU time and of those above it, the group's own first.
 
-    In a container the membership names a path of the host, while the group's own folder is what is mounted.
+    In a container the membership names a path of the host, while the group's own folder is mounted.
     """
     for line in _read(membership).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -67,7 +71,7 @@ def _quota(folder: Path) -> float | None:
 
 
 def _keys(path: Path) -> dict[str, int]:
-    """A file of lines `name number`."""
+    """Read a file of lines `name number`."""
     pairs = [line.split() for line in _read(path).splitlines()]
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 

@@ -1,4 +1,4 @@
-"""What this machine is, read without importing any framework: CPU, memory, NVIDIA driver, installed packages."""
+"""Describe this machine without importing any framework: CPU, memory, NVIDIA driver, installed packages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from segbench.machine import cgroup, nvml, topology
 class Machine:
     """CPU model and flags, cores, memory and the NVIDIA driver's version (None where there is none).
 
-    `default_threads`: threads of an engine where the configuration names no number; `cpu_quota`: CPUs' worth of time
-    that the control group gives (None: no limit).
+    `default_threads`: threads of an engine where the configuration names no number. `cpu_quota`: how many CPUs' time
+    the control group gives (None: no limit).
     """
 
     cpu_model: str
@@ -32,7 +32,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Read it off /proc, sysfs and sysconf."""
+    """Read this machine's facts from /proc, sysfs and sysconf."""
     cpus, quota = topology.read_cpus(), cgroup.cpu_quota()
     cpuinfo = _read("/proc/cpuinfo")
     flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.M)
@@ -65,7 +65,7 @@ def nvidia_driver(root: Path = Path("/")) -> str | None:
 
 
 def package_version(name: str, paths: list[str] | None = None) -> str | None:
-    """Installed version of a distribution, or None; read from its metadata, nothing is imported."""
+    """Return the installed version of a distribution, or None. It is read from metadata, so nothing is imported."""
     where = {"path": paths} if paths is not None else {}
     for found in importlib.metadata.distributions(name=name, **where):  # type: ignore[call-overload]
         return found.version
@@ -73,7 +73,7 @@ def package_version(name: str, paths: list[str] | None = None) -> str | None:
 
 
 def describe(machine: Machine) -> dict[str, Any]:
-    """The machine as JSON: what goes into an environment record."""
+    """Return the machine as JSON for an environment record."""
     return {**asdict(machine), "cpu_flags": sorted(machine.cpu_flags)}
 
 

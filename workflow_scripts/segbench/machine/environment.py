@@ -1,4 +1,4 @@
-"""The environment record of a run: which machine, which software, which commit."""
+"""Make the environment record of a run: which machine, which software, which commit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segbench.machine.cpu import Machine, describe
 from segbench.machine.topology import Cpu
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# Prefixes of variables that engines, their thread pools, the loader and the allocator read.
+# Engines, their thread pools, the loader and the allocator read variables with these prefixes.
 VARIABLES = (
     "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "OPENBLAS_", "VECLIB_", "ORT_", "OV_", "OPENVINO_", "FLAGS_",
     "GLOG_", "CUDA_", "CUDNN_", "NVIDIA_", "TF32_", "LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_", "GLIBC_TUNABLES",
@@ -31,16 +31,16 @@ SETTINGS = {
     "transparent_hugepages": "/sys/kernel/mm/transparent_hugepage/enabled",
     "numa_balancing": "/proc/sys/kernel/numa_balancing",
 }
-# Words of the kernel's command line that concern CPUs; the others are nobody else's business.
+# Words of the kernel's command line that concern CPUs. The other words stay private.
 BOOT_WORDS = ("isolcpus", "nohz", "rcu_nocbs", "mitigations", "intel_pstate", "amd_pstate", "idle", "nosmt", "maxcpus")
 VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"
 
 
 def environment_record(machine: Machine, threads: int, cpus: Sequence[Cpu] = ()) -> dict[str, Any]:
-    """What a reader needs to judge a figure, and to explain why two differ, as JSON.
+    """Return as JSON what a reader needs to judge a figure, and to explain why two differ.
 
-    `hardware_id` is equal on equal hardware, whatever runs on it; `software_id` where driver, kernel, packages and the
-    variables that engines read are equal too. `cpus`: the CPUs that the process was pinned to.
+    `hardware_id` is equal on equal hardware, whatever runs on it. `software_id` is equal where driver, kernel, packages
+    and the variables that engines read are equal too. `cpus`: the CPUs that the process was pinned to.
     """
     graphics = nvml.facts() if machine.nvidia_driver else None
     cpu = cpu_facts()
@@ -78,22 +78,24 @@ def environment_record(machine: Machine, threads: int, cpus: Sequence[Cpu] = ())
 
 
 def cpu_facts() -> dict[str, Any]:
-    """Family, model, stepping and microcode of the first CPU, CPUs online, caches; masked in some virtual machines."""
+    """Return the first CPU's family, model, stepping and microcode, the CPUs online, and caches. Some virtual
+    machines mask them.
+    """
     lines = _text("/proc/cpuinfo").split("\n\n")[0].splitlines()
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     caches = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
     levels = [
         f"L{_first_line(one / 'level')} {_first_line(one / 'type')} {_first_line(one / 'size')}" for one in caches
     ]
     names = ("vendor_id", "cpu family", "model", "stepping", "microcode")
-    return {name.replace(" ", "_"): told[name] for name in names if name in told} | {
+    return {name.replace(" ", "_"): found[name] for name in names if name in found} | {
         "online_cpus": os.cpu_count(),
         "caches": levels,
     }
 
 
 def installed() -> dict[str, str]:
-    """Every installed distribution with its version, read off the folders' names: a list of chosen ones would drift."""
+    """Return every installed distribution with its version, read from the folders' names. A chosen list would drift."""
     found: dict[str, str] = {}
     for folder in reversed(sys.path):
         for path in sorted(Path(folder or ".").glob("*.dist-info")):
@@ -103,7 +105,7 @@ def installed() -> dict[str, str]:
 
 
 def engine_variables() -> dict[str, str]:
-    """Environment variables that change what an engine does or how fast: its children get them all."""
+    """Return the environment variables that change what an engine does or how fast. Its children get them all."""
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
 
 
@@ -112,14 +114,15 @@ def _digest(facts: Any) -> str:
 
 
 def config_hash(request: Mapping[str, Any]) -> str:
-    """Short digest of what config says of one timed job: variant, options, timing and threads. Equal settings, equal
-    digest; of the whole configuration it would differ between jobs that measured the same."""
+    """Return a short digest of one timed job's settings: variant, options, timing and threads. Equal settings have
+    equal digests. A digest of the whole configuration would differ between jobs that measured the same.
+    """
     facts = {key: request[key] for key in ("variant", "options", "timing", "threads")}
     return _digest(facts)
 
 
 def git_commit() -> str | None:
-    """The workflow's commit, with `+` behind it when files differ from it; None outside a repository."""
+    """Return the workflow's commit, followed by `+` when files differ from it. None outside a repository."""
     here = Path(__file__).parent
     try:
         commit = subprocess.run(

@@ -1,7 +1,8 @@
-"""Which CPUs a timed process runs on: one per physical core, read from the kernel's topology in sysfs.
+"""Choose the CPUs that a timed process runs on: one per physical core, read from the kernel's topology in sysfs.
 
-CPU numbers alone say nothing: siblings of one core are numbered side by side (Hyper-V, QEMU, hybrid Intel) or apart
-(bare metal), and sockets one behind the other or in turn. Source: Documentation/admin-guide/cputopology.rst (Linux).
+CPU numbers alone say nothing. Siblings of one core are numbered side by side (Hyper-V, QEMU, hybrid Intel) or apart
+(bare metal). Sockets are numbered one behind the other or in turn. Source: Documentation/admin-guide/cputopology.rst
+(Linux).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SYSTEM = Path("/sys/devices/system/cpu")
-# A core below this share of the fastest one's speed is a slow core; favoured cores of one kind differ by less.
+# A core below this share of the fastest core's speed is slow. Favoured cores of one kind differ by less.
 FAST_SHARE = 0.85
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """A logical CPU: its number, the CPUs of the same core, socket, NUMA node, and speed (None: not known)."""
+    """A logical CPU: its number, the CPUs of its core, its socket, its NUMA node, and its speed (None: not known)."""
 
     number: int
     siblings: tuple[int, ...]
@@ -28,18 +29,19 @@ class Cpu:
 
 
 def read_cpus(allowed: Collection[int] | None = None, system: Path = SYSTEM) -> list[Cpu]:
-    """The CPUs that this process may use (`allowed`: its affinity), in order of their numbers.
+    """Return the CPUs that this process may use (`allowed`: its affinity), in order of their numbers.
 
-    Where the kernel tells no topology, each CPU counts as a core of its own.
+    Where the kernel reports no topology, each CPU counts as a core of its own.
     """
     numbers = sorted(os.sched_getaffinity(0) if allowed is None else allowed)
     return [_read_cpu(number, system / f"cpu{number}") for number in numbers]
 
 
 def cores(cpus: Collection[Cpu]) -> list[int]:
-    """One CPU per physical core: the cores to use first come first.
+    """Return one CPU per physical core. The cores to use first come first.
 
-    A socket's cores stand together, the socket with most cores first; within a socket fast cores come before slow ones.
+    A socket's cores stand together, and the socket with most cores comes first. Within a socket, fast cores come before
+    slow ones.
     """
     firsts = list({min(cpu.siblings): cpu for cpu in sorted(cpus, key=lambda cpu: -cpu.number)}.values())
     size = {package: sum(cpu.package == package for cpu in firsts) for package in {cpu.package for cpu in firsts}}
@@ -51,9 +53,9 @@ def cores(cpus: Collection[Cpu]) -> list[int]:
 
 
 def default_threads(cpus: Collection[Cpu], quota: float | None) -> int:
-    """Threads where the configuration names none: the fast cores of one socket, at most the control group's quota.
+    """Return the number of threads where none is configured: the fast cores of one socket, at most the group's quota.
 
-    A loop that is split into equal parts waits for its slowest thread, and memory of the other socket is far away.
+    A loop that is split into equal parts waits for its slowest thread, and the memory of another socket is slower.
     """
     order, by_number = cores(cpus), {cpu.number: cpu for cpu in cpus}
     firsts = [by_number[number] for number in order]
@@ -62,7 +64,7 @@ def default_threads(cpus: Collection[Cpu], quota: float | None) -> int:
 
 
 def within_quota(threads: int, quota: float | None) -> int:
-    """`threads`, but no more than whole CPUs in `quota` (CPUs of a control group; None: no limit), at least 1."""
+    """Return `threads`, bounded by the whole CPUs in `quota` (CPUs of a control group; None: no limit), at least 1."""
     return threads if quota is None else max(1, min(threads, int(quota)))
 
 
@@ -79,7 +81,7 @@ def _read_cpu(number: int, folder: Path) -> Cpu:
 
 
 def parse_list(text: str) -> tuple[int, ...]:
-    """CPU numbers of the kernel's list form, e.g. `0-3,8` (empty for anything else)."""
+    """Return the CPU numbers in the kernel's list form, e.g. `0-3,8`. Anything else gives none."""
     numbers: list[int] = []
     for part in filter(None, text.strip().split(",")):
         low, _, high = part.partition("-")

@@ -1,1 +1,1 @@
-"""How a model entry of the configuration becomes an exported model."""
+"""Turn a model entry of the configuration into an exported model."""

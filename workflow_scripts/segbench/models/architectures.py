@@ -1,7 +1,7 @@
-"""Paddle layers of the catalogue's models: PaddleSeg's own classes with the arguments of its Cityscapes configurations.
+"""Build the catalogue's models: PaddleSeg's own classes with the arguments of its Cityscapes configurations.
 
-Source of the arguments: PaddleSeg release/2.8, configs/{name}/{name}_resnet50_os8_cityscapes_1024x512_80k.yml and
-configs/unet/unet_cityscapes_1024x512_160k.yml. What they leave out are the classes' defaults.
+The arguments come from PaddleSeg release/2.8, configs/{name}/{name}_resnet50_os8_cityscapes_1024x512_80k.yml and
+configs/unet/unet_cityscapes_1024x512_160k.yml. Other arguments have the classes' defaults.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "unet": ("UNet", {"use_deconv": False}),
 }
 BACKBONE: dict[str, dict[str, Any]] = {"deeplabv3p": {"multi_grid": (1, 2, 4)}}
-MIN_SIZE = 32  # four halvings of UNet; below that nothing of a street is left
+MIN_SIZE = 32  # UNet halves four times; a smaller image has no visible street left
 SEED = 20250101
-SAMPLE_SHAPE = (4, 3, 128, 256)  # images that random weights get their normalisation statistics from
+SAMPLE_SHAPE = (4, 3, 128, 256)  # images from which random weights get their normalisation statistics
 
 
 def build(entry: dict[str, Any], height: int, width: int) -> Any:
-    """`paddle.nn.Layer` of a catalogue entry of kind `paddleseg` or `narrow`, in evaluation mode.
+    """Build the `paddle.nn.Layer` of a catalogue entry of kind `paddleseg` or `narrow`, in evaluation mode.
 
     Its forward takes float32 1×3×`height`×`width` and returns a list that begins with float32 logits
-    1×class_count×`height`×`width`. With weights `random` it is filled by `randomise`, else its parameters wait for
-    `load`. Raises InputError, beginning with the entry's key, for an input size that no architecture takes.
+    1×class_count×`height`×`width`. Weights `random` are set by `randomise`, others by a later call of `load`. Raises
+    InputError, beginning with the entry's key, for an input size that no architecture takes.
     """
     if min(height, width) < MIN_SIZE:
         raise InputError(f"input: {height}×{width}; height and width must be at least {MIN_SIZE}")
@@ -51,7 +51,7 @@ def build(entry: dict[str, Any], height: int, width: int) -> Any:
 
 
 def load(layer: Any, arrays: Arrays, model: str) -> None:
-    """Set the parameters and statistics of `layer`, which all have to be there, by their names in `state_dict`.
+    """Set all parameters and statistics of `layer` by their names in `state_dict`.
 
     Raises InputError naming `model` and the first few that are missing, unexpected, or of another shape or type.
     """
@@ -84,11 +84,11 @@ def _few(names: list[str], most: int = 3) -> str:
 def randomise(layer: Any, classes: int) -> None:
     """Give the random weights of `layer` (eval mode) the statistics of a trained network, in one forward pass.
 
-    Every normalisation layer gets mean and variance of what arrives at it, so that activations neither die nor grow;
-    every convolution that scores classes is scaled to mean 0 and deviation 1 per class, so that class maps vary and
-    scores lie apart; attention that starts switched off (DANet's gamma of 0) is switched on; ResNet's blocks add a
-    part to what they are given, not as much again, since sixteen such random steps blow rounding errors up (agreement
-    of two engines on DANet .9997 before, .99999 with it). Deterministic.
+    The result is deterministic. Every normalisation layer gets mean and variance of its input, so that activations
+    neither die nor grow. Every convolution that scores classes is scaled to mean 0 and deviation 1 per class, so that
+    class maps vary and scores lie apart. Attention that starts switched off (DANet's gamma of 0) is switched on.
+    ResNet's blocks add only a part to their input, since sixteen full random steps amplify rounding errors (agreement
+    of two engines on DANet .9997 before, .99999 with it).
     """
     paddle = _paddle()
     images = paddle.to_tensor(sample_images())
@@ -110,8 +110,9 @@ def randomise(layer: Any, classes: int) -> None:
 
 
 def sample_images() -> Any:
-    """Float32 `SAMPLE_SHAPE` in −1 … 1, as far as noise can look like photographs: its spectrum falls off as theirs
-    does, and its colours vary less than its brightness."""
+    """Return float32 `SAMPLE_SHAPE` in −1 … 1, noise that resembles photographs. Its spectrum falls off as theirs
+    does, and its colours vary less than its brightness.
+    """
     random = np.random.default_rng(SEED)
     count, channels, height, width = SAMPLE_SHAPE
     images = np.zeros(SAMPLE_SHAPE)
@@ -127,7 +128,7 @@ def _set_statistics(part: Any, inputs: Any) -> None:
     values = inputs[0].numpy().astype(np.float64)
     axes = tuple(axis for axis in range(values.ndim) if axis != 1)
     variance = values.var(axes)
-    # Where a map was pooled to a few values, their variance says little: without a floor a real image's would explode.
+    # The variance of a map that was pooled to a few values says little. Without a floor a real image's would explode.
     floor = 0.1 * (values**2).mean()
     part._mean.set_value(values.mean(axes).astype(np.float32))
     part._variance.set_value(np.maximum(variance, floor).astype(np.float32))
@@ -144,17 +145,17 @@ def _standardise(part: Any, _: Any, output: Any) -> Any:
 
 @contextmanager
 def fresh_names() -> Iterator[None]:
-    """Within it, Paddle counts its variables from 0: a model gets the same names whatever was built before it."""
+    """Let Paddle count its variables from 0, so that a model gets the same names whatever was built before it."""
     with _paddle().utils.unique_name.guard():
         yield
 
 
 @contextmanager
 def constant_shapes() -> Iterator[None]:
-    """Within it, `paddle.shape` of a tensor whose size is known gives numbers, not an operator.
+    """Let `paddle.shape` of a tensor whose size is known return numbers, not an operator.
 
-    PaddleSeg asks for sizes while a model runs. At a fixed input size they are constants, and said so the graph needs
-    no dynamic shapes: one whole for TensorRT, softmax and resize of known size in ONNX.
+    PaddleSeg asks for sizes while a model runs. At a fixed input size they are constants. With constants the graph
+    needs no dynamic shapes: TensorRT takes it as a whole, and ONNX has softmax and resize of known size.
     """
     paddle = _paddle()
     original: Callable[[Any], Any] = paddle.shape
@@ -188,7 +189,7 @@ def _narrow(architecture: str, classes: int) -> Any:
 
 
 def _paddle() -> Any:
-    """Paddle on the CPU, imported in the order that does not crash."""
+    """Return Paddle on the CPU, imported in the order that does not crash."""
     import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 
     import paddle

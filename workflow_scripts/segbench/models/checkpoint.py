@@ -1,4 +1,4 @@
-"""Weights from a file, as arrays only: a checkpoint from the internet must not be able to run code."""
+"""Read weights from a file, as arrays only. A checkpoint from the internet must not be able to run code."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NAME_TABLE = "StructuredToParameterName@@"  # Paddle keeps a second table of nam
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Numeric arrays by parameter name from an `.npz` or a `.pdparams` (pickle) file.
+    """Read numeric arrays by parameter name from an `.npz` or a `.pdparams` (pickle) file.
 
-    Imports no Paddle. Raises InputError naming the file for any other content: a pickle that wants a class or function
-    other than NumPy's array builders is refused by its name, before it is called, and so are absurd sizes.
+    This imports no Paddle. It raises InputError naming the file for any other content. A pickle that asks for another
+    class or function than NumPy's array builders is refused before that is called. Absurd sizes are refused too.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -38,7 +38,7 @@ def _read_npz(path: Path) -> Arrays:
             arrays = {name: content[name] for name in content.files}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except Exception as error:  # zipfile, zlib and NumPy have many words for damage
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds of errors for damage
         raise InputError(f"{path}: not an .npz file of arrays, or a damaged one ({_words(error)})") from None
     return _checked(path, arrays)
 
@@ -57,7 +57,7 @@ def _read_pickle(path: Path) -> Arrays:
 
 
 def _array(value: Any) -> Any:
-    """The array of a plain entry, or of the pair (name in the program, array) that some Paddle versions save."""
+    """Return the array of a plain entry, or of the pair (name in the program, array) that some Paddle versions save."""
     return value[1] if isinstance(value, tuple) and len(value) == 2 else value
 
 
@@ -84,12 +84,12 @@ def _words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-# The implementation in Python, not the one in C: there, a few bytes can ask for a memo table of many GiB.
+# Python's implementation, since in C a few bytes can ask for a memo table of many GiB.
 class _ArraysOnly(pickle._Unpickler):
-    """Admits what NumPy needs to rebuild arrays, and plain containers; nothing that acts."""
+    """Admits what NumPy needs to rebuild arrays, and plain containers. Nothing else can be called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The global, if it is one of NumPy's array builders."""
+        """Return the global, if it is one of NumPy's array builders."""
         found = _BUILDERS.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
             raise InputError(f"refused: wants to load {module}.{name}; a checkpoint may hold arrays only")
@@ -97,23 +97,23 @@ class _ArraysOnly(pickle._Unpickler):
 
 
 def _new_array(kind: Any, shape: Any, dtype: Any) -> Any:
-    """What `numpy.core.multiarray._reconstruct` does: an empty array, which is then given its content."""
+    """Do what `numpy.core.multiarray._reconstruct` does: make an empty array, which then gets its content."""
     if kind != _NDARRAY or tuple(shape) != (0,):
         raise InputError("refused: an array is built in a way that NumPy never writes")
     return np.ndarray((0,), dtype)
 
 
 def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    """What `numpy.core.numeric._frombuffer` does (pickle protocol 5)."""
+    """Do what `numpy.core.numeric._frombuffer` does (pickle protocol 5)."""
     return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """What `_codecs.encode` does in protocol 2, which writes bytes as text."""
+    """Do what `_codecs.encode` does in protocol 2, which writes bytes as text."""
     return text.encode("latin1")
 
 
-_NDARRAY = "ndarray"  # the class is only ever named: called, it would make arrays of any size
+_NDARRAY = "ndarray"  # the class is only named, since a call of it could make arrays of any size
 _BUILDERS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1,

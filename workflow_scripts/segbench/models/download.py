@@ -1,4 +1,4 @@
-"""A file from the web, brought over a bad line: resumed, retried, bounded, with its progress shown."""
+"""Download a file over an unreliable line: resumed, retried, bounded, with its progress shown."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BLOCK = 1 << 16
 
 
 class Download:
-    """One address and its partial file in the cache folder; while it is open, no other process works on that file."""
+    """One address and its partial file in the cache folder. While it is open, no other process works on that file."""
 
-    attempts = 5  # without much gained between them
+    attempts = 5  # in a row that gained little
     stall_s = 30.0  # seconds without a byte before a connection counts as dead
     slowest_bytes_s = 1000.0  # below this rate over `stall_s` a connection counts as dead too
     backoff_s = 1.0  # before the second attempt; doubled before each further one
@@ -39,7 +39,7 @@ class Download:
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Download:
-        self._lock = open(self.file.with_suffix(".lock"), "w")  # stays: removed, two processes could hold two of them
+        self._lock = open(self.file.with_suffix(".lock"), "w")  # never removed: else two processes could hold two locks
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self
 
@@ -48,7 +48,7 @@ class Download:
             self._lock.close()
 
     def run(self) -> None:
-        """Make `file` whole. Raises InputError when the address cannot be had or sends too much."""
+        """Download the rest of `file`. Raises InputError when the address cannot be read or sends too much."""
         import requests
 
         attempt = 1
@@ -66,7 +66,7 @@ class Download:
                         f"{self.url}: cannot be downloaded ({reason}); fetch it on a machine that can, and give its"
                         " place as weights: {path: FILE}"
                     ) from None
-            except OSError as error:  # of the disk: those of the network are RequestExceptions, caught above
+            except OSError as error:  # an error of the disk, since the network's are RequestExceptions, caught above
                 raise InputError(f"{self.file}: cannot be written ({error.strerror})") from None
             wait = self.backoff_s * 2 ** max(attempt - 2, 0)
             here = f" ({_megabytes(self._have())} are here)" if self._have() else ""
@@ -74,7 +74,7 @@ class Download:
             time.sleep(wait)
 
     def forget(self) -> None:
-        """Remove the partial file and what is known of it."""
+        """Remove the partial file and its record."""
         self.file.unlink(missing_ok=True)
         self._validator.unlink(missing_ok=True)
 
@@ -82,7 +82,9 @@ class Download:
         return self.file.stat().st_size if self.file.exists() else 0
 
     def _transfer(self) -> None:
-        """One connection: the rest of the file, or all of it when the server cannot resume or the file has changed."""
+        """Read one connection: the rest of the file, or all of it when the server cannot resume or the file has
+        changed.
+        """
         import requests
 
         have, headers = self._have(), {"Accept-Encoding": "identity"}
@@ -94,7 +96,7 @@ class Download:
         with requests.get(self.url, headers=headers, stream=True, timeout=self.stall_s) as answer:
             if answer.status_code == 416 and "Range" in headers:
                 if answer.headers.get("Content-Range", "") == f"bytes */{have}":
-                    return  # all of it was here
+                    return  # the file was complete already
                 self.forget()
                 raise requests.ConnectionError("the file on the server is another one now")
             answer.raise_for_status()
@@ -142,8 +144,9 @@ class Download:
 
 
 def _blocks(answer: Any) -> Iterator[bytes]:
-    """What has come, as it comes: `iter_content` waits for a full block, for hours where the server drips. As it was
-    sent, too: decoded, a few bytes could become gigabytes."""
+    """Yield bytes as they come. `iter_content` would wait for a full block, for hours from a slow server. Bytes are
+    not decoded, since a few compressed bytes could become gigabytes.
+    """
     import requests
     import urllib3
 
@@ -155,7 +158,7 @@ def _blocks(answer: Any) -> Iterator[bytes]:
 
 
 def split_address(url: str) -> urllib.parse.SplitResult:
-    """The parts of an address. Raises InputError for what is none."""
+    """Return the parts of an address. Raises InputError for what is no address."""
     try:
         if re.search(r"[\s\x00-\x1f]", url):
             raise ValueError("it has blanks or control characters")
@@ -165,19 +168,19 @@ def split_address(url: str) -> urllib.parse.SplitResult:
 
 
 def _start(answer: Any) -> int:
-    """First byte of what the server sends."""
+    """Return the position of the first byte that the server sends."""
     found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     return int(found.group(1)) if answer.status_code == 206 and found else 0
 
 
 def _strong_validator(answer: Any) -> str:
-    """What If-Range may carry: a strong ETag or a date (RFC 9110, section 13.1.5); empty when there is none."""
+    """Return what If-Range may carry: a strong ETag or a date (RFC 9110, section 13.1.5). Empty: there is none."""
     tag = answer.headers.get("ETag", "")
     return str(tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", ""))
 
 
 def _is_final(error: Any) -> bool:
-    """Whether trying again cannot help: the server said no, or sent us where nothing may be fetched from."""
+    """Return whether a retry cannot help: the server refused, or redirected to an address that is not allowed."""
     import requests
 
     if isinstance(error, (requests.exceptions.InvalidSchema, requests.TooManyRedirects)):
@@ -187,7 +190,9 @@ def _is_final(error: Any) -> bool:
 
 
 def _in_words(error: Any) -> str:
-    """The innermost cause: what requests and urllib3 wrap around it names their own classes and objects."""
+    """Return the innermost cause. The exceptions of requests and urllib3 around it name their own classes and
+    objects.
+    """
     if error.response is not None:
         return f"HTTP status {error.response.status_code} {error.response.reason}"
     inner: Any = error

@@ -1,4 +1,4 @@
-"""An exported model: its files and its record."""
+"""Open an exported model: its files and its record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ExportedModel:
 
     @classmethod
     def open(cls, record: Path) -> ExportedModel:
-        """The model of `record` (model.json). Raises InputError when a file is not the one recorded in it."""
+        """Open the model of `record` (model.json). Raises InputError when a file is not the recorded one."""
         facts = read_json(record)
         for name, digest in facts["files"].items():
             if not (record.parent / name).exists() or sha256_of(record.parent / name) != digest:
@@ -32,18 +32,18 @@ class ExportedModel:
         return cls(record.parent, facts)
 
     def file(self, name: str) -> Path | None:
-        """The file of that name, or None where this kind of model has none."""
+        """Return the file of that name, or None where this kind of model has none."""
         path = self.folder / name
         return path if path.exists() else None
 
     @property
     def digest(self) -> str:
-        """One hash of the exported files' hashes: what a calibration belongs to."""
+        """Return one hash of the exported files' hashes. A calibration belongs to it."""
         return hashlib.sha256(json.dumps(self.facts["files"], sort_keys=True).encode()).hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Input shape: 1, 3, height, width."""
+        """Return the input shape: 1, 3, height, width."""
         return 1, 3, int(self.facts["input"]["height"]), int(self.facts["input"]["width"])
 
 

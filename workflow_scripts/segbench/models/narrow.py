@@ -1,10 +1,10 @@
-"""The eight PaddleSeg architectures, narrow: small enough to be trained on two CPU cores and kept in a repository.
+"""Narrow forms of eight PaddleSeg architectures, small enough to train on two CPU cores and keep in a repository.
 
 The heads are PaddleSeg's own classes (`paddleseg.models`), so that the graphs have the operators that the full-size
-models have: pyramid pooling, non-local attention, EM attention, dilated separable convolutions. What differs is the
-width, the backbone (ours, output stride 8) and the auxiliary heads (left out).
+models have: pyramid pooling, non-local attention, EM attention, dilated separable convolutions. They differ in width,
+in the backbone (our own, of output stride 8), and in the auxiliary heads (left out).
 
-Importing this module imports Paddle: do it only where a model is built.
+Importing this module imports Paddle. Import it only where a model is built.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Bottleneck(nn.Layer):
             self.shortcut = _conv_bn(in_channels, out_channels, 1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Float32 N×C×H×W to float32 N×out×(H/stride)×(W/stride)."""
+        """Map float32 N×C×H×W to float32 N×out×(H/stride)×(W/stride)."""
         y = nn.functional.relu(self.reduce(x))
         y = nn.functional.relu(self.spatial(y))
         y = self.expand(y)
@@ -91,7 +91,7 @@ class NarrowResNet(nn.Layer):
         self.feat_channels = list(self.OUT)
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """Float32 N×3×H×W to four float32 maps at strides 4, 8, 8 and 8."""
+        """Map float32 N×3×H×W to four float32 maps at strides 4, 8, 8 and 8."""
         x = self.stem(x)
         features = []
         for stage in self.stages:
@@ -104,7 +104,7 @@ class MainOnlyDAHead(DAHead):
     """DANet's head without its three auxiliary classifiers, which PaddleSeg computes in training mode only."""
 
     def forward(self, feat_list: list[paddle.Tensor]) -> list[paddle.Tensor]:
-        """Backbone maps to one float32 N×classes×(H/8)×(W/8) logit map: what the parent returns in eval mode."""
+        """Map backbone maps to one float32 N×classes×(H/8)×(W/8) logit map, as the parent does in eval mode."""
         features = feat_list[-1]
         channel = self.conv1(self.cam(self.channel_conv(features)))
         position = self.conv2(self.pam(self.position_conv(features)))
@@ -112,7 +112,7 @@ class MainOnlyDAHead(DAHead):
 
 
 class NarrowDeepLabDecoder(DeepLabDecoder):
-    """DeepLabV3+'s decoder, whose widths 48, 304 and 256 are literals in PaddleSeg, at widths of our choice."""
+    """DeepLabV3+'s decoder with chosen widths. PaddleSeg has the literals 48, 304 and 256."""
 
     def __init__(self, classes: int, low_channels: int, low_width: int, width: int) -> None:
         nn.Layer.__init__(self)  # not the parent's: it would build the wide layers
@@ -165,12 +165,12 @@ def build_narrow(architecture: str, classes: int) -> nn.Layer:
     model = NarrowUNet(classes, factor=0.25) if architecture == "unet" else _build_on_backbone(architecture, classes)
     for layer in model.sublayers():
         if isinstance(layer, layers.ConvBNReLU | layers.ConvBN):
-            layer._conv.bias = None  # BatchNorm takes it out again, and its gradient is a quarter of a step of UNet's
+            layer._conv.bias = None  # BatchNorm cancels it, and its gradient takes a quarter of a step of UNet
     return model
 
 
 def _build_on_backbone(architecture: str, classes: int) -> nn.Layer:
-    """One of the seven that share `NarrowResNet`."""
+    """Build one of the seven models that share `NarrowResNet`."""
     backbone = NarrowResNet()
     if architecture == "ann":
         model = models.ANN(classes, backbone, key_value_channels=64, inter_channels=128, enable_auxiliary_loss=False)
@@ -200,7 +200,9 @@ def _build_on_backbone(architecture: str, classes: int) -> nn.Layer:
 
 
 def parameter_count(layer: nn.Layer) -> int:
-    """Trainable values in a layer: weights, biases, BatchNorm scales and shifts; running statistics not counted."""
+    """Count the trainable values of a layer: weights, biases, BatchNorm scales and shifts, but no running
+    statistics.
+    """
     return sum(int(np.prod(parameter.shape)) for parameter in _trained(layer).values())
 
 
@@ -231,7 +233,7 @@ def save_arrays(layer: nn.Layer, path: str | Path) -> None:
 def load_arrays(layer: nn.Layer, arrays: str | Path | Mapping[str, Any]) -> None:
     """Set a layer's state from an `.npz` of `save_arrays`, or from a mapping of names to arrays.
 
-    Every name of the layer's `state_dict` must be there with its shape, and no other; values are widened to the
+    Every name of the layer's `state_dict` must be there with its shape, and no other name. Values are widened to the
     layer's float32. Pickled content is refused.
 
     Raises ValueError on a missing, unknown or misshapen array.
@@ -251,7 +253,7 @@ def load_arrays(layer: nn.Layer, arrays: str | Path | Mapping[str, Any]) -> None
 
 
 def _conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Convolution without bias, padded to keep H/stride, then BatchNorm."""
+    """Return a convolution without bias, padded to keep H/stride, followed by BatchNorm."""
     return nn.Sequential(
         nn.Conv2D(
             in_channels,
@@ -268,11 +270,13 @@ def _conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, 
 
 
 def _trained(layer: nn.Layer) -> dict[str, paddle.Tensor]:
-    """What an optimiser changes. `named_parameters` alone has BatchNorm's running statistics too, as frozen ones."""
+    """Return what an optimiser changes. `named_parameters` also has BatchNorm's running statistics, as frozen
+    parameters.
+    """
     return {name: parameter for name, parameter in layer.named_parameters() if not parameter.stop_gradient}
 
 
 def _drop(layer: nn.Layer, *names: str) -> None:
-    """Remove sublayers that PaddleSeg builds even when it never runs them: their weights would be dead freight."""
+    """Remove sublayers that PaddleSeg builds but never runs. Their weights would be useless."""
     for name in names:
         delattr(layer, name)

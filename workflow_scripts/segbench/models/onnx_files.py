@@ -1,4 +1,4 @@
-"""Read a person's ONNX file as one whole: external data from its own folder only, folded in."""
+"""Read a user's ONNX file as one whole. External data are folded in, from the file's own folder only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_BYTES = 2_000_000_000  # protobuf's limit for one file is 2 GiB
 
 
 def read_onnx(path: Path) -> Any:
-    """`onnx.ModelProto` of `path` with all tensors inside it.
+    """Return the `onnx.ModelProto` of `path` with all tensors inside it.
 
-    Raises InputError naming the file when it is missing, is no ONNX model, or has external data that is missing, lies
-    outside the model's folder, or is too small for what the model says of it.
+    Raises InputError naming the file when it is missing or no ONNX model. External data are refused where they are
+    missing, lie outside the model's folder, or are smaller than the model says.
     """
     import onnx
 
@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> Any:
 
 
 def has_external_data(path: Path) -> bool:
-    """Whether the ONNX model keeps tensors in other files. Raises InputError when it is no ONNX model."""
+    """Return whether the ONNX model keeps tensors in other files. Raises InputError when it is no ONNX model."""
     return bool(external_tensors(_parse(path)))
 
 
@@ -54,7 +54,7 @@ def _parse(path: Path) -> Any:
 
 
 def external_tensors(model: Any) -> list[Any]:
-    """Tensors of `model` whose data stand in other files."""
+    """Return the tensors of `model` whose data stand in other files."""
     from onnx import external_data_helper
 
     every = external_data_helper._get_all_tensors(model)
@@ -62,7 +62,7 @@ def external_tensors(model: Any) -> list[Any]:
 
 
 def _check_external(path: Path, tensor: Any) -> int:
-    """Bytes of a tensor's external data, once it is seen to be there."""
+    """Check that a tensor's external data exist, and return their bytes."""
     from onnx import helper
 
     facts = {entry.key: entry.value for entry in tensor.external_data}
@@ -99,7 +99,7 @@ def _number(text: str | None, default: int) -> int:
 
 
 def count_parameters(model: Any) -> int:
-    """Values of its float initializers, without the running statistics of batch normalisation."""
+    """Count the values of a model's float initializers, without running statistics of batch normalisation."""
     import onnx
 
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)

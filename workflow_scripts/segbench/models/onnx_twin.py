@@ -1,8 +1,8 @@
-"""An ONNX model that computes what an exported Paddle model computes, adaptive pooling included.
+"""Make an ONNX model that computes what an exported Paddle model computes, including adaptive pooling.
 
 paddle2onnx turns adaptive average pooling into an AveragePool of fixed kernel and stride, which is another function
-where the bins are uneven (PSPNet's 3 and 6 bins, ANN's 3, 6 and 8). At a fixed input shape it is a product with two
-constant matrices, and stands so in the twin.
+where the bins are uneven (PSPNet's 3 and 6 bins, ANN's 3, 6 and 8). At a fixed input shape the pooling is a product
+with two constant matrices, and the twin has that form.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from segbench.machine.cpu import package_version
 from segbench.models.paddle_files import read_program
 
 OPSET = 16
-# zlib before paddle 2.6.2: see PaddlePaddle/Paddle#70538. The result is checked by us, after the repairs.
+# zlib before paddle 2.6.2: see PaddlePaddle/Paddle#70538. The result is checked later, after the repairs.
 CONVERT = """import sys, zlib, paddle2onnx
 pdmodel, pdiparams, out, opset = sys.argv[1:]
 paddle2onnx.export(pdmodel, pdiparams, out, opset_version=int(opset), auto_upgrade_opset=False, verbose=False,
                    enable_onnx_checker=False)"""
-CLASS_MAP = "class_map"  # the one output of every exported ONNX model
+CLASS_MAP = "class_map"  # the only output of every exported ONNX model
 FOLDED = frozenset(
     ("Add", "Cast", "Concat", "Div", "Gather", "Identity", "Mul", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze")
 )
-MAX_FOLDED = 1 << 16  # elements: sizes and axes are folded, weights are left alone
+MAX_FOLDED = 1 << 16  # elements; sizes and axes are folded, weights are not
 
 Shape = tuple[int, ...]
 
@@ -46,7 +46,7 @@ class AdaptivePool(NamedTuple):
 
 
 def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
-    """`onnx.ModelProto` (opset 16, static shapes) with the input of the Paddle model and uint8 output `class_map`.
+    """Make an `onnx.ModelProto` (opset 16, static shapes) with the Paddle model's input and uint8 output `class_map`.
 
     Raises Unsupported with a one-line reason where the model has no exact ONNX form.
     """
@@ -55,7 +55,7 @@ def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
     if pdmodel.suffix == ".json":
         raise Unsupported(f"paddle2onnx {package_version('paddle2onnx')} cannot read a Paddle 3 model (.json)")
     model = _convert(pdmodel, pdiparams)
-    # Shapes that Paddle did not know are written down as such, and would hide those that follow from the input's.
+    # Shapes that Paddle did not know are written as unknown. They would hide those that follow from the input's.
     del model.graph.value_info[:]
     model.graph.output[0].type.tensor_type.ClearField("shape")
     constants_to_initializers(model)
@@ -73,7 +73,9 @@ def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
 
 
 def _convert(pdmodel: Path, pdiparams: Path) -> Any:
-    """What paddle2onnx makes of the model: in a process of its own, which it aborts at an operator that it lacks."""
+    """Convert the model by paddle2onnx, in a separate process, since it aborts its process at an operator that it
+    lacks.
+    """
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
@@ -93,14 +95,14 @@ def _convert(pdmodel: Path, pdiparams: Path) -> Any:
 
 
 def _last_words(printed: str) -> str:
-    """The last line that says something, without rules and addresses."""
+    """Return the last line that says something, without rules and addresses."""
     lines = [line.strip() for line in printed.splitlines()]
     said = [line for line in lines if re.search("[a-z]{3}", line) and not line.startswith(("[TimeInfo", "[SignalInfo"))]
     return said[-1][:200] if said else "it said nothing"
 
 
 def adaptive_pools(pdmodel: Path) -> list[AdaptivePool]:
-    """All adaptive 2-D pooling operators of a program, in its order."""
+    """Return all adaptive 2-D pooling operators of a program, in its order."""
     program = read_program(pdmodel.read_bytes())
     block = program.block(0)
     pools = []
@@ -116,7 +118,9 @@ def adaptive_pools(pdmodel: Path) -> list[AdaptivePool]:
 
 
 def bin_matrix(size: int, bins: int) -> npt.NDArray[np.float32]:
-    """Float32 bins×size: row i averages elements ⌊i·size/bins⌋ to ⌈(i+1)·size/bins⌉ − 1, as adaptive pooling does."""
+    """Return float32 bins×size. Row i averages elements ⌊i·size/bins⌋ to ⌈(i+1)·size/bins⌉ − 1, as adaptive pooling
+    does.
+    """
     matrix = np.zeros((bins, size), np.float32)
     for row in range(bins):
         first, end = row * size // bins, -(-(row + 1) * size // bins)
@@ -158,9 +162,9 @@ def _make_exact(model: Any, pool: AdaptivePool, shapes: dict[str, Shape]) -> Non
 
 
 def infer(model: Any) -> Any:
-    """`onnx.GraphProto` of the model without its weights: nodes, small initializers, and every shape that follows.
+    """Return the model's `onnx.GraphProto` without weights: nodes, small initializers, and every shape that follows.
 
-    Weights stand among its inputs, as shapes: inference copies the whole model several times, weights included.
+    Weights stand among its inputs, as shapes, since inference copies the whole model several times.
     """
     import onnx
     from onnx import helper
@@ -182,7 +186,7 @@ def infer(model: Any) -> Any:
 
 
 def shapes_of(graph: Any) -> dict[str, Shape]:
-    """Shape of every value of an inferred graph that has one; 0 for a size that is not known."""
+    """Return the shape of every value of an inferred graph that has one; 0 for a size that is not known."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         if value.type.tensor_type.HasField("shape"):
@@ -191,16 +195,17 @@ def shapes_of(graph: Any) -> dict[str, Shape]:
 
 
 def keep_shapes(model: Any) -> None:
-    """Write the inferred shapes into the model, that of its one output included."""
+    """Write the inferred shapes into the model, including that of its one output."""
     known = infer(model)
     _replace(model.graph.value_info, known.value_info)
     model.graph.output[0].CopyFrom(known.output[0])
 
 
 def fold(model: Any) -> None:
-    """Compute, in place, what follows from known shapes: sizes and axes become constants, engines see no dynamic shape.
+    """Compute, in place, what follows from known shapes. Sizes and axes become constants, so engines see no dynamic
+    shape.
 
-    Only small integer tensors are folded, in rounds, until nothing changes: each fold can make further shapes known.
+    Only small integer tensors are folded, in rounds, until nothing changes. Each fold can make further shapes known.
     """
     from onnx import numpy_helper
 
@@ -227,7 +232,7 @@ def fold(model: Any) -> None:
 def _values(
     node: Any, known: dict[str, Any], folded: dict[str, Any], shapes: dict[str, Shape], opset: int
 ) -> list[Any] | None:
-    """What a node gives, if that is a small integer tensor which can be known now."""
+    """Return a node's output, if that is a small integer tensor which can be known now."""
     import onnx
     from onnx import numpy_helper
     from onnx.reference import ReferenceEvaluator
@@ -245,12 +250,14 @@ def _values(
     alone = onnx.GraphProto(node=[node], output=[onnx.ValueInfoProto(name=name) for name in node.output])
     try:
         return list(ReferenceEvaluator(alone, opsets={"": opset}).run(None, inputs))
-    except Exception:  # a form of the operator that the evaluator does not have: the node stays, nothing is lost
+    except Exception:  # the evaluator lacks this form of the operator, so the node stays
         return None
 
 
 def constants_to_initializers(model: Any) -> None:
-    """Make initializers, in place, of Constant nodes: paddle2onnx writes weights so, quantisers look for them there."""
+    """Turn Constant nodes into initializers, in place. paddle2onnx writes weights as nodes, quantisers need
+    initializers.
+    """
     graph = model.graph
     constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
     for node in constants:
@@ -276,7 +283,7 @@ def drop_unused(model: Any) -> None:
 
 
 def _names_inside(node: Any) -> set[str]:
-    """Names that the subgraphs of an If or Loop read, their own included."""
+    """Return the names that the subgraphs of an If or Loop read, including their own."""
     graphs = [a.g for a in node.attribute if a.HasField("g")] + [g for a in node.attribute for g in a.graphs]
     return {name for g in graphs for inner in g.node for name in (*inner.input, *_names_inside(inner))} | {
         value.name for g in graphs for value in g.output

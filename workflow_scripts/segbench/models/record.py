@@ -1,4 +1,4 @@
-"""model.json: what every later stage reads of an exported model."""
+"""Make model.json, which every later stage reads of an exported model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from segbench.machine.cpu import package_version
 def model_record(
     name: str, entry: dict[str, Any], files: dict[str, Path], parameter_count: int | None, packages: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Facts of the exported `files` (by the name that they have in results/models/{name}/).
+    """Return the facts of the exported `files` (by the name that they have in results/models/{name}/).
 
-    `parameter_count`: trained values in the exported graph; `packages`: what made the files, for their versions.
+    `parameter_count`: trained values in the exported graph. `packages`: distributions that made the files, to record
+    their versions.
     """
     return {
         "model": name,

@@ -1,1 +1,1 @@
-"""What the rules look up in the checked configuration. Nothing here runs in an engine's child process."""
+"""Look-ups of the rules in the checked configuration. Nothing here runs in an engine's child process."""

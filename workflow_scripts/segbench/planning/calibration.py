@@ -1,4 +1,4 @@
-"""Look-ups of rules/calibration.smk: what a calibrator reads, and what it depends on."""
+"""Look-ups of rules/calibration.smk: the files that a calibrator reads, and the settings that it depends on."""
 
 from __future__ import annotations
 
@@ -13,55 +13,57 @@ from segbench.planning.models import Models
 
 
 class Calibration(Lookup):
-    """A calibrator leaves a table, which every engine that builds from ONNX takes, or a folder for one engine."""
+    """A calibrator writes a table, which every engine that builds from ONNX takes, or a folder for one engine."""
 
     def __init__(self, config: dict[str, Any], jobs: Jobs, models: Models) -> None:
         super().__init__(config)
         self._jobs, self._models = jobs, models
 
     def names(self, table: bool, folder: str = base.QUANTIZED) -> str:
-        """A wildcard pattern for the calibrators that leave a table, or for those that leave `folder`."""
+        """Return a wildcard pattern for the calibrators that write a table, or for those that write `folder`."""
         libraries = {name: self.library(name) for name in self.config["calibrator_catalogue"]}
         return any_of([n for n, it in libraries.items() if it.leaves_table == table and (table or it.folder == folder)])
 
     def sample(self, w: Any) -> list[str]:
-        """Arguments that choose images of the training split: how many, by which seed, and not those of val."""
+        """Return the arguments that choose training images: how many, by which seed, and none that is in val."""
         section = self.config["calibration"]
         sample = json.dumps({"count": section["images"] + section["judging_images"], "seed": section["seed"]})
         return ["--split=train", f"--sample={sample}", f"--apart-from=results/data/{w.dataset}/val/index.csv"]
 
     def files(self, w: Any) -> list[str]:
-        """The exported files that the calibrator reads: its preferred form among those that the model has."""
+        """Return the exported files that the calibrator reads: its preferred form among those that the model has."""
         return self._models.files(w, self.library(w.calibrator).reads)
 
     def conversion(self, w: Any) -> str | list[str]:
-        """How the conversion to ONNX ended, where the calibrator reads what came of it."""
+        """Return the status of the conversion to ONNX, where the calibrator reads its result."""
         return self._models.conversion(w, self.files(w))
 
     def shapes(self, w: Any) -> str | list[str]:
-        """How the collection of shapes ended, where the calibrator works in an engine that wants them."""
+        """Return the status of the collection of shapes, where the calibrator works in an engine that needs them."""
         return self._models.shapes(w) if self.library(w.calibrator).engine else []
 
     def more(self, w: Any) -> list[str]:
-        """Arguments of the calibration script for what not every calibrator has: a conversion, shapes."""
+        """Return the arguments of the calibration script that only some calibrators need: a conversion, shapes."""
         return options(twin=self.conversion(w), shapes=self.shapes(w))
 
     def interpreter(self, w: Any) -> str:
-        """The Python that the calibrator works in."""
+        """Return the Python that the calibrator works in."""
         engine = self.library(w.calibrator).engine
         return self._jobs.interpreter_of(engine) if engine else "python"
 
     def entry(self, w: Any) -> str:
-        """The calibrator's entry with its name."""
+        """Return the calibrator's entry with its name."""
         return json.dumps({"name": w.calibrator, **self.calibrator(w)})
 
     def settings_without_loss(self, w: Any) -> str:
-        """What ranges depend on: not the loss that is accepted afterwards."""
+        """Return the settings that ranges depend on. The accepted loss is not one of them."""
         section = self.config["calibration"]
         return json.dumps({"images": section["images"], "seed": section["seed"], "max_drop": None})
 
     def fingerprint(self, w: Any) -> str:
-        """Versions of the library's packages, and whether this CPU wants 7-bit weights; or an engine's fingerprint."""
+        """Return the versions of the library's packages, and whether this CPU needs 7-bit weights; or an engine's
+        fingerprint.
+        """
         library = self.library(w.calibrator)
         if library.engine:
             return self._jobs.fingerprint_of(library.engine)

@@ -1,4 +1,4 @@
-"""Check a merged configuration and say what is wrong: file, key, value, what is allowed, the nearest known key."""
+"""Check a merged configuration and report faults: file, key, value, what is allowed, the nearest known key."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from segbench.datasets import base as datasets
 from segbench.engines import base
 from segbench.errors import InputError
 
-MOST_VALUES = 100_000  # of a whole configuration
-MOST_SHOWN = 200  # characters of a wrong value
+MAX_VALUES = 100_000  # of a whole configuration
+MAX_SHOWN = 200  # characters of a wrong value
 Location = tuple[str | int, ...]
 
 
 def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The configuration with all defaults filled in, as plain data.
+    """Return the configuration with all defaults filled in, as plain data.
 
     `merged` is what Snakemake merged from `files` (in order) and the `command_line`. Raises InputError with all faults,
-    one a line.
+    one per line.
     """
     _refuse_bomb(merged)
     sources = Sources(files, command_line or {})
@@ -45,27 +45,27 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
 
 
 def _refuse_bomb(merged: dict[str, Any]) -> None:
-    """Raise InputError where aliases of aliases (`*a`) make a few lines stand for more than MOST_VALUES values."""
+    """Raise InputError where aliases of aliases (`*a`) make a few lines stand for more than MAX_VALUES values."""
     count, todo = 0, [("configuration", merged)]
     while todo:
         key, value = todo.pop()
         inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for name, one in inside:
             count += 1
-            if count > MOST_VALUES:
-                raise InputError(f"{key}: more than {MOST_VALUES} values; YAML aliases (*name) multiply them")
+            if count > MAX_VALUES:
+                raise InputError(f"{key}: more than {MAX_VALUES} values; YAML aliases (*name) multiply them")
             todo.append((str(name) if value is merged else key, one))
 
 
 class Sources:
-    """Which file a key was last set in."""
+    """Finds the file that a key was last set in."""
 
     def __init__(self, files: list[str], command_line: dict[str, Any]) -> None:
         self._command_line = command_line
         self._contents = [(path, _plain_yaml(path)) for path in files]
 
     def of(self, location: Location) -> str:
-        """`--config`, or the last file that has the key or its nearest parent."""
+        """Return `--config`, or the last file that has the key or its nearest parent."""
         if location and location[0] in self._command_line:
             return "--config"
         for length in range(len(location), 0, -1):
@@ -76,7 +76,7 @@ class Sources:
 
 
 def _plain_yaml(path: str) -> Any:
-    """Content of a YAML file without tags: Snakemake, which has read it before, lets some name Python objects."""
+    """Read a YAML file and refuse tags. Snakemake, which has read it before, lets some tags name Python objects."""
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -98,7 +98,9 @@ def _key(location: Location) -> str:
 
 
 def _is_other_member(fault: Any) -> bool:
-    """Whether pydantic tells that a mapping is not the word of the same union: its own faults are told anyway."""
+    """Return whether a fault says only that a mapping is not the word of its union. The mapping's faults are
+    reported anyway.
+    """
     return fault["type"] == "literal_error" and isinstance(fault["input"], dict)
 
 
@@ -118,7 +120,7 @@ def _describe(fault: Any, merged: dict[str, Any], sources: Sources) -> str:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _without_union_members(location: Location, merged: dict[str, Any]) -> Location:
@@ -134,12 +136,12 @@ def _without_union_members(location: Location, merged: dict[str, Any]) -> Locati
             content = content[part]  # type: ignore[index]
             kept.append(part)
         elif last and isinstance(content, dict) and part != "[key]" and str(part) in _known_keys(tuple(kept)):
-            kept.append(part)  # a missing key
+            kept.append(part)  # the key is missing
     return tuple(kept)
 
 
 def _known_keys(location: Location) -> list[str]:
-    """Keys of the section at `location`, found by walking the schema."""
+    """Return the keys of the section at `location`, found by walking the schema."""
     section: Any = Config
     for part in location:
         if isinstance(section, type) and issubclass(section, BaseModel):
@@ -177,8 +179,8 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
         for side, name in enumerate(pair):
             if name not in config.variants:
                 location = ("comparison", "pairs", number, side)
-                told = f"{sources.of(location)}: {_key(location)}: {name!r} is not among the chosen variants"
-                faults.append(f"{told}; {_nearest(name, config.variants)}")
+                fault = f"{sources.of(location)}: {_key(location)}: {name!r} is not among the chosen variants"
+                faults.append(f"{fault}; {_nearest(name, config.variants)}")
     reference = config.reference
     if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
         nearest = _nearest(reference, list(config.variant_catalogue))
@@ -187,7 +189,7 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
 
 
 def _unknown_plugins(config: Config, sources: Sources) -> list[str]:
-    """Names of engines, calibrators and layouts that have no file."""
+    """Return faults for names of engines, calibrators and layouts that have no file."""
     named = [
         *((("variant_catalogue", n, "engine"), "engine", v.engine) for n, v in config.variant_catalogue.items()),
         *(
@@ -243,7 +245,7 @@ def _no_training_split(config: Config, sources: Sources) -> list[str]:
 
 
 def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
-    """What keeps a variant from using its calibrator's result; empty when nothing does or options are no good."""
+    """Say what keeps a variant from using its calibrator's result. Empty: nothing does, or the options are faulty."""
     if variant.calibrator is None:
         return ""
     entry = config.calibrator_catalogue[variant.calibrator]
@@ -257,7 +259,7 @@ def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) ->
 
 
 def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
-    """What is wrong with a variant's calibrator; empty when nothing is."""
+    """Say what is wrong with a variant's calibrator. Empty: nothing is."""
     name, allowed = variant.calibrator, calibration.fitting(engine.calibrators)
     if name is None:
         missing = bool(allowed) and variant.precision == "int8"

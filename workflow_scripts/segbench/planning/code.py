@@ -1,4 +1,4 @@
-"""Which modules a script is made of, so that an edit reruns the jobs it touches and no others."""
+"""Find the modules that a script consists of, so that an edit reruns the jobs it touches and no others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ TYPES_ONLY = "TYPE_CHECKING"
 
 
 def modules_of(script: str, chosen: str | None = None) -> list[str]:
-    """Files of `segbench` that `script` imports, directly or not, and those of file `chosen` below it (an engine's or a
-    calibrator's, loaded by name); sorted, relative paths."""
+    """Return the files of `segbench` that `script` imports, directly or not, as sorted relative paths. `chosen` is
+    the file of an engine or calibrator that is loaded by name; it and its imports are added.
+    """
     found: set[str] = set()
     todo = [str(SCRIPTS / script)]
     if chosen:
@@ -30,7 +31,7 @@ def modules_of(script: str, chosen: str | None = None) -> list[str]:
 
 @functools.cache
 def _imports(path: str) -> tuple[str, ...]:
-    """Local files behind the import statements of one file, those inside functions included, those for types not."""
+    """Return the local files that one file imports, also inside functions, but not for types only."""
     names: set[str] = set()
     for node in _statements(ast.parse(Path(path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -42,9 +43,9 @@ def _imports(path: str) -> tuple[str, ...]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below `node`, without what stands under `if TYPE_CHECKING`: it is never run.
+    """Yield all statements below `node`, except those under `if TYPE_CHECKING`, which never run.
 
-    Not `ast.walk`: that looks at every expression too, ten times as many nodes, whenever a workflow is planned.
+    `ast.walk` would visit every expression too. That is ten times as many nodes whenever a workflow is planned.
     """
     for block in ("body", "orelse", "finalbody", "handlers", "cases"):
         for child in getattr(node, block, ()):
@@ -54,7 +55,7 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _file(module: str) -> str | None:
-    """Path of a module of ours; None for a package's folder without content or a name that is no module."""
+    """Return the path of a local module. None: an empty package, or a name that is no module."""
     path = SCRIPTS.joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.exists():

@@ -1,4 +1,4 @@
-"""Look-ups of rules/comparison.smk: the pairs that are timed anew, the baseline, and the bounds of verdicts."""
+"""Look-ups of rules/comparison.smk: the pairs that are timed again, the baseline, and the bounds of verdicts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class Comparison(Lookup):
 
     @staticmethod
     def _sides(w: Any) -> list[Any]:
-        """Wildcards of a pair as those of its two variants."""
+        """Split the wildcards of a pair into those of its two variants."""
         return [SimpleNamespace(variant=name) for name in (w.variant, w.other)]
 
     def code(self) -> dict[str, Any]:
-        """Inputs of the rule that times a pair: its script, the one that it starts, and the modules of both engines."""
+        """Return the inputs of the rule that times a pair: its script, the script that it starts, and both engines'
+        modules.
+        """
 
         def modules(w: Any) -> list[str]:
             files = [f"engines/{self.variant(side)['engine']}.py" for side in self._sides(w)]
@@ -40,7 +42,7 @@ class Comparison(Lookup):
         return {**self._jobs.code("time_pair.py"), "round": "workflow_scripts/infer.py", "modules": modules}
 
     def pair(self, w: Any) -> str:
-        """Both variants of a pair: what they are, their options, their interpreters and fingerprints."""
+        """Return both variants of a pair: their entries, options, interpreters and fingerprints."""
         return json.dumps(
             [
                 {
@@ -54,29 +56,29 @@ class Comparison(Lookup):
         )
 
     def pair_timing(self, w: Any) -> str:
-        """How a pair is timed: as a round is, in so many processes and blocks."""
+        """Return how a pair is timed: like a round, in a number of processes and blocks."""
         section = {key: self.config["comparison"][key] for key in ("rounds", "blocks", "round_s")}
         return json.dumps({**self.config["timing"], **section})
 
     def loadgen_timing(self, w: Any) -> str:
-        """How LoadGen's run is timed, and the version that is installed: its installation runs the job anew."""
+        """Return how LoadGen's run is timed, and its installed version, so that its installation reruns the job."""
         queries, version = self.config["comparison"]["loadgen_queries"], package_version("mlcommons-loadgen")
         return json.dumps({**self.config["timing"], "queries": queries, "loadgen": version})
 
     def baseline(self, w: Any) -> str | list[str]:
-        """The baseline's table; the script tells when it is missing."""
+        """Return the baseline's table. The script reports a missing one."""
         path = self.config["baseline"]
         return str(path) if path and os.path.exists(path) else []
 
     def pairs(self) -> list[str]:
-        """Every pair of variants of every chosen model, where they are to be timed anew."""
+        """Return every pair of variants of every chosen model, where pairs are timed again."""
         section = self.config["comparison"]
         folder = f"results/pairs/{self.config['dataset']}"
         chosen = product(self.config["models"], section["pairs"] if section["alternate"] else [])
         return [f"{folder}/{model}/{a}--{b}.json" for model, (a, b) in chosen]
 
     def settings(self, w: Any) -> str:
-        """What is compared, and by which bounds: nothing that a measurement depends on."""
+        """Return what is compared, and by which bounds. No measurement depends on these."""
         section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
         bounds = self.config["agreement_bounds"]
         return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})

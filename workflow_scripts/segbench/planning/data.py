@@ -1,4 +1,4 @@
-"""Look-ups of rules/data.smk: the data set's entry, its files, what is indexed of it."""
+"""Look-ups of rules/data.smk: the data set's entry, its files, and the images that are indexed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ GENERATED = "results/generated/{dataset}"
 
 
 class Data(Lookup):
-    """A data set that the workflow draws has a manifest and a folder; any other is read where it lies."""
+    """A data set that the workflow draws has a manifest and a folder. Any other is read where it lies."""
 
     def entry(self, w: Any) -> dict[str, Any]:
-        """The data set's entry, with the root that it has in this run."""
+        """Return the data set's entry, with its root in this run."""
         entry = dict(self.config["dataset_catalogue"][w.dataset])
         if entry["generate"]:
             entry["root"] = f"{GENERATED}/images".format(dataset=w.dataset)
@@ -23,30 +23,34 @@ class Data(Lookup):
         return entry
 
     def scenes(self, w: Any) -> list[str]:
-        """Arguments of the script that draws a data set."""
+        """Return the arguments of the script that draws a data set."""
         return [f"--{key}={value}" for key, value in self.entry(w)["generate"].items()]
 
     def manifest(self, w: Any) -> str | list[str]:
-        """The list of what was drawn, with each file's digest; none for a data set that is not drawn."""
+        """Return the list of drawn files with their digests; none for a data set that is not drawn."""
         return f"{GENERATED}/manifest.json".format(dataset=w.dataset) if self.entry(w)["generate"] else []
 
     def folder(self, w: Any) -> str | list[str]:
-        """The folder of drawn images; none for a data set that is not drawn."""
+        """Return the folder of drawn images; none for a data set that is not drawn."""
         return f"{GENERATED}/images".format(dataset=w.dataset) if self.entry(w)["generate"] else []
 
     def layout(self, w: Any) -> str:
-        """The file that knows the data set's layout."""
+        """Return the file that defines the data set's layout."""
         return f"workflow_scripts/segbench/datasets/{self.entry(w)['kind']}.py"
 
     def index_entry(self, w: Any) -> str:
-        """The data set's entry without its limit, an argument of its own, and without what only scores depend on."""
+        """Return the data set's entry without its limit, which is another argument, and without keys that only
+        scores need.
+        """
         return json.dumps({k: v for k, v in self.entry(w).items() if k not in ("limit", "ignored_pixels")})
 
     def split(self, w: Any) -> list[str]:
-        """Arguments that choose the images of a split: all, or the first ones of val up to the entry's limit."""
+        """Return the arguments that choose the images of a split: all, or the first ones of val up to the entry's
+        limit.
+        """
         limit = self.entry(w)["limit"] if w.split == "val" else None
         return [f"--split={w.split}", f"--limit={limit}"]
 
     def keep_decoded(self, w: Any) -> str:
-        """Whether decoded images are kept."""
+        """Say whether decoded images are kept."""
         return "yes" if self.config["decoded_images"] else "no"

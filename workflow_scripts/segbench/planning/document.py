@@ -1,4 +1,4 @@
-"""config/README.md and config/schemas/config.schema.json, made from the configuration's types (`make docs`)."""
+"""Make config/README.md and config/schemas/config.schema.json from the configuration's types (`make docs`)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def readme() -> str:
-    """The text of config/README.md."""
+    """Return the text of config/README.md."""
     parts = [INTRODUCTION]
     for title, section in SECTIONS.items():
         rows = [
@@ -64,7 +64,9 @@ def readme() -> str:
 
 
 def json_schema() -> str:
-    """The text of config/schemas/config.schema.json. Nothing is required there: an overlay sets what it changes."""
+    """Return the text of config/schemas/config.schema.json. It requires no key, since an overlay sets what it
+    changes.
+    """
     whole = schema.Config.model_json_schema()
     whole.pop("required", None)
     return json.dumps(whole, indent=1) + "\n"

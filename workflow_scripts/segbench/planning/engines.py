@@ -1,4 +1,4 @@
-"""Look-ups of rules/engines.smk: what an engine is built from, and how."""
+"""Look-ups of rules/engines.smk: the files that an engine is built from, and its options."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Engines(Lookup):
         self._models = models
 
     def identity(self, w: Any) -> str:
-        """Name, engine and precision of the variant: what makes it what it is."""
+        """Return name, engine and precision of the variant, which identify it."""
         variant = self.variant(w)
         return json.dumps({"name": w.variant, "engine": variant["engine"], "precision": variant["precision"]})
 
     def variant_options(self, kind: str) -> Callable[[Any], str]:
-        """The variant's `build` or `run` options, looked up by wildcard."""
+        """Return a look-up of the variant's `build` or `run` options by wildcard."""
         return lambda wildcards: json.dumps(self.variant(wildcards)[kind])
 
     def files(self, w: Any) -> list[str]:
-        """The exported files that the engine builds from: its preferred form among those that the model has."""
+        """Return the exported files that the engine builds from: its preferred form among those that the model has."""
         calibrator = self.variant(w)["calibrator"]
         if calibrator is None:
             return self._models.files(w, self.engine(w).reads)
@@ -40,15 +40,15 @@ class Engines(Lookup):
         return [] if library.folder == QUANTIZED else self._models.files(w, self.engine(w).reads)
 
     def conversion(self, w: Any) -> str | list[str]:
-        """How the conversion to ONNX ended, where the engine builds from what came of it."""
+        """Return the status of the conversion to ONNX, where the engine builds from its result."""
         return self._models.conversion(w, self.files(w))
 
     def shapes(self, w: Any) -> str | list[str]:
-        """How the collection of the model's shapes ended, where the engine builds from them."""
+        """Return the status of the collection of shapes, where the engine builds from them."""
         return self._models.shapes(w) if self.engine(w).needs_shapes else []
 
     def calibration(self, w: Any) -> list[str]:
-        """What the variant's calibrator leaves, its status first; none without a calibrator."""
+        """Return the files that the variant's calibrator writes, its status first; none without a calibrator."""
         name = self.variant(w)["calibrator"]
         if name is None:
             return []
@@ -57,10 +57,10 @@ class Engines(Lookup):
         return [f"{folder}/{file}" for file in ("status.json", *results)]
 
     def more(self, w: Any) -> list[str]:
-        """Arguments of the build script for what not every engine has: a conversion, shapes, a calibration."""
+        """Return the arguments of the build script that only some engines need: a conversion, shapes, a calibration."""
         calibration = next(iter(self.calibration(w)), "")
         return options(twin=self.conversion(w), shapes=self.shapes(w), calibration=calibration)
 
     def gpus(self, w: Any) -> int:
-        """One build at a time on a GPU: kernels are chosen by their times."""
+        """Allow one build at a time on a GPU, where kernels are chosen by their times."""
         return int(self.engine(w).device == "gpu")

@@ -1,4 +1,4 @@
-"""Look-ups of rules/inference.smk: what a run of an engine does with its images."""
+"""Look-ups of rules/inference.smk: how a run of an engine handles its images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ RUN = "results/runs/{dataset}/{model}/{variant}/{round}/{shard}"
 
 
 class Inference(Lookup):
-    """Two ways to run the images, told to one script by a list of arguments."""
+    """One script runs the images in two ways, chosen by its arguments."""
 
     def timed(self, w: Any) -> list[str]:
-        """Arguments of a round that is timed."""
+        """Return the arguments of a timed round."""
         return [f"--timing={self.section('timing')}", f"--round={w.round}", f"--shard={w.shard}"]
 
     def untimed(self, w: Any) -> list[str]:
-        """Arguments of a run for its class maps alone."""
+        """Return the arguments of a run that only makes class maps."""
         return ["--untimed", f"--images={self.config['agreement_images'] or 0}"]

@@ -1,4 +1,4 @@
-"""What a job of any rule is made of and asks for: its code, its interpreter and its resources."""
+"""Look-ups for jobs of any rule: code, interpreter and resources."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from segbench.planning.lookup import Lookup
 
 
 class Jobs(Lookup):
-    """`cluster`: whether jobs are submitted to other machines."""
+    """`cluster` says whether jobs are submitted to other machines."""
 
     def __init__(self, config: dict[str, Any], cluster: bool = False) -> None:
         super().__init__(config)
         self.cluster = cluster
 
-    # What it is made of
+    # Code and environment of a job
 
     def code(self, script: str, engine: bool = False, calibrator: bool = False) -> dict[str, Any]:
-        """Inputs `script` and `modules`: the rule's script and what it imports; of engines and calibrators the one that
-        the wildcards name."""
+        """Return the inputs `script` and `modules`: the rule's script and its imports. Of engines and calibrators,
+        only the one that the wildcards name counts.
+        """
         modules: Any = modules_of(script)
         if engine:
             modules = lambda w: modules_of(script, f"engines/{self.variant(w)['engine']}.py")  # noqa: E731
@@ -31,53 +32,57 @@ class Jobs(Lookup):
         return {"script": f"workflow_scripts/{script}", "modules": modules}
 
     def interpreter(self, w: Any) -> str:
-        """The Python that the variant's engine is installed in."""
+        """Return the Python that the variant's engine is installed in."""
         return self.interpreter_of(self.variant(w)["engine"])
 
     def interpreter_of(self, engine: str) -> str:
-        """The Python that `engine` is installed in."""
+        """Return the Python that `engine` is installed in."""
         return self._own_interpreter(engine) or "python"
 
     def _own_interpreter(self, engine: str) -> str | None:
-        """What config names, else the engine's own environment where `make` has made it; None: Snakemake's own."""
+        """Return the configured Python, else that of the engine's own environment where it exists. None: Snakemake's
+        own.
+        """
         configured: str | None = self.config["interpreters"].get(engine)
         return configured or base.own_interpreter(engine)
 
     def environment(self, w: Any) -> str:
-        """The pinned environment of the variant's engine family, for `--sdm conda`."""
+        """Return the pinned environment of the variant's engine family, for `--sdm conda`."""
         return f"../{self.engine(w).environment}"
 
     def fingerprint(self, w: Any) -> str:
-        """Versions and hardware that a status of the variant depends on (see segbench/planning/fingerprint.py)."""
+        """Return the fingerprint of the variant's engine (see segbench/planning/fingerprint.py)."""
         return self.fingerprint_of(self.variant(w)["engine"])
 
     def fingerprint_of(self, engine: str) -> str:
-        """Versions and hardware that a status of `engine` depends on."""
+        """Return the fingerprint of `engine`, for rules that belong to one engine."""
         return self.config["fingerprint"] or fingerprint(engine, self._own_interpreter(engine))
 
-    # What it asks for
+    # Resources of a job
 
     def gpus(self, w: Any) -> int:
-        """GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take too."""
+        """Return the GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take
+        too.
+        """
         return 1 if not self.cluster or "gpu" in self._devices(w) else 0
 
     def slurm_options(self, w: Any) -> str:
-        """Options for Slurm that give a timed job a node to itself, where `exclusive_nodes` says so."""
+        """Return the options for Slurm that give a timed job a whole node, where `exclusive_nodes` says so."""
         wanted = self.config["exclusive_nodes"]
         return "--exclusive" if self.cluster and wanted in ("all", *self._devices(w)) else ""
 
     def _devices(self, w: Any) -> set[str]:
-        """Where the job's variant runs; of a pair, both."""
+        """Return the devices of the job's variant, or of both variants of a pair."""
         names = filter(None, (w.variant, w.get("other")))
         return {base.load(self.config["variant_catalogue"][name]["engine"]).device for name in names}
 
     def memory_mb(self, w: Any, attempt: int) -> int:
-        """MiB of a job that runs or builds the model."""
+        """Return the MiB of a job that runs or builds the model."""
         size = self.model(w)["input"]
         return resources.memory_mb(size["height"], size["width"], attempt)
 
     def run_minutes(self, w: Any, input: Any, attempt: int) -> int:
-        """Minutes of a job that runs the images of a round, or of a shard of round 1."""
+        """Return the minutes of a job that runs the images of a round, or of a shard of round 1."""
         size, images = self.model(w)["input"], resources.image_count(input.index)
         if w.get("round", "1") == "1":
             images = -(-images // (self.config["shards"] if w.get("shard") else 1))

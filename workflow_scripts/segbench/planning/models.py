@@ -1,4 +1,4 @@
-"""Look-ups of rules/models.smk: where weights come from, which files a model is exported to."""
+"""Look-ups of rules/models.smk: where weights come from, and which files a model is exported to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = {
 
 
 class Models(Lookup):
-    """A Paddle model is exported and converted to ONNX; an ONNX model has that form only."""
+    """A Paddle model is exported and converted to ONNX. An ONNX model has that form only."""
 
     def of_form(self, *forms: str) -> str:
         """A wildcard pattern for the models whose own form is one of `forms`."""
@@ -25,22 +25,22 @@ class Models(Lookup):
         return any_of([name for name, entry in catalogue.items() if forms_of(entry)[0] in forms])
 
     def entry(self, w: Any) -> str:
-        """The model's entry, for a command line, without its title: that is the table's."""
+        """Return the model's entry for a command line. Its title is left out, since only tables show it."""
         return json.dumps({key: value for key, value in self.model(w).items() if key != "title"})
 
     def _weights(self, w: Any) -> dict[str, Any]:
-        """Where the model's weights come from, with `model_root` before a relative path."""
+        """Return where the model's weights come from, with `model_root` before a relative path."""
         weights = dict(self.model(w)["weights"])
         if weights["path"]:
             weights["path"] = os.path.normpath(os.path.join(self.config["model_root"], weights["path"]))
         return weights
 
     def weights(self, w: Any) -> str:
-        """Where the model's weights come from, for a command line."""
+        """Return where the model's weights come from, for a command line."""
         return json.dumps(self._weights(w))
 
     def local_weights(self, w: Any) -> str | list[str]:
-        """The weights' own file, so that a changed one is fetched again; the script tells when it is missing."""
+        """Return the file of the weights, so that a changed file is fetched again. The script reports a missing one."""
         path = self._weights(w)["path"]
         if path and w.suffix == "pdiparams":
             path = os.path.splitext(path)[0] + ".pdiparams"
@@ -57,7 +57,7 @@ class Models(Lookup):
         return [f"results/models/{w.model}/checkpoint{suffix}" for suffix in suffixes]
 
     def checkpoint_argument(self, w: Any) -> list[str]:
-        """Argument of the export script that names the fetched weights; none for random weights."""
+        """Return the argument of the export script that names the fetched weights; none for random weights."""
         return options(checkpoint=next(iter(self.checkpoint(w)), ""))
 
     def form(self, w: Any) -> str:
@@ -65,7 +65,7 @@ class Models(Lookup):
         return forms_of(self.model(w))[0]
 
     def files(self, w: Any, reads: tuple[str, ...]) -> list[str]:
-        """The files of the first form of `reads` that the model has."""
+        """Return the files of the first form of `reads` that the model has."""
         forms = forms_of(self.model(w))
         form = next((form for form in reads if form in forms), None)
         return [f"results/models/{w.model}/{name}" for name in FILES[form]] if form else []
@@ -75,7 +75,7 @@ class Models(Lookup):
         return self.files(w, (self.form(w),))
 
     def conversion(self, w: Any, files: list[str]) -> str | list[str]:
-        """How the conversion to ONNX ended, where one of `files` came of it."""
+        """Return the status of the conversion to ONNX, where it made one of `files`."""
         converted = any(path.endswith(".onnx") for path in files) and self.form(w) != "onnx"
         return f"results/models/{w.model}/onnx.json" if converted else []
 

@@ -1,4 +1,4 @@
-"""Look-ups of rules/report.smk: the chosen rows' files, and what the tables and the report say of the configuration."""
+"""Look-ups of rules/report.smk: the chosen rows' files, and the configuration as tables and report show it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SHOWN = ("dataset", "models", "variants", "rounds", "shards", "timing", "calibra
 
 
 class Report(Lookup):
-    """`overlays` are the files given by --configfile, for the report's words only."""
+    """`overlays` are the files given by --configfile. Only the report's text depends on them."""
 
     def __init__(self, config: dict[str, Any], overlays: Sequence[str] = ()) -> None:
         super().__init__(config)
         self._overlays = overlays
 
     def row_files(self, pattern: str) -> list[str]:
-        """`pattern` for every chosen model and variant, and every round and its shards where it has them."""
+        """Expand `pattern` for every chosen model and variant, and for rounds and shards where it has them."""
         rounds = range(1, self.config["rounds"] + 1) if "{round}" in pattern else [0]
         chosen = product([self.config["dataset"]], self.config["models"], self.config["variants"], rounds)
         return [
@@ -37,7 +37,7 @@ class Report(Lookup):
         ]
 
     def rows(self) -> dict[str, list[str]]:
-        """Everything that is known of the chosen rows, as the inputs of the table and of the report."""
+        """Return all files of the chosen rows, as inputs of the table and of the report."""
         return {
             "models": [f"results/models/{model}/model.json" for model in self.config["models"]],
             "engines": self.row_files(f"{ENGINE}/status.json"),
@@ -49,9 +49,9 @@ class Report(Lookup):
         }
 
     def selection(self, w: Any) -> str:
-        """What the table shows: data set, rounds, the models' titles and the variants' entries by name.
+        """Return what the table shows: data set, rounds, the models' titles and the variants' entries by name.
 
-        A function of wildcards that it does not need: in a plain string Snakemake would look for wildcards.
+        It is a function of wildcards that it does not need, since Snakemake would look for wildcards in a plain string.
         """
         chosen = {key: self.config[key] for key in ("dataset", "rounds", "shards")}
         chosen["models"] = {
@@ -61,13 +61,14 @@ class Report(Lookup):
         return json.dumps({**chosen, "variants": variants})
 
     def templates(self) -> list[str]:
-        """The report's template files, as inputs of its rule."""
+        """Return the report's template files, as inputs of its rule."""
         return sorted(str(path) for path in TEMPLATES.iterdir())
 
     def settings(self, w: Any) -> str:
-        """What the report says of the configuration, and the command that makes the same again; as for `selection`.
+        """Return the configuration for the report, and the command that reproduces it. It is a function as `selection`
+        is.
 
-        Where things lie on this machine stays out: a report is made to be shared.
+        Paths of this machine are left out, since a report is made to be shared.
         """
         chosen = {key: self.config[key] for key in SHOWN}
         dataset = self.config["dataset_catalogue"][self.config["dataset"]]
@@ -80,15 +81,15 @@ class Report(Lookup):
         return json.dumps({"configuration": chosen, "command": command})
 
     def pictures(self) -> list[str]:
-        """Pictures of every chosen model's first variant."""
+        """Return the pictures of every chosen model's first variant."""
         chosen = product(self.config["models"], self.config["variants"][:1])
         return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.png" for model, variant in chosen]
 
     def first_round(self, file: str) -> list[str]:
-        """`file` of every shard of a row's round 1; a pattern."""
+        """Return the pattern of `file` for every shard of a row's round 1."""
         folder = "results/runs/{dataset}/{model}/{variant}/1"
         return [f"{folder}/{shard}/{file}" for shard in shards.names(self.config["shards"])]
 
     def tables(self) -> list[str]:
-        """The tables to merge that are there; the script tells which are missing."""
+        """Return the tables to merge that exist. The script reports the missing ones."""
         return [path for path in self.config["tables"] if os.path.exists(path)]

@@ -1,4 +1,4 @@
-"""What the rules look up, by rule file: rules/data.smk asks `planning.data`, rules/models.smk `planning.models` …"""
+"""Look-ups by rule file: rules/data.smk asks `planning.data`, rules/models.smk asks `planning.models`, and so on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from segbench.planning.training import Training
 
 
 class Planning(Lookup):
-    """All look-ups in `config`. `overlays`: files given by --configfile; `cluster`: jobs go to other machines."""
+    """All look-ups in `config`. `overlays` are the files given by --configfile. With `cluster`, jobs go to other
+    machines.
+    """
 
     def __init__(self, config: dict[str, Any], overlays: Sequence[str] = (), cluster: bool = False) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Look-ups of rules/scoring.smk: what class maps are compared with, and by which bounds."""
+"""Look-ups of rules/scoring.smk: the reference of class maps, and the bounds of agreement."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Scoring(Lookup):
         self._models = models
 
     def reference_name(self, w: Any) -> str:
-        """The variant, or file of stored predictions, that class maps are compared with."""
+        """Return the variant, or file of stored predictions, that class maps are compared with."""
         native = NATIVE[self._models.form(w)]
         return str(self.config["reference"] or native).format(dataset=w.dataset, model=w.model)
 
     def reference_files(self, w: Any) -> dict[str, str]:
-        """Predictions and status of the reference: round 1 of a chosen variant (of a shard the same shard), an untimed
-        run, or a stored file.
+        """Return predictions and status of the reference: round 1 of a chosen variant (the same shard of it), an
+        untimed run, or a stored file.
 
-        A stored file that is missing is no input: the script tells, where Snakemake would keep the old scores.
+        A missing stored file is no input. The script then reports it, while Snakemake would keep the old scores.
         """
         name = self.reference_name(w)
         if name.endswith(".zip"):
@@ -39,22 +39,22 @@ class Scoring(Lookup):
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
 
     def reference_arguments(self, w: Any) -> list[str]:
-        """Arguments of the scoring script that name the reference."""
+        """Return the arguments of the scoring script that name the reference."""
         return options(**(self.reference_files(w) or {"reference": self.reference_name(w)}))
 
     def ignored_pixels(self, w: Any) -> str:
-        """What the data set's scores do with ignored pixels."""
+        """Return how the data set's scores treat ignored pixels."""
         return str(self.config["dataset_catalogue"][w.dataset]["ignored_pixels"])
 
     def agreement_bound(self, w: Any) -> float:
-        """Share of pixels below which the variant's agreement gets a warning."""
+        """Return the share of pixels below which the variant's agreement gets a warning."""
         return float(self.config["agreement_bounds"][self.variant(w)["precision"]])
 
     def shard(self, w: Any) -> str:
-        """The shard that is scored; the whole where the job has none."""
+        """Return the shard that is scored, or the whole where the job has no shard."""
         return str(w.get("shard", shards.WHOLE))
 
     def shards(self) -> list[str]:
-        """The score of every shard of a row; a pattern."""
+        """Return the pattern of the score of every shard of a row."""
         folder = "results/scores/{dataset}/{model}/{variant}"
         return [f"{folder}/{name}.json" for name in shards.names(self.config["shards"])]

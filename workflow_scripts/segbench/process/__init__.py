@@ -1,1 +1,1 @@
-"""Child processes under supervision: limits, reasons for their ends, and none left behind."""
+"""Supervise child processes: limit them, record why they ended, and leave none behind."""

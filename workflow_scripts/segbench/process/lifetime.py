@@ -1,4 +1,4 @@
-"""Processes that work beside a script are killed when it ends, for whatever reason."""
+"""Kill the processes that work beside a script when the script ends, for whatever reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segbench.errors import InputError, disk_fault
 def pool(jobs: int) -> ProcessPoolExecutor:
     """Return a pool of `jobs` processes that import only what their work needs, and die with this one.
 
-    Left alone they would wait for work for ever. Whoever reads what this script prints would wait with them.
+    Orphaned processes would wait for work for ever, and so would the reader of this script's output.
     """
     return ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
 
@@ -34,7 +34,7 @@ def _begin() -> None:
     die_with_parent()
     parent = parent_process()
     if parent is not None and parent.pid != os.getppid():
-        os._exit(1)  # it ended before the kernel was told
+        os._exit(1)  # the parent ended before the request reached the kernel
 
 
 WORKFLOW = "SEGBENCH_WORKFLOW"  # environment variable: process id of the Snakemake that started the script
@@ -43,7 +43,7 @@ WORKFLOW = "SEGBENCH_WORKFLOW"  # environment variable: process id of the Snakem
 def command(main: Callable[[], None]) -> Callable[[], None]:
     """Run a script's `main`; an `InputError` becomes its bare message on stderr and exit status 2.
 
-    So does what the disk refuses: a folder that is read-only, a disk that is full. The script ends with its Snakemake.
+    A read-only folder or a full disk is reported in the same way. The script ends when its Snakemake ends.
     """
 
     @functools.wraps(main)
@@ -55,8 +55,8 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except OSError as error:
-            if told := disk_fault(error):
-                print(f"error: {told}", file=sys.stderr)
+            if message := disk_fault(error):
+                print(f"error: {message}", file=sys.stderr)
                 sys.exit(2)
             raise
 
@@ -64,9 +64,9 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _end_with_workflow() -> None:
-    """Die when Snakemake dies: one that is killed with SIGKILL cannot end its jobs, and they would go on unseen.
+    """Die when Snakemake dies. After a SIGKILL Snakemake cannot end its jobs, and they would go on unseen.
 
-    A thread sleeps in the kernel until then: nothing is polled. A supervised child dies with this process.
+    A thread sleeps in the kernel until then, so nothing is polled. A supervised child dies with this process.
     """
     workflow = int(os.environ.get(WORKFLOW, "0"))
     if not workflow or not hasattr(os, "pidfd_open"):
@@ -76,7 +76,7 @@ def _end_with_workflow() -> None:
     except ProcessLookupError:
         sys.exit(f"the workflow's process {workflow} has ended before its job began")
     except OSError:
-        return  # this kernel has none
+        return  # this kernel has no pidfd
 
     def wait() -> None:
         select.select([ended], [], [])

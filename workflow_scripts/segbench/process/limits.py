@@ -1,4 +1,4 @@
-"""What a stage may use: memory, time, silence."""
+"""Limits of a stage: its memory, its time, and its time without progress."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """What a stage may use. `memory_mb`: resident MiB of the child (None: all but 512 MiB of the machine's);
-    `stall_s`: seconds without any progress before it counts as hung; `stage_s`: seconds in all (None: no limit)."""
+    """Limits of a stage. `memory_mb` is the child's resident memory in MiB (None: the machine's, less 512 MiB).
+    `stall_s` is the time without any progress after which a stage counts as hung. `stage_s` is the time in all (None:
+    no limit).
+    """
 
     memory_mb: int | None = None
     stall_s: float = 1800.0
@@ -21,12 +23,12 @@ class Limits:
 
 
 def configured_limits() -> Limits:
-    """What the workflow's `limits` say (it hands them on in SEGBENCH_LIMITS); the defaults outside of it."""
+    """Return the workflow's `limits`, which it passes in SEGBENCH_LIMITS. Outside of the workflow the defaults hold."""
     return Limits(**json.loads(os.environ.get("SEGBENCH_LIMITS", "{}")))
 
 
 def usable_memory_mb() -> int:
-    """MiB that a stage may take: the machine's, or the control group's or Slurm job's when less, less 512 MiB."""
+    """Return the MiB that a stage may take: 512 less than the least of machine, control group and Slurm job."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit_file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -34,5 +36,6 @@ def usable_memory_mb() -> int:
         except (OSError, ValueError):
             continue
     asked_mb = os.environ.get("SLURM_MEM_PER_NODE", "")
-    total = min(total, int(asked_mb) * MEBIBYTE) if asked_mb.isdigit() and int(asked_mb) else total  # 0: all of it
+    # A job that asked for 0 gets all memory of the node.
+    total = min(total, int(asked_mb) * MEBIBYTE) if asked_mb.isdigit() and int(asked_mb) else total
     return max(total // MEBIBYTE - 512, 256)

@@ -1,7 +1,7 @@
-"""A stage as its rule's script runs it: held up by a stage before it, or supervised; and what its status.json says.
+"""Run a stage under supervision, unless a stage before it failed, and write its status.json.
 
 Every record of a stage (`status.json`; `onnx.json`, `shapes.json` and `layers.json` beside a model or a table) begins
-with the keys of `Status`. What else the stage writes follows, and last the facts that its work returned.
+with the keys of `Status`. The stage's own keys follow. The facts that its work returned come last.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from segbench.process.supervise import Outcome, supervise
 
 
 class Status(TypedDict):
-    """How a stage ended: `status` is ok, unsupported (this machine, package or graph cannot do it) or failed; `reason`
-    is one line that a person can act on, and empty where the status is ok."""
+    """How a stage ended. `status` is ok, unsupported (this machine, package or graph cannot do it) or failed. `reason`
+    is one line that a person can act on; it is empty where the status is ok.
+    """
 
     status: str
     reason: str
 
 
 class StageStatus(Status, total=False):
-    """What the stages that touch an engine say besides, each as far as it applies."""
+    """Further keys of the stages that touch an engine. A stage has those that apply to it."""
 
     peak_rss_bytes: int | None  # of the child process
     wall_s: float  # of the child process
-    manifest: dict[str, str]  # SHA-256 of each file that the stage left; readers check it
+    manifest: dict[str, str]  # SHA-256 of each file that the stage wrote; readers check it
     environment: dict[str, Any]  # machine and software, as `environment_record` has them
 
 
 def read_status(path: Path | str, lacking: str = "") -> Outcome:
-    """How the stage that wrote `path` ended; ok for an empty path, where there is no such stage.
+    """Return how the stage that wrote `path` ended. An empty path means that there is no such stage, which is ok.
 
-    `lacking` says what is missing where it did not end well, and stands before its reason.
+    `lacking` says what is missing where the stage did not end well. It stands before the stage's reason.
     """
     if not path:
         return Outcome("ok")
@@ -52,9 +53,9 @@ def run_stage(
     upstream: Iterable[Outcome] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Supervise `script`, unless a stage before it did not end well: then its status and reason are this stage's too.
+    """Supervise `script`, unless a stage before it did not end well. This stage then takes over that status and reason.
 
-    `variables`: of the child's environment, beside this process's. Raises what `supervise` raises.
+    `variables`: of the child's environment, beside this process's. It raises what `supervise` raises.
     """
     for before in upstream:
         if before.status != "ok":
@@ -63,7 +64,7 @@ def run_stage(
 
 
 def write_status(path: Path, name: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
-    """Write the record of a stage, with `facts` between its status and what its work returned, and print how it ended.
+    """Write the record of a stage, and print how it ended. `facts` stand between its status and what its work returned.
 
     `name` is what the log calls the stage.
     """
@@ -73,5 +74,5 @@ def write_status(path: Path, name: str, outcome: Outcome, facts: Mapping[str, An
 
 
 def print_end(name: str, outcome: Outcome) -> None:
-    """Print how a stage ended, in the one line that closes its log."""
+    """Print how a stage ended, in the line that closes its log."""
     print(f"{name}: {outcome.status} {outcome.reason}".strip())

@@ -1,9 +1,9 @@
-"""Run what touches an engine in a child process, and turn however it ends into a status.
+"""Run what touches an engine in a child process, and turn every kind of end into a status.
 
-A script that touches an engine has two faces. Called by its rule it is the parent: it starts itself again as the
-child (`--worker`: the request comes on standard input, progress and the answer go back through a pipe), watches it,
-and writes the files. The child imports the framework, does the work, and may crash, hang or eat the memory without
-taking the status file along. This module imports no framework.
+A script that touches an engine has two faces. Called by its rule it is the parent: it starts itself again as the child
+(`--worker`: the request comes on standard input, progress and the answer go back through a pipe), watches it, and
+writes the files. The child imports the framework, does the work, and may crash, hang or eat the memory without taking
+the status file along. This module imports no framework.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from segbench.errors import Failed, InputError, Unsupported, disk_fault, one_lin
 from segbench.process.lifetime import die_with_parent
 from segbench.process.limits import Limits, usable_memory_mb
 
-POLL_S = 0.5  # one read of /proc per poll: some 20 µs of CPU twice a second beside the clock
+POLL_S = 0.5  # a poll reads /proc once, which takes some 20 µs of CPU beside the clock
 KEPT_LOG_LINES = 40
-MAX_LINE = 4096  # characters that are kept of a line
-MAX_LOG_BYTES = 8 << 20  # of a stage's log: a library may complain at every image
+MAX_LINE = 4096  # of a log line, longer ones are cut to these characters
+MAX_LOG_BYTES = 8 << 20  # of a stage's log; some libraries print a warning for every image
 MEBIBYTE = 1 << 20
 DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
-SCARCE_BYTES = 1 << 20  # free on a disk that is called full
+SCARCE_BYTES = 1 << 20  # a disk with less free space than this counts as full
 SILENT_TOLD_S = 60.0  # a phase without reports says so this often
 # What a library writes before it ends the process: that memory was missing, or the message of its own exception.
 NO_MEMORY = re.compile(r"out of memory|OutOfMemory|annot allocate|bad_alloc", re.IGNORECASE)
@@ -48,7 +48,7 @@ _last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done"
 
 @dataclass
 class Outcome:
-    """How a stage ended: `status` is ok, unsupported or failed; `result` is what the work returned when ok."""
+    """How a stage ended. `status` is ok, unsupported or failed. `result` is what the work returned, where it is ok."""
 
     status: str
     reason: str = ""
@@ -58,13 +58,13 @@ class Outcome:
 
 
 def progress(phase: str, done: int = 0, total: int = 0, silent: bool = False) -> None:
-    """Tell the supervisor where the child is (a sign of life). A no-op outside a supervised child.
+    """Report progress to the supervisor, as a sign of life. Outside a supervised child this does nothing.
 
-    `silent`: one call of a library follows that says nothing for long and lets no thread of ours run; until the next
+    `silent`: a call of a library follows that reports nothing for long and lets no thread of ours run. Until the next
     report, the CPU time that the process uses is its sign of life.
     """
     now = time.monotonic()
-    same_phase = phase == _last_report["phase"] and done >= _last_report["done"]  # a phase may begin anew
+    same_phase = phase == _last_report["phase"] and done >= _last_report["done"]  # a phase may begin again
     if PIPE not in os.environ or (same_phase and done != total and now - _last_report["time"] < POLL_S):
         return
     if not same_phase:
@@ -76,7 +76,7 @@ def progress(phase: str, done: int = 0, total: int = 0, silent: bool = False) ->
 
 
 def stage(main: Callable[[], None], work: Callable[[Any], Mapping[str, Any]]) -> None:
-    """Entry point of a supervised script: `main` in the parent, `work(request)` in the child."""
+    """Enter a supervised script: run `main` in the parent, `work(request)` in the child."""
     if sys.argv[1:] == ["--worker"]:
         _run_worker(work)
     else:
@@ -102,10 +102,10 @@ def _run_worker(work: Callable[[Any], Mapping[str, Any]]) -> None:
         reply = {"status": "input error", "reason": str(error)}
     except Exception as error:
         reply = {"status": "bug", "reason": traceback.format_exc()}
-        if DISK_FULL_TEXT in str(error):  # the parent knows the file's final name, and that this is no row's reason
+        if DISK_FULL_TEXT in str(error):  # the parent names the final file; a full disk is no row's reason
             reply = {"status": "failed", "reason": str(error)}
-        elif isinstance(error, OSError) and (told := disk_fault(error)):
-            reply = {"status": "input error", "reason": told}
+        elif isinstance(error, OSError) and (message := disk_fault(error)):
+            reply = {"status": "input error", "reason": message}
     _send({"answer": reply})
     # Frameworks are known to crash in their own clean-up at exit; the work is done and written by now.
     sys.stdout.flush()
@@ -127,7 +127,7 @@ def supervise(
     beside this process's.
 
     Raises InputError when the child found wrong input, OSError when the disk was full, and RuntimeError with its
-    traceback when our own code failed: that is a bug, not a row's reason.
+    traceback when SegBench's own code failed. The latter is a bug and no row's reason.
     """
     child = _Child([python, script, "--worker"], json.dumps(request), f"{name}: " if name else "", variables or {})
     killed_because = child.watch(limits)
@@ -138,7 +138,7 @@ def supervise(
         raise RuntimeError(f"{script} failed:\n{reply['reason']}")
     good = reply is not None and reply["status"] == "ok"
     if not good and _is_disk_full(request, [*child.lines, reply["reason"] if reply else ""]):
-        raise OSError(errno.ENOSPC, DISK_FULL_TEXT)  # not the row's reason: it would outlast the full disk
+        raise OSError(errno.ENOSPC, DISK_FULL_TEXT)  # no row's reason: that would outlast the full disk
     facts: dict[str, Any] = {"peak_rss_bytes": child.peak_rss_bytes, "wall_s": child.wall_s}
     if killed_because:
         return Outcome("failed", killed_because, **facts)
@@ -148,9 +148,9 @@ def supervise(
 
 
 def _is_disk_full(request: Mapping[str, Any], said: list[str]) -> bool:
-    """Return whether the child reported a full disk, or the disk that it writes to has next to nothing free.
+    """Return whether the child reported a full disk, or wrote to a disk that has next to nothing free.
 
-    The latter is needed because ONNX Runtime only says that its "Protobuf serialization failed".
+    The second test is needed for ONNX Runtime, whose only message is "Protobuf serialization failed".
     """
     folders = [Path(request[key]).parent for key in ("out", "latencies") if key in request]
     scarce = any(folder.exists() and shutil.disk_usage(folder).free < SCARCE_BYTES for folder in folders)
@@ -158,7 +158,7 @@ def _is_disk_full(request: Mapping[str, Any], said: list[str]) -> bool:
 
 
 class _Child:
-    """One supervised process: its log lines are passed on, its memory and progress watched."""
+    """One supervised process. Its log lines are passed on, and its memory and progress are watched."""
 
     def __init__(self, command: list[str], request: str, heading: str, variables: Mapping[str, str]) -> None:
         self._heading = heading
@@ -181,7 +181,7 @@ class _Child:
             pass_fds=[far_end],
             env={**os.environ, **variables, PIPE: str(far_end)},
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  its only other thread sleeps
+            preexec_fn=die_with_parent,  # noqa: PLW1509  the only other thread sleeps
         )
         os.close(far_end)
         assert self._process.stdin is not None
@@ -189,7 +189,7 @@ class _Child:
             stream.write(request.encode())
 
     def watch(self, limits: Limits) -> str:
-        """Wait for the end. Returns why the child was killed, or an empty string when it ended by itself."""
+        """Wait for the end. Return why the child was killed, or an empty string when it ended by itself."""
         memory_limit = (limits.memory_mb or usable_memory_mb()) * MEBIBYTE
         previous = signal.signal(signal.SIGTERM, self._pass_on)
         alive = self._started
@@ -207,7 +207,7 @@ class _Child:
                         else:
                             ready.unregister(key.fileobj)
                     self._sample_memory()
-                    if not ready.get_map():  # it has closed its pipes: wait for its end, not for the poll
+                    if not ready.get_map():  # all pipes are closed, so the child is about to end
                         with contextlib.suppress(subprocess.TimeoutExpired):
                             self._process.wait(POLL_S)
                     if self._process.poll() is not None:
@@ -226,7 +226,7 @@ class _Child:
             self.wall_s = time.monotonic() - self._started
 
     def how_it_died(self) -> str:
-        """The reason for a child that left no answer: its signal or exit status, the phase, its last words."""
+        """Return the reason for a child that sent no answer: signal or exit status, phase, and last log lines."""
         code = self._process.returncode
         last_words = one_line(" | ".join(line for line in list(self.lines)[-3:] if line.strip()), 240)
         said = f"; last log lines: {last_words}" if last_words else ""
@@ -286,11 +286,11 @@ class _Child:
         return self._cpu_s > before
 
     def _sample_memory(self) -> None:
-        """Note its own memory: anonymous and shared pages. A mapped file's pages are the system's to take back."""
+        """Record the child's own memory: anonymous and shared pages. The system can take back a mapped file's pages."""
         try:
             lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         except OSError:
-            return  # it has just ended, or this system has no /proc
+            return  # the child has just ended, or this system has no /proc
         facts = dict(line.split(":", 1) for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
         own = sum(int(text.split()[0]) * 1024 for text in facts.values())
         self.peak_rss_bytes = max(self.peak_rss_bytes or 0, own) or None
@@ -300,7 +300,7 @@ class _Child:
         sys.exit(128 + signal.SIGTERM)
 
     def _kill(self) -> None:
-        # The child leads a session of its own, so that what it started in turn ends with it.
+        # The child leads a session, so that its own children end with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -317,7 +317,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _read_rest(stream: Any) -> bytes:
-    """What is still in a pipe whose writer has ended; it is closed."""
+    """Return what is still in a pipe whose writer has ended, and close the pipe."""
     os.set_blocking(stream.fileno(), False)
     with stream:
         return stream.read() or b""

@@ -1,7 +1,7 @@
-"""The report. Its plots' names stand here so that rules learn them without importing a plotting library."""
+"""The report. Its plots' names stand here, so that rules know them without importing a plotting library."""
 
-# In the page's order: each plot's name, which is that of results/plots/NAME.svg and .png, and its caption. The captions
-# of Snakemake's own report, report/NAME.rst, are made of these by `make docs`.
+# Each plot's name, as in results/plots/NAME.svg and .png, and its caption, in the page's order. The captions
+# of Snakemake's own report, report/NAME.rst, are made from these by `make docs`.
 PLOTS = {
     "accuracy_latency": "Further left is faster, further up more accurate. The dashed line is the Pareto front: no"
     " other variant is both faster and more accurate. Bars are 95% intervals, where more than one round was timed.",

@@ -1,4 +1,4 @@
-"""What the report says of rows beyond table.csv: native row, speed-up, loss, Pareto front, the answer.
+"""Derive what the report says of rows beyond table.csv: native row, speed-up, loss, Pareto front, the answer.
 
 A row is a dict as `table.rows.read_row` makes it. The report's own keys are `id`, `label`, `native`, `speed_up`,
 `speed_up_low`, `speed_up_high`, `front`. Nothing here is rounded.
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from segbench.table.row import Row
 from segbench.timing import flags
 
-Facts = dict[str, Any]  # a `Row` with the report's own keys, asked for by variable names throughout
-ACCEPTED_LOSS = 0.01  # of mIoU: what the report begins with; its reader moves it
+Facts = dict[str, Any]  # a `Row` with the report's own keys; code asks for its keys by variable names
+ACCEPTED_LOSS = 0.01  # of mIoU; the report begins with it, and its reader can change it
 
 
 class Measure(NamedTuple):
-    """What accuracy is judged by, and what the report calls it."""
+    """The column that accuracy is judged by, and its name in the report."""
 
     key: str
     name: str
@@ -37,12 +37,12 @@ NO_MEASURE = Measure(
 
 
 def measure_of(rows: list[Facts]) -> Measure:
-    """mIoU where any row has it, else the agreement with the reference, else nothing."""
+    """Choose mIoU where any row has it, else the agreement with the reference, else nothing."""
     return next((m for m in (MIOU, AGREEMENT) if any(row[m.key] is not None for row in rows)), NO_MEASURE)
 
 
 def with_facts(of_table: list[Row]) -> list[Facts]:
-    """Copies of the table's rows with the report's own keys, in their order."""
+    """Return copies of the table's rows with the report's own keys, in their order."""
     rows: list[Facts] = [{**row} for row in of_table]
     titles = {row["model"]: row["title"] for row in rows}
     doubled = [title for title in titles.values() if list(titles.values()).count(title) > 1]
@@ -57,20 +57,22 @@ def with_facts(of_table: list[Row]) -> list[Facts]:
 
 
 def isolated(name: str) -> str:
-    """`name`, so that marks of writing direction in it turn nothing behind it (Unicode's FSI … PDI)."""
+    """Isolate `name`, so that marks of writing direction in it do not affect what follows (Unicode's FSI … PDI)."""
     turns = any(unicodedata.bidirectional(c) in {"LRE", "RLE", "LRO", "RLO", "LRI", "RLI", "FSI"} for c in name)
     return f"\u2068{name}\u2069" if turns else name
 
 
 def native_of(rows: list[Facts]) -> Facts | None:
-    """The row of one model that its speed-ups are over: the unaccelerated one in FP32, else the reference's."""
+    """Return the row that a model's speed-ups are over: the unaccelerated one in FP32, else the reference's."""
     timed = [row for row in rows if row["time_s"]]
     plain = (row for row in timed if not row["accelerated"] and row["precision"] == "fp32")
     return next(plain, None) or next((row for row in timed if row["variant"] == row["reference"]), None)
 
 
 def speed_up(row: Facts, native: Facts | None) -> dict[str, float | None]:
-    """native's time / row's time, with bounds from the opposite ends of both 95% intervals where both have one."""
+    """Return native time over row time, with bounds from the opposite ends of both 95% intervals where both have
+    one.
+    """
     found: dict[str, float | None] = dict.fromkeys(("speed_up", "speed_up_low", "speed_up_high"))
     if native is None or not row["time_s"]:
         return found
@@ -82,7 +84,7 @@ def speed_up(row: Facts, native: Facts | None) -> dict[str, float | None]:
 
 
 def pareto_front(rows: list[Facts], key: str) -> list[Facts]:
-    """Rows that no other is both faster and better than, fastest first; rows without time or `key` are none."""
+    """Return the rows that no other is both faster and better than, fastest first. Rows need a time and `key`."""
     front: list[Facts] = []
     known = [row for row in rows if key and row["time_s"] and row[key] is not None]
     for row in sorted(known, key=lambda r: (r["time_s"], -r[key])):
@@ -92,36 +94,38 @@ def pareto_front(rows: list[Facts], key: str) -> list[Facts]:
 
 
 def fastest_within(rows: list[Facts], key: str, loss: float) -> Facts | None:
-    """The fastest row whose `key` is at most `loss` below the best one's; with no key the fastest of all."""
+    """Return the fastest row whose `key` is at most `loss` below the best one's. Without a key, return the fastest
+    of all.
+    """
     timed = [row for row in rows if row["time_s"] and (not key or row[key] is not None)]
     if not timed:
         return None
     best = max(row[key] for row in timed) if key else 0
-    # 1e-12: 0.61 - 0.60 is a little more than 0.01.
+    # 1e-12, since 0.61 - 0.60 is a little more than 0.01 in floating point.
     return min((r for r in timed if not key or best - r[key] <= loss + 1e-12), key=lambda r: r["time_s"])
 
 
 def best_of(rows: list[Facts], key: str) -> Facts | None:
-    """The row with the highest `key`, the fastest of equals."""
+    """Return the row with the highest `key`, or the fastest of equal ones."""
     timed = [row for row in rows if key and row["time_s"] and row[key] is not None]
     return max(timed, key=lambda row: (row[key], -row["time_s"]), default=None)
 
 
 def warnings_of(row: Facts) -> list[str]:
-    """Everything that speaks against a row's figures, one sentence each."""
+    """Return the reasons to distrust a row's figures, one sentence each."""
     if row["status"] != "ok":
         return []
-    told = [*filter(None, row["warnings"].split(flags.SEPARATOR)), *flags.sentences_of(row)]
+    found = [*filter(None, row["warnings"].split(flags.SEPARATOR)), *flags.sentences_of(row)]
     if row["time_s"] is None:
-        return [*told, "no image was timed"]
+        return [*found, "no image was timed"]
     if row["time_s_low"] is None:
-        told.append("one round only: no interval")
+        found.append("one round only: no interval")
     missing = [name for name in ("p90", "p99") if row[f"{name}_s"] is None]
-    return [*told, f"too few samples for {' and '.join(missing)}"] if missing else told
+    return [*found, f"too few samples for {' and '.join(missing)}"] if missing else found
 
 
 def warnings(rows: list[Facts]) -> list[tuple[str, list[Facts]]]:
-    """Every warning with the rows that have it: those of fewest rows first, which say most."""
+    """Return every warning with its rows. Warnings of fewest rows come first, since they say most."""
     found: dict[str, list[Facts]] = {}
     for row in rows:
         for warning in warnings_of(row):

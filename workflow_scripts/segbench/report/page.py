@@ -1,4 +1,4 @@
-"""The page itself: one HTML file from rows, plots, pictures and records, with everything that it needs inside."""
+"""Make the page: one HTML file from rows, plots, pictures and records, with everything that it needs inside."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
 from segbench.table.row import Row
 
 TEMPLATES = Path(__file__).parent / "templates"
-SMALLEST_RANGE = 0.02  # of the accepted loss, where all rows are about as accurate
+SMALLEST_RANGE = 0.02  # of the accepted loss's control, where all rows are about as accurate
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows; rows have the report's facts."""
+    """The contents of the page. Rows have the report's keys."""
 
     rows: list[Facts]
     plots: list[Plot]
@@ -45,7 +45,7 @@ class Content:
 
 
 def page(content: Content) -> str:
-    """The page as HTML. Every name in it is text: Jinja escapes it, and JSON in it holds no `<`."""
+    """Return the page as HTML. Every name in it is text, since Jinja escapes names and its JSON holds no `<`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -94,10 +94,10 @@ def page(content: Content) -> str:
 
 
 def answer(rows: list[Facts], loss: float = derived.ACCEPTED_LOSS) -> dict[str, Any]:
-    """What the page begins with; its script says the same of the rows that are shown and the loss that is accepted.
+    """Return the answer that the page begins with. Its script answers again for the shown rows and the accepted loss.
 
-    `fastest` and `best` are rows or None; `by_model` is the fastest within the loss of its own model's best; `range` is
-    the largest loss that the control offers.
+    `fastest` and `best` are rows or None. `by_model` has each model's fastest row within the loss of that model's best.
+    `range` is the largest loss that the control offers.
     """
     key = derived.measure_of(rows).key
     models = list(dict.fromkeys(row["model"] for row in rows))
@@ -114,14 +114,14 @@ def answer(rows: list[Facts], loss: float = derived.ACCEPTED_LOSS) -> dict[str, 
 
 
 def page_data(rows: list[Facts], plots: list[Plot]) -> Markup:
-    """JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
+    """Return JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
     keys = (*NAMES, "id", "label", "speed_up", "native", "front")
     value = {
         "measure": derived.measure_of(rows).key,
         "rows": [{key: row[key] for key in keys} for row in rows],
         "plots": {plot.name: {"spec": plot.page_spec(), "figures": plot.records} for plot in plots if plot.records},
     }
-    # `<`, `>` and `&` could end the element or begin a comment in it.
+    # `<`, `>` and `&` could end the script element or begin a comment in it.
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

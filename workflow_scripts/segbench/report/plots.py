@@ -1,4 +1,4 @@
-"""The report's plots, each from rows with the report's facts (see facts.py)."""
+"""Draw the report's plots, each from rows with the report's keys (see derived.py)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from segbench.report.derived import MIOU, Facts, Measure, measure_of
 from segbench.table import formats
 from segbench.table.formats import change, miou, seconds, share
 
-HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some air
+HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some space
 LOG = alt.Scale(type="log", nice=False, padding=12)
 SECONDS = alt.Axis(title="seconds per image (logarithmic)", format="~g", labelOverlap=True, grid=True)
 
 
 def plots(rows: list[Facts], rounds: list[Record]) -> list[Plot]:
-    """All plots of `segbench.report.PLOTS`, in that order. `rounds`: what latencies.rounds_of gave."""
+    """Return all plots of `segbench.report.PLOTS`, in that order. `rounds` comes from `rounds_of`."""
     return [
         accuracy_latency(rows),
         speed_up(rows),
@@ -44,7 +44,7 @@ def plots(rows: list[Facts], rounds: list[Record]) -> list[Plot]:
 
 
 def accuracy_latency(rows: list[Facts]) -> Plot:
-    """Accuracy over latency, with 95% intervals and the Pareto front of the rows that are shown."""
+    """Plot accuracy over latency, with 95% intervals and the Pareto front of the shown rows."""
     measure = measure_of(rows)
     shown = [row for row in rows if row["time_s"] and measure.key and row[measure.key] is not None]
     heights = heights_of_names([(row["time_s"], row[measure.key or ""], row["title"]) for row in shown])
@@ -62,7 +62,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
     x = alt.X("time_s:Q", scale=LOG, axis=SECONDS)
     y = alt.Y("accuracy:Q", scale=alt.Scale(zero=False, padding=14), title=measure.name)
     base = figures().encode(x=x, y=y)
-    precisions = list(dict.fromkeys(row["precision"] for row in rows))  # a shape each, the same under every filter
+    precisions = list(dict.fromkeys(row["precision"] for row in rows))  # one shape each under every filter
     tips = [
         *(alt.Tooltip(f"{key}:N") for key in ("title", "variant", "precision")),
         alt.Tooltip("accuracy:Q", title=measure.name, format=".4f"),
@@ -126,7 +126,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
 
 
 def heights_of_names(points: list[tuple[float, float, str]]) -> dict[str, float]:
-    """Where each model's name stands, beside its slowest point or as much above it as keeps names apart.
+    """Return the height of each model's name: beside its slowest point, or as far above as keeps names apart.
 
     `points`: (seconds, accuracy, name) of every row.
     """
@@ -141,7 +141,7 @@ def heights_of_names(points: list[tuple[float, float, str]]) -> dict[str, float]
 
 
 def speed_up(rows: list[Facts]) -> Plot:
-    """How many times faster than its model's native row each variant is."""
+    """Plot how many times faster each variant is than its model's native row."""
     shown = [row for row in rows if row["speed_up"] is not None and not row["native"]]
     keys = ("label", "engine", "precision", "speed_up", "speed_up_low", "speed_up_high")
     records = [{"row": row["id"], **{key: row[key] for key in keys}} for row in shown]
@@ -177,7 +177,9 @@ def speed_up(rows: list[Facts]) -> Plot:
 
 
 def accuracy_loss(rows: list[Facts]) -> Plot:
-    """What each variant loses in mIoU against its model's reference; without mIoU, the share of pixels that differ."""
+    """Plot the mIoU that each variant loses against its model's reference, or without mIoU the share of differing
+    pixels.
+    """
     with_miou = measure_of(rows) == MIOU
     key = "miou_delta" if with_miou else "pixel_agreement"
     shown = [row for row in rows if row[key] is not None and row["variant"] != row["reference"]]
@@ -205,7 +207,7 @@ def accuracy_loss(rows: list[Facts]) -> Plot:
 
 
 def latencies(rounds: list[Record]) -> Plot:
-    """Every latency of every round as a tick: drift between rounds and several modes are seen."""
+    """Plot every latency of every round as a tick, which shows drift between rounds and several modes."""
     records = [{key: record[key] for key in ("row", "label", "round", "times")} for record in rounds]
     for record, full in zip(records, rounds, strict=True):
         record["median_s"] = float(f"{full['median_s']:.5g}")
@@ -260,7 +262,7 @@ def latencies(rounds: list[Record]) -> Plot:
 
 
 def iou_per_class(rows: list[Facts]) -> Plot:
-    """IoU of every class and row as a heat map."""
+    """Plot the IoU of every class and row as a heat map."""
     shown = [row for row in rows if row["iou_per_class"] is not None]
     classes = list(dict.fromkeys(name for row in shown for name in row["iou_per_class"]))
     records = [
@@ -292,7 +294,7 @@ def iou_per_class(rows: list[Facts]) -> Plot:
 
 
 def cost(rows: list[Facts], name: str, title: str, key: str, unit: str, size: float) -> Plot:
-    """A figure of every engine, divided by `size` to be in `unit`."""
+    """Plot a figure of every engine, divided by `size` to be in `unit`."""
     shown = [row for row in rows if row[key] is not None]
     records = [
         {"row": row["id"], "label": row["label"], "engine": row["engine"], "figure": row[key] / size} for row in shown
@@ -312,15 +314,15 @@ def cost(rows: list[Facts], name: str, title: str, key: str, unit: str, size: fl
 
 
 def bar(chart: alt.Chart, x: alt.X, colour: alt.Color, tooltip: alt.Tooltip) -> alt.Chart:
-    """A bar per row."""
+    """Return a bar per row."""
     return chart.mark_bar(size=12).encode(y=label_axis(), x=x, color=colour, tooltip=[alt.Tooltip("label:N"), tooltip])
 
 
 def stacked(*layers: alt.Chart) -> Any:
-    """Layers over one axis of rows, as high as it has rows."""
+    """Layer charts over one axis of rows. The height follows the number of rows."""
     return alt.layer(*layers).add_params(NARROW).properties(height=alt.Step(STEP))
 
 
 def accuracy_text(measure: Measure, value: Any) -> str:
-    """An accuracy as the table writes it."""
+    """Write an accuracy as the table does."""
     return miou(value) if measure == MIOU else share(value)

@@ -1,6 +1,6 @@
-"""How it was measured: machines, software and commits behind the rows, as a reader may see them.
+"""Report how rows were measured: machines, software and commits, as far as a reader may see them.
 
-Host names and paths stay out: a report is made to be shared.
+Host names and paths are left out, since a report is made to be shared.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from segbench.files import read_json
 from segbench.images import shards
 from segbench.report.derived import Facts
 
-# What of the CPU decides which kernels an engine takes.
+# These CPU flags decide which kernels an engine takes.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve")
 
 
 def environments(results: Path, rows: list[Facts], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
-    """One record per kind of machine and software that rows ran on, with the labels of those rows."""
+    """Return a record per kind of machine and software that rows ran on, with the labels of those rows."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         here = f"{row['dataset']}/{row['model']}/{row['variant']}"
@@ -60,20 +60,20 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 @cache
 def _packages() -> frozenset[str]:
-    """The distributions that an engine or a calibrator names, and what all of them stand on."""
+    """Return the distributions that an engine or a calibrator names, and those that all of them need."""
     plugins = [engines.load(name) for name in engines.names()] + [calibration.load(n) for n in calibration.names()]
     return frozenset({"numpy", "opencv-python-headless"}.union(*(plugin.packages for plugin in plugins)))
 
 
 def _text(value: Any) -> str:
-    """A mapping or list on one line."""
+    """Write a mapping or list on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {entry}" for name, entry in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, list) else str(value or "")
 
 
 def models(results: Path, rows: list[Facts]) -> list[dict[str, str]]:
-    """What each model is: input, parameters, preprocessing, digests of its files."""
+    """Describe each model: input, parameters, preprocessing, digests of its files."""
     found = []
     for name, title in {row["model"]: row["title"] for row in rows}.items():
         record = read_json(results / "models" / name / "model.json")

@@ -1,4 +1,4 @@
-"""Plots as SVG and PNG, drawn without a browser and without the network."""
+"""Draw plots as SVG and PNG, without a browser and without the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PNG_SCALE = 2  # pixels of the file per pixel of the plot
 
 
 def write(name: str, spec: dict[str, Any], folder: Path) -> None:
-    """NAME.svg and NAME.png in `folder` of a `Plot.file_spec`."""
+    """Write NAME.svg and NAME.png of a `Plot.file_spec` into `folder`."""
     document = svg(spec)
     write_text(folder / f"{name}.svg", document)
     with atomic(folder / f"{name}.png") as temporary:
@@ -26,27 +26,27 @@ def write(name: str, spec: dict[str, Any], folder: Path) -> None:
 
 
 def svg(spec: dict[str, Any]) -> str:
-    """A `Plot.file_spec` as an SVG document."""
+    """Draw a `Plot.file_spec` as an SVG document."""
     return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[]))
 
 
 def png(document: str) -> bytes:
-    """An SVG document as PNG."""
+    """Draw an SVG document as PNG."""
     drawn = np.frombuffer(vl_convert.svg_to_png(document, scale=PNG_SCALE), np.uint8)
     picture = cv2.imdecode(drawn, cv2.IMREAD_COLOR)
     return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()  # a fifth of the size
 
 
 def data_address(content: bytes, kind: str) -> str:
-    """`content` as an address that needs no network."""
+    """Return `content` as a data address, which needs no network."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @functools.cache
 def javascript() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script for a page: `window.vegaEmbed`.
+    """Return Vega, Vega-Lite and Vega-Embed as one script for a page: `window.vegaEmbed`.
 
-    Raises ValueError should it ever hold what would end the page's script element.
+    Raises ValueError should the script ever hold text that would end the page's script element.
     """
     bundle = str(vl_convert.javascript_bundle(vl_version=VEGA_LITE))  # type: ignore[call-arg]  # its stub errs
     if "</script" in bundle.lower() or "<!--" in bundle:

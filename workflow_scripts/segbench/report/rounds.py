@@ -1,4 +1,4 @@
-"""The latencies of each round, thinned for drawing, and what says whether they drift or have two modes."""
+"""Summarise the latencies of each round: thinned for drawing, with their drift."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from segbench.images import shards
 from segbench.report.derived import Facts
 from segbench.timing.latencies import read_compute_s
 
-KEPT = 150  # latencies of a round that are drawn: beyond, evenly spaced order statistics stand for all
+KEPT = 150  # latencies drawn per round; of more, evenly spaced order statistics stand for all
 
 
 def rounds_of(results: Path, rows: list[Facts], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
-    """One record per row and round that was timed; times in seconds.
+    """Return a record per row and round that was timed. Times are in seconds.
 
-    `times` are its sorted latencies, thinned; `late_to_early` is the median of the round's second half over that of its
-    first: 1 without drift.
+    `times` are its sorted latencies, thinned. `late_to_early` is the median of the round's second half over that of its
+    first half. It is 1 without drift.
     """
     found = []
     for row in rows:
@@ -31,7 +31,9 @@ def rounds_of(results: Path, rows: list[Facts], rounds: int, shard_count: int = 
 
 
 def summary(times: list[float]) -> dict[str, Any]:
-    """Count, smallest, median, largest, drift and thinned latencies (seconds) of a round in the order it ran."""
+    """Return count, smallest, median, largest, drift and thinned latencies (seconds) of a round, given in running
+    order.
+    """
     half = len(times) // 2
     return {
         "count": len(times),
@@ -44,7 +46,7 @@ def summary(times: list[float]) -> dict[str, Any]:
 
 
 def thin(ordered: list[float], kept: int = KEPT) -> list[float]:
-    """At most `kept` of `ordered`, evenly spaced in rank, the first and the last among them."""
+    """Return at most `kept` of `ordered`, evenly spaced in rank, including the first and the last."""
     if len(ordered) <= kept:
         return ordered
     return [ordered[round(n * (len(ordered) - 1) / (kept - 1))] for n in range(kept)]

@@ -1,6 +1,6 @@
-"""Pictures of a few images for each model: image, label, predictions, and where variants differ from the reference.
+"""Draw a few images for each model: image, label, predictions, and where variants differ from the reference.
 
-Two seeded images show every variant's difference; then come the images on which variants differ most.
+Two seeded images show every variant's difference. Then come the images on which variants differ most.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from segbench.scoring.predictions import Predictions, class_map_of
 SEEDED, SEED = 2, 0
 WIDE, NARROW, MANY = 320, 224, 260  # pixels of a picture's width, and the number of pictures from which they are narrow
 MAX_BYTES = 2_500_000  # of all pictures in the page
-LOSSLESS, LOSSY = 101, 70  # WebP qualities as OpenCV counts them
+LOSSLESS, LOSSY = 101, 70  # WebP qualities on OpenCV's scale
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture: its caption, the id of the row it belongs to ("" for image and label), its data address."""
+    """A picture: its caption, the id of its row ("" for image and label), and its data address."""
 
     caption: str
     row: str
@@ -40,9 +40,11 @@ class Shown:
 
 @dataclass
 class Line:
-    """Pictures of one image of one model; those of `variants` are shown, with their predictions where `worst`.
+    """Pictures of one image of one model. Pictures of `variants` are shown, with their predictions where `worst` is
+    set.
 
-    `reference` is the variant they are compared with, "" where it is no row that ran: an older run's files stay unread.
+    `reference` is the variant that they are compared with. It is "" where it is no row that ran, so that files of an
+    older run stay unread.
     """
 
     model: str
@@ -55,7 +57,7 @@ class Line:
 
 
 def samples(results: Path, rows: list[Facts], seed: int = SEED, shard_count: int = 1) -> tuple[list[Line], int]:
-    """All lines that fit into MAX_BYTES, by model, and how many did not fit. Rows have the report's facts."""
+    """Return all lines that fit into MAX_BYTES, by model, and how many did not fit. Rows have the report's keys."""
     ran = [row for row in rows if row["status"] == "ok" and row["time_s"] is not None]
     if not ran:
         return [], 0
@@ -74,7 +76,7 @@ def samples(results: Path, rows: list[Facts], seed: int = SEED, shard_count: int
 
 
 def _plan(results: Path, ran: list[Facts], model: str, chosen: list[str]) -> list[Line]:
-    """The lines of one model, still without pictures."""
+    """Plan the lines of one model, still without pictures."""
     rows = [row for row in ran if row["model"] == model]
     reference = next((row["variant"] for row in rows if row["variant"] == row["reference"]), "")
     lines = [Line(model, image_id, "chosen by seed", False, reference, rows) for image_id in chosen]
@@ -94,7 +96,7 @@ def _plan(results: Path, ran: list[Facts], model: str, chosen: list[str]) -> lis
 
 @dataclass
 class Artist:
-    """Draws lines; a file of predictions is opened once."""
+    """Draw lines. Each file of predictions is opened once."""
 
     results: Path
     dataset: dict[str, Any]
@@ -106,7 +108,7 @@ class Artist:
         self.opened: dict[str, list[Predictions]] = {}
 
     def draw(self, line: Line, entry: IndexEntry) -> Iterator[Shown]:
-        """The pictures of a line; `entry` is the image's row of the index."""
+        """Yield the pictures of a line. `entry` is the image's row of the index."""
         image = read_image(entry["image"], entry.get("image_sha256"))
         yield Shown("image", "", self.encode(image, LOSSY))
         if entry["label"]:
@@ -128,7 +130,7 @@ class Artist:
                 yield Shown(caption, row["id"], self.encode(marked(image, different), LOSSY))
 
     def class_map(self, line: Line, variant: str, image: Picture) -> Picture:
-        """What a variant of the line's model predicted for its image, as trainIds of the image's size."""
+        """Return the prediction of a variant for the line's image, as trainIds of the image's size."""
         here = f"{self.dataset['dataset']}/{line.model}/{variant}"
         if here not in self.opened:
             folders = shards.folders(self.results, here, 1, self.shards)
@@ -137,7 +139,7 @@ class Artist:
         return train_ids(class_map_of(self.opened[here], line.image_id), model, self.dataset, *image.shape[:2])
 
     def encode(self, picture: Picture, quality: int) -> str:
-        """The BGR picture, made small, as a WebP data address."""
+        """Return the BGR picture, made small, as a WebP data address."""
         height, width = picture.shape[:2]
         if width > self.width:
             size = (self.width, max(1, round(height * self.width / width)))

@@ -1,1 +1,1 @@
-"""Accuracy: class maps on disk, confusion matrices, and the record of a score."""
+"""Measure accuracy: class maps on disk, confusion matrices, and the record of a score."""

@@ -1,4 +1,4 @@
-"""Confusion matrix and what is read off it. Definitions: cityscapesscripts' pixel-level evaluation."""
+"""Confusion matrix and the scores from it. The definitions are those of cityscapesscripts' pixel-level evaluation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy.typing as npt
 
 from segbench.arrays import ClassMap
 
-BLOCK = 1 << 22  # pixels at a time: bounds the memory, and cv2.calcHist's float32 is exact up to 2^24 in a bin
-PIXELS_PER_RUN = 20  # above that many, counting runs is faster than counting pixels (measured: 14 to 20)
+BLOCK = 1 << 22  # pixels at a time; bounds memory, and keeps cv2.calcHist's float32 exact (up to 2^24 in a bin)
+PIXELS_PER_RUN = 20  # above this, counting runs is faster than counting pixels (measured: 14 to 20)
 
 Matrix = npt.NDArray[np.int64]
 
 
 def pair_counts(label: ClassMap, prediction: ClassMap) -> Matrix:
-    """How often each pair of values meets in two H×W maps: int64 256×256, rows are labels, columns predictions.
+    """Count how often each pair of values meets in two H×W maps: int64 256×256, rows labels, columns predictions.
 
-    Raises ValueError when the sizes differ. 1024×2048 street scenes take 1.2 to 2.2 ms on one core.
+    Raises ValueError when the sizes differ. A street scene of 1024×2048 takes 1.2 to 2.2 ms on one core.
     """
     if label.shape != prediction.shape:
         raise ValueError(f"label {label.shape} and prediction {prediction.shape} differ in size")
@@ -34,14 +34,15 @@ def pair_counts(label: ClassMap, prediction: ClassMap) -> Matrix:
 
 
 class _Scratch(threading.local):
-    """Memory that each thread keeps between calls: fresh memory costs more page faults than counting takes (3.6 against
-    1.1 ms)."""
+    """Memory that each thread keeps between calls. Page faults of fresh memory take longer than counting (3.6
+    against 1.1 ms).
+    """
 
     def __init__(self) -> None:
         self._flags = np.empty((2, 0), np.bool_)
 
     def flags(self, size: int) -> npt.NDArray[np.bool_]:
-        """Two rows of `size` flags, not initialised."""
+        """Return two rows of `size` flags, not initialised."""
         if self._flags.shape[1] < size:
             self._flags = np.empty((2, size), np.bool_)
         return self._flags[:, :size]
@@ -51,7 +52,7 @@ _scratch = _Scratch()
 
 
 def _count(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
-    """Add to `counts`. Class maps are made of runs of equal pixels: where these are long, their lengths are added."""
+    """Add to `counts`. Class maps consist of runs of equal pixels. Where runs are long, their lengths are added."""
     change, other = _scratch.flags(rows.size - 1)
     np.not_equal(rows[1:], rows[:-1], out=change)
     np.not_equal(columns[1:], columns[:-1], out=other)
@@ -65,8 +66,9 @@ def _count(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
 
 
 def _count_pixels(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
-    """Pixel by pixel, for maps without runs. One of the upper and one of the lower half in turn: a bin that is counted
-    up twice in a row waits for itself (4.5 against 3 ms)."""
+    """Count pixel by pixel, for maps without runs. Pixels of the upper and the lower half are counted in turn, since
+    a bin that is counted up twice in a row waits for itself (4.5 against 3 ms).
+    """
     half = rows.size // 2
     planes = [cv2.merge((part[:half], part[half : 2 * half])).reshape(1, -1) for part in (rows, columns)]
     counts += cv2.calcHist(planes, [0, 1], None, [256, 256], [0, 256, 0, 256]).ravel().astype(np.int64)
@@ -77,13 +79,13 @@ def _count_pixels(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
 def fold(
     counts: Matrix, class_count: int, ignore: int, id_map: dict[Any, int] | None = None, class_map: Any = None
 ) -> Matrix:
-    """The confusion matrix, int64 (K+1)×(K+1), of `pair_counts` between raw labels and a model's raw output.
+    """Turn `pair_counts` of raw labels and a model's raw output into the confusion matrix, int64 (K+1)×(K+1).
 
     `id_map` gives the trainId of a raw label id (None: they are trainIds; −1 is stored as 255), `class_map` the trainId
-    of each output index (None: they are trainIds). The last row counts pixels labelled `ignore`, the last column
+    of each output index (None: they are trainIds). The last row counts pixels labelled `ignore`. The last column counts
     predictions that are none of the K classes. Raises ValueError for a label that is neither a class nor `ignore`.
     """
-    outside = class_count + 1  # a row for what must not be there
+    outside = class_count + 1  # a row for labels that must not occur
     to_row = np.full(256, outside)
     ids = {raw: raw for raw in (*range(class_count), ignore)} if id_map is None else id_map
     for number, train_id in ids.items():
@@ -102,13 +104,13 @@ def fold(
 
 
 def confusion_matrix(label: ClassMap, prediction: ClassMap, class_count: int, ignore: int = 255) -> Matrix:
-    """Pixel counts, int64 (K+1)×(K+1), of two H×W maps of trainIds: `fold` of their `pair_counts`."""
+    """Count the pixels of two H×W maps of trainIds, int64 (K+1)×(K+1): `fold` of their `pair_counts`."""
     return fold(pair_counts(label, prediction), class_count, ignore)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says, as fractions. IoU is None for a class that neither label nor prediction has."""
+    """The scores of a confusion matrix, as fractions. IoU is None for a class that neither label nor prediction has."""
 
     iou: list[float | None]
     miou: float | None
@@ -117,7 +119,7 @@ class Scores:
 
 
 def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
-    """Scores of a (K+1)×(K+1) matrix of `confusion_matrix`.
+    """Return the scores of a (K+1)×(K+1) matrix of `confusion_matrix`.
 
     IoU = TP / (TP + FP + FN); the mean is over classes with a union above 0. A prediction that is no class misses its
     label's class. Pixels labelled as ignored count nowhere ("excluded"), or are false positives of the class predicted
@@ -141,7 +143,7 @@ def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
 
 
 def guessing(matrix: Matrix) -> float | None:
-    """The mIoU of naming the most frequent class everywhere; None where no pixel, or only one class, is labelled."""
+    """Return the mIoU of predicting the most frequent class everywhere. None where at most one class is labelled."""
     labelled = matrix[:-1].sum(1)
     present = np.count_nonzero(labelled)
     return float(labelled.max() / labelled.sum() / present) if present > 1 else None

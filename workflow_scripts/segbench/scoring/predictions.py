@@ -1,9 +1,9 @@
-"""Class maps of a run in one file: a zip archive with one zstd frame per image, read back lazily.
+"""Keep the class maps of a run in one file: a zip archive with one zstd frame per image, read back lazily.
 
-Images come in parts of a few hundred: their frames one behind the other, and an index with the place of each frame and
-two digests: of each class map, by which rounds are compared, and of each frame, by which damage is found when it is
-read (20 µs; a digest of the whole map would take longer than scoring it). Readers and writers hold one part at a time,
-and a 64-bit key of every other image: a run may have millions.
+Images come in parts of a few hundred. A part has its frames one behind the other, and an index with the place of each
+frame and two digests. Rounds are compared by the digest of each class map. Damage is found by the digest of each frame
+when it is read (20 µs; a digest of the whole map would take longer than scoring it). A run may have millions of images,
+so readers and writers hold one part at a time, and a 64-bit key of every other image.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ DAMAGE = (
 
 
 class Packed(NamedTuple):
-    """A class map ready to be written: its digest, and its zstd frame where maps are kept."""
+    """A class map that is ready to be written: its digest, and its zstd frame where maps are kept."""
 
     digest: str
     frame: bytes | None
 
 
 def pack(class_map: npt.NDArray[np.uint8], keep: bool) -> Packed:
-    """Compress an H×W map for `PredictionsWriter.add_packed`; only its digest unless `keep`."""
+    """Compress an H×W map for `PredictionsWriter.add_packed`. Without `keep`, only its digest is made."""
     data = np.ascontiguousarray(class_map)
     frame = zstandard.ZstdCompressor(level=1).compress(data.data) if keep else None
     return Packed(digest_of(data), frame)
 
 
 class Entry(NamedTuple):
-    """An image in its part's index: digests of its class map and of its frame, and where the frame lies."""
+    """An image in its part's index: digests of its class map and of its frame, and the place of the frame."""
 
     digest: str
     frame_digest: str | None = None
@@ -59,9 +59,9 @@ class Entry(NamedTuple):
 
 
 class PredictionsWriter:
-    """Writes class maps as they come; the file appears when the `with` block ends without an exception.
+    """Write class maps as they come. The file appears when the `with` block ends without an exception.
 
-    With `keep_maps=False` only each map's digest is kept: enough to see whether a later round computed the same.
+    With `keep_maps=False` only each map's digest is kept, which shows whether a later round computed the same.
     """
 
     def __init__(self, path: str | Path, height: int, width: int, keep_maps: bool = True) -> None:
@@ -69,7 +69,7 @@ class PredictionsWriter:
         self._shape, self.keep_maps = (height, width), keep_maps
         self._keys: dict[int, None] = {}
         self._parts = 0
-        self._entries: dict[str, Entry] = {}  # of the part that is not written yet
+        self._entries: dict[str, Entry] = {}  # entries of the part that is not written yet
         self._frames = bytearray()
 
     def __enter__(self) -> PredictionsWriter:
@@ -82,14 +82,14 @@ class PredictionsWriter:
         self.add_packed(image_id, pack(class_map, self.keep_maps))
 
     def check(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
-        """Raises ValueError for a map of another shape or type."""
+        """Raise ValueError for a map of another shape or type."""
         if class_map.shape != self._shape or class_map.dtype != np.uint8:
             raise ValueError(
                 f"class map of {image_id}: {class_map.dtype} {class_map.shape}, expected uint8 {self._shape}"
             )
 
     def add_packed(self, image_id: str, packed: Packed) -> None:
-        """Add what `pack` made of a map. Raises ValueError for an image added twice."""
+        """Add the result of `pack`. Raises ValueError for an image added twice."""
         key = key_of(image_id)
         if key in self._keys:
             raise ValueError(f"class map of {image_id} was added before")
@@ -124,7 +124,7 @@ class PredictionsWriter:
 
 
 class Predictions:
-    """Reads what a `PredictionsWriter` wrote. Every kind of damage is an InputError that names file and image."""
+    """Read what a `PredictionsWriter` wrote. Every kind of damage is an InputError that names file and image."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any], keys: bytes) -> None:
         self._path, self._archive = path, archive
@@ -139,7 +139,7 @@ class Predictions:
 
     @classmethod
     def open(cls, path: str | Path) -> Predictions:
-        """Open a predictions file; no class map is read yet."""
+        """Open a predictions file. No class map is read yet."""
         path = Path(path)
         try:
             archive = zipfile.ZipFile(path)
@@ -156,19 +156,19 @@ class Predictions:
 
     @property
     def ids(self) -> Iterator[str]:
-        """Image ids, in the order they were written."""
+        """Yield the image ids in the order in which they were written."""
         for part in self._parts:
             yield from self._read(part)
 
     def digest(self, image_id: str) -> str:
-        """Digest of an image's class map (hexadecimal)."""
+        """Return the digest of an image's class map (hexadecimal)."""
         return self._entry(image_id).digest
 
     def __contains__(self, image_id: str) -> bool:
         return self._find(image_id) is not None
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
-        """The H×W class map of an image."""
+        """Return the H×W class map of an image."""
         entry = self._entry(image_id)
         if not self.has_maps:
             raise InputError(f"{self._path}: has digests of class maps only; class maps are kept by the first round")
@@ -187,7 +187,7 @@ class Predictions:
         return np.frombuffer(data, np.uint8).reshape(self.height, self.width)
 
     def _find(self, image_id: str) -> int | None:
-        """The part that has the image."""
+        """Return the number of the part that has the image."""
         key = np.uint64(key_of(image_id))
         at = int(np.searchsorted(self._keys, key))
         return int(self._order[at]) // PART if at < len(self._keys) and self._keys[at] == key else None
@@ -202,7 +202,7 @@ class Predictions:
         return entries[image_id]
 
     def _read(self, part: int) -> dict[str, Entry]:
-        """The index of a part; its frames are in memory then."""
+        """Return the index of a part. Its frames are in memory then."""
         if part != self._part:
             try:
                 found = json.loads(self._archive.read(f"{part}.json"))
@@ -219,15 +219,15 @@ def _damaged(path: Path, why: object) -> InputError:
 
 
 def class_map_of(shards: Sequence[Predictions], image_id: str) -> npt.NDArray[np.uint8]:
-    """The H×W class map of an image from the shard that has it; without one the last tells that it has none."""
+    """Return the H×W class map of an image from the shard that has it. If none has, the last shard raises the error."""
     return next((one for one in shards if image_id in one), shards[-1])[image_id]
 
 
 def key_of(image_id: str) -> int:
-    """64 bits of an image id: what is held of every image."""
+    """Return 64 bits of an image id. They are all that is held of every image."""
     return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "little")
 
 
 def digest_of(data: Any) -> str:
-    """128-bit BLAKE2b of a buffer's bytes, in hexadecimal."""
+    """Return the 128-bit BLAKE2b of a buffer's bytes, in hexadecimal."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()

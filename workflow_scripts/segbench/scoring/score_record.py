@@ -15,8 +15,9 @@ NO_COMMON_IMAGE = "no image in common"  # why an agreement is not known
 
 @dataclass(frozen=True)
 class Judgement:
-    """How sums are read: pixels labelled as ignored ("excluded" or "errors"), the share of agreeing pixels below which
-    to warn, and the reference's name."""
+    """How sums are judged: what ignored pixels count as ("excluded" or "errors"), the share of agreeing pixels below
+    which to warn, and the reference's name.
+    """
 
     ignored_pixels: str
     agreement_bound: float
@@ -25,8 +26,9 @@ class Judgement:
 
 @dataclass
 class Sums:
-    """Of some images: the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels), what was compared
-    with the reference, and the [image id, agreement] of the worst, lowest first."""
+    """Sums over some images. They are the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels),
+    the comparison with the reference, and the [image id, agreement] of the worst images, lowest first.
+    """
 
     matrix: Matrix | None
     images: int
@@ -37,7 +39,7 @@ class Sums:
 
 
 class Figures(TypedDict):
-    """The figures of a score.json; None: not known."""
+    """The figures of a score.json. None: not known."""
 
     miou: float | None
     iou_per_class: dict[str, float | None] | None
@@ -54,7 +56,7 @@ class Figures(TypedDict):
 
 
 class Score(Figures):
-    """A score.json: how the run that was scored ended, its figures, and why some are not known ("" where they are)."""
+    """A score.json: how the scored run ended, its figures, and why some of them are not known ("" where all are)."""
 
     status: str  # the run's, with its reason
     reason: str
@@ -64,7 +66,7 @@ class Score(Figures):
 
 
 def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
-    """The figures of score.json."""
+    """Compute the figures of score.json."""
     found = None if sums.matrix is None else scores(sums.matrix, judgement.ignored_pixels)
     agreement = sums.agreeing_pixels / sums.compared_pixels if sums.compared_pixels else None
     warnings = []
@@ -91,7 +93,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
 
 
 def added(records: list[Score]) -> Sums:
-    """The sums of all images of several score.json."""
+    """Return the sums over the images of several score.json."""
     matrices = [matrix for record in records if (matrix := record["confusion_matrix"]) is not None]
     named = [pair for record in records for pair in record["worst_images"]]
     worst = sorted(named, key=lambda pair: (-pair[1], pair[0]), reverse=True)
@@ -107,7 +109,7 @@ def added(records: list[Score]) -> Sums:
 
 
 def _below(agreement: float, bound: float) -> str:
-    """With as many decimals, from four, as it takes not to read like the bound."""
+    """Write an agreement with four or more decimals, as many as it takes not to read like the bound."""
     return next((text for n in range(4, 17) if float(text := f"{agreement:.{n}f}") < bound), repr(agreement))
 
 

@@ -1,1 +1,1 @@
-"""The table: one row per model and variant, its columns, its forms, and comparisons of rows."""
+"""Make the table: one row per model and variant, its columns, its forms, and comparisons of rows."""

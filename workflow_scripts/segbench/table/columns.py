@@ -1,8 +1,8 @@
-"""The columns of the table: the one place where a column is declared.
+"""Declare the columns of the table. No other place declares them.
 
-From `COLUMNS` come the order of table.csv and how it is read back, table.json and its schema, the columns' table in
-docs/use/table.md, the full table in table.md and in the report, and how a row is read. A new column is one entry here,
-then `make docs`.
+`COLUMNS` gives the order of table.csv and how it is read back, table.json and its schema, and how a row is read. The
+columns' table in docs/use/table.md and the full table in table.md and in the report come from it too. A new column is
+one entry here, then `make docs`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from segbench.table.sources import Sources
 from segbench.timing import flags
 from segbench.timing.intervals import median_of_rounds, percentile_of_rounds
 
-SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json: another number where a reader would have to change
+SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json; it changes where a reader would have to
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a cell holds: in the documentation, in the JSON schema, and in table.csv.
+    """The kind of value that a cell holds: its words in the docs, its JSON schema, and its parser for table.csv.
 
-    `parse` reads a cell that is not empty. `empty` is what an empty cell is read as; it is None but for texts that are
-    always there. `flat` kinds fit in one cell: the others stand in table.json only.
+    `parse` reads a cell that is not empty. `empty` is the value of an empty cell. It is None, except for texts that are
+    always there. `flat` kinds fit in one cell. The others stand in table.json only.
     """
 
     words: str
@@ -36,7 +36,7 @@ class Kind:
 
 
 def one_of(*values: str) -> Kind:
-    """One of a few words."""
+    """Return the kind of a cell that holds one of a few words."""
     return Kind(", ".join(f"`{value}`" for value in values), {"enum": list(values)}, empty="")
 
 
@@ -45,12 +45,12 @@ def _number(words: str, kind: str = "number", parse: Callable[[str], Any] = floa
 
 
 def _truth(cell: str) -> bool | None:
-    """A cell that is neither is not known: tables of other versions may say more."""
+    """Read `true` and `false`. Any other cell is not known, since tables of other versions may have more words."""
     return {"true": True, "false": False}.get(cell)
 
 
 def _numbers(cell: str) -> str:
-    """Numbers separated by `;`, left as text. Raises ValueError where one is none."""
+    """Check numbers separated by `;`, and keep them as text. Raises ValueError for any other text."""
     for part in cell.split(";"):
         float(part)
     return cell
@@ -82,9 +82,10 @@ BY_CLASS = Kind(
 class Column:
     """One column of the table.
 
-    `about` says what it means, in Markdown, for the schema and the docs; the unit is that of its `kind`, and ends its
-    name. `read` takes the value from a row's sources. `heading` is its head in the full table and in the report (empty:
-    it is not shown there), `show` writes a value for reading, and `cell` does where that takes more than its own value.
+    `about` says what it means, in Markdown, for the schema and the docs. The unit is that of its `kind`, and ends its
+    name. `read` takes the value from a row's sources. `heading` is its head in the full table and in the report; an
+    empty one hides the column there. `show` writes a value for reading. `cell` writes it where that needs other values
+    of the row too.
     """
 
     name: str
@@ -96,17 +97,17 @@ class Column:
     cell: Callable[[Row], str] | None = None
 
     def shown(self, row: Row) -> str:
-        """The row's cell in the full table."""
+        """Return the row's cell in the full table."""
         return self.cell(row) if self.cell else self.show(value(row, self.name))
 
 
 def built(name: str) -> Callable[[Sources], Any]:
-    """Reads a fact of the engine's build."""
+    """Return a reader of a fact of the engine's build."""
     return lambda s: s.built.get(name)
 
 
 def scored(name: str) -> Callable[[Sources], Any]:
-    """Reads a figure of scoring."""
+    """Return a reader of a figure of scoring."""
     return lambda s: s.figures[name]
 
 
@@ -115,7 +116,7 @@ def _median(rounds: list[list[float]]) -> float | None:
 
 
 def doubts(row: Row) -> str:
-    """Everything that speaks against a row, its flags by name alone: what fits into a cell."""
+    """Return the warnings against a row, and its flags by name alone, so that they fit into a cell."""
     return flags.SEPARATOR.join(filter(None, [row["warnings"], *flags.names(row)]))
 
 
@@ -157,7 +158,7 @@ COLUMNS = (
         lambda s: s.worst[0], "status",
     ),
     Column(
-        "reason", NAME, "Why it did not run; empty where it did.",
+        "reason", NAME, "Why the row did not run; empty where it did.",
         lambda s: s.worst[1],
     ),
     Column(
@@ -167,7 +168,7 @@ COLUMNS = (
         scored("miou"), "mIoU", formats.miou,
     ),
     Column(
-        "miou_delta", NUMBER, "`miou` less that of the model's reference variant, where that is a row of the table.",
+        "miou_delta", NUMBER, "`miou` minus that of the model's reference variant, where that is a row of the table.",
         lambda s: s.miou_delta, "Δ mIoU", formats.change,
     ),
     Column(
@@ -211,17 +212,17 @@ COLUMNS = (
     ),
     Column(
         "end_to_end_s", SECONDS,
-        "As `time_s`, with the copy of the input to the device and of the class map back.",
+        "Like `time_s`, including the copies of the input to the device and of the class map back.",
         lambda s: _median(s.end_to_end), "end to end s", formats.seconds,
     ),
     Column(
         "p90_s", SECONDS,
-        "90th percentile of `compute_s`: MLPerf's upper bound in each round, the median over rounds. It needs a"
+        "90th percentile of `compute_s`: the median over rounds of MLPerf's upper bound in each. It needs a"
         " round of 64 images.",
         lambda s: percentile_of_rounds(s.compute, 0.90), "p90 s", formats.seconds,
     ),
     Column(
-        "p99_s", SECONDS, "99th percentile of `compute_s`, likewise. It needs a round of 662 images.",
+        "p99_s", SECONDS, "99th percentile of `compute_s`, made in the same way. It needs a round of 662 images.",
         lambda s: percentile_of_rounds(s.compute, 0.99), "p99 s", formats.seconds,
     ),
     Column(
@@ -233,7 +234,7 @@ COLUMNS = (
         lambda s: len(s.compute) or None, "rounds",
     ),
     Column(
-        "threads", AT_LEAST_ONE, "Threads that the engine was given; of a GPU engine, those of its host side.",
+        "threads", AT_LEAST_ONE, "Threads that the engine was given. For a GPU engine they are the host's.",
         lambda s: s.threads, "threads",
     ),
     Column(
@@ -259,12 +260,12 @@ COLUMNS = (
     ),
     Column(
         "flags", SENTENCES,
-        "What `steady`, `contended` and `throttled` say against the time: which rounds, how much, the bound, the cure.",
+        "A sentence for each reason to distrust the time: which rounds, how much, the bound, the cure.",
         lambda s: flags.SEPARATOR.join(s.flags),
     ),
     Column(
         "warnings", SENTENCES,
-        "What else speaks against the row: agreement below its bound, rounds that computed something else, other"
+        "Other reasons to distrust the row: agreement below its bound, rounds that computed something else, other"
         " hardware.",
         lambda s: flags.SEPARATOR.join(s.warnings), "warnings",
         cell=doubts,
@@ -325,7 +326,7 @@ COLUMNS = (
     ),
     Column(
         "hardware_id", TEXT,
-        "Equal on equal hardware only; several, separated by `;`, where rounds ran on several.",
+        "Equal on equal hardware only. Several are separated by `;`, where rounds ran on several machines.",
         lambda s: s.hardware_id,
     ),
     Column(
@@ -340,5 +341,5 @@ COLUMNS = (
 )  # fmt: skip
 
 NAMES = tuple(column.name for column in COLUMNS if column.kind.flat)  # the header of table.csv
-# Sentences are wide: they stand last where a person reads.
+# Sentences are wide, so they stand last where a person reads.
 SHOWN = sorted((column for column in COLUMNS if column.heading), key=lambda column: column.kind is SENTENCES)

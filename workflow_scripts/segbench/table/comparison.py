@@ -1,4 +1,4 @@
-"""Rows beside other rows: a table against a baseline's, or variants of one table against each other."""
+"""Compare rows: a table with a baseline's, or variants of one table with each other."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ Settings = dict[str, Any]  # the section `comparison`, with `agreement_bounds` a
 
 
 class Comparison(TypedDict):
-    """One row beside another: an entry of comparison.json."""
+    """One row compared with another: an entry of comparison.json."""
 
     dataset: str
     model: str
     variant: str
     against: str  # `baseline`, or the other variant's name
-    verdict: str | None  # None: there was nothing to judge
+    verdict: str | None  # None: nothing could be judged
     time_verdict: str | None
-    ratio: float | None  # its time over that of what it is compared with
+    ratio: float | None  # the row's time over the time of what it is compared with
     ratio_low: float | None
     ratio_high: float | None
     method: str | None
-    faults: list[str]  # why it is WRONG
+    faults: list[str]  # why the row is WRONG
     notes: list[str]
 
 
 def key_of(row: Row) -> tuple[str, str, str]:
-    """What tells a row from every other of its hardware."""
+    """Return the key that distinguishes a row from all others of its hardware."""
     return row["dataset"], row["model"], row["variant"]
 
 
 def against_baseline(rows: list[Row], baseline: list[Row], settings: Settings) -> list[Comparison]:
-    """One comparison per row of this run, matched by data set, model and variant; what only one side has is noted."""
+    """Compare each row of this run with the baseline's of equal data set, model and variant. Rows of one side are
+    noted.
+    """
     before = {key_of(row): row for row in baseline}
     found = []
     for row in rows:
@@ -60,8 +62,9 @@ def against_baseline(rows: list[Row], baseline: list[Row], settings: Settings) -
 def of_pairs(
     rows: list[Row], timed: dict[tuple[str, str, str], dict[str, Any]], settings: Settings
 ) -> list[Comparison]:
-    """One comparison per model and pair [a, b]: b beside a, from `timed` (model, a, b → record of a job that alternated
-    them), or from the rounds of this run where the settings have `alternate` false."""
+    """Compare b with a for each model and pair [a, b]. The times come from `timed` (model, a, b → record of a job
+    that alternated them), or from this run's rounds where the settings have `alternate` false.
+    """
     by_name = {(row["model"], row["variant"]): row for row in rows}
     found = []
     for model in dict.fromkeys(row["model"] for row in rows):
@@ -83,8 +86,8 @@ def of_pairs(
 def _alternated(record: dict[str, Any]) -> tuple[Ratio | None, list[str]]:
     if record["status"] != "ok":
         return None, [f"not timed: {record['status']}: {record['reason']}"]
-    told = flags.sentences(enumerate(record["rounds"], 1)) + record["warnings"]
-    return Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"]), told
+    found = flags.sentences(enumerate(record["rounds"], 1)) + record["warnings"]
+    return Ratio(record["ratio"], record["ratio_low"], record["ratio_high"], record["method"]), found
 
 
 def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
@@ -92,7 +95,7 @@ def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
 
 
 def _circumstances(row: Row, other: Row) -> list[str]:
-    """What was different when the baseline was measured, as far as both rows say."""
+    """Return what was different when the baseline was measured, as far as both rows say."""
     found = []
     if row["threads"] and other["threads"] and row["threads"] != other["threads"]:
         found.append(f"threads: {other['threads']} → {row['threads']}")

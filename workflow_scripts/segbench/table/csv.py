@@ -1,4 +1,4 @@
-"""table.csv, written and read back by the declaration of its columns."""
+"""Write table.csv and read it back, by the declaration of its columns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from segbench.errors import InputError
 from segbench.table.columns import COLUMNS, NAMES
 from segbench.table.row import Row, value
 
-# What a comparison cannot do without. Columns beside these are read where a table has them.
+# A comparison needs these columns. Other columns are read where a table has them.
 NEEDED = (
     "dataset", "model", "variant", "status", "reason", "precision", "hardware_id", "miou", "pixel_agreement", "time_s",
 )  # fmt: skip
 
 
 def to_csv(rows: list[Row]) -> str:
-    """`rows` as CSV: an empty cell for None, `true` and `false`, floats in full precision."""
+    """Write `rows` as CSV: an empty cell for None, `true` and `false`, floats in full precision."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(NAMES)
@@ -34,9 +34,9 @@ def _cell(figure: Any) -> Any:
 
 
 def read_table(path: str | Path) -> list[Row]:
-    """The rows of a table.csv: every column as its kind says, also where the table of another version lacks it.
+    """Read the rows of a table.csv: every column as its kind says, also where the table of another version lacks it.
 
-    Raises InputError when the file is missing, damaged, or no such table.
+    Raises InputError when the file is missing, damaged, or no table of SegBench.
     """
     try:
         with open(path, newline="", encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""What is made from the table's columns: the schema of table.json, and the columns' table in docs/use/table.md.
+"""Make the schema of table.json, and the columns' table in docs/use/table.md, from the columns.
 
 `make docs` writes both.
 """
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- columns: made from segbench/table/columns.py -->", "<!-- end 
 
 
 def schema() -> str:
-    """The text of config/schemas/table.schema.json."""
+    """Return the text of config/schemas/table.schema.json."""
     row = {
         "type": "object",
         "required": [column.name for column in COLUMNS],
@@ -37,13 +37,13 @@ def schema() -> str:
 
 
 def columns() -> str:
-    """The columns as a Markdown table."""
+    """Return the columns as a Markdown table."""
     lines = [f"| `{column.name}` | {column.kind.words} | {column.about} |" for column in COLUMNS]
     return "\n".join(["| column | holds | meaning |", "|---|---|---|", *lines])
 
 
 def page(text: str) -> str:
-    """The text of docs/use/table.md with the columns' table between its two marks; what stands around it is kept."""
+    """Return the text of docs/use/table.md with the columns' table between its two marks. The rest is kept."""
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{columns()}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""How figures are written for reading: in Markdown, in the report and in plots. What was not measured is empty."""
+"""Write figures for reading: in Markdown, in the report and in plots. What was not measured is empty."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 
 def text(value: Any) -> str:
-    """A name, a count or a sentence as it is."""
+    """Write a name, a count or a sentence as it is."""
     return "" if value is None else str(value)
 
 
 def miou(value: float | None) -> str:
-    """4 decimals, as the published page has them."""
+    """Write 4 decimals, as the published page does."""
     return "" if value is None else f"{value:.4f}"
 
 
 def change(value: float | None) -> str:
-    """4 decimals with a sign; none where they are all zero."""
+    """Write 4 decimals with a sign, which is left out where all decimals are zero."""
     return "" if value is None else f"{value:+.4f}" if round(value, 4) else "0.0000"
 
 
 def share(value: float | None) -> str:
-    """A share of pixels, rounded down: 1.000000 means all of them."""
+    """Write a share of pixels, rounded down, so that 1.000000 means all of them."""
     return "" if value is None else f"{math.floor(value * 1e6) / 1e6:.6f}"
 
 
 def seconds(value: float | None) -> str:
-    """3 decimals as on the published page; below 0.1 s three significant digits."""
+    """Write 3 decimals as the published page does, and below 0.1 s three significant digits."""
     if value is None:
         return ""
     if value >= 0.0995 or value <= 0:
@@ -36,25 +36,25 @@ def seconds(value: float | None) -> str:
 
 
 def tenths(value: float | None) -> str:
-    """1 decimal: seconds of what runs once."""
+    """Write 1 decimal, for the seconds of what runs once."""
     return "" if value is None else f"{value:.1f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval of seconds."""
+    """Write an interval of seconds."""
     return "" if low is None or high is None else f"{seconds(low)}–{seconds(high)}"
 
 
 def bounds(low: float | None, high: float | None) -> str:
-    """Bounds of a ratio, 2 decimals."""
+    """Write the bounds of a ratio with 2 decimals."""
     return "" if low is None or high is None else f"{low:.2f}–{high:.2f}"
 
 
 def ratio(value: float | None) -> str:
-    """A speed-up, 2 decimals."""
+    """Write a speed-up with 2 decimals."""
     return "" if value is None else f"{value:.2f}"
 
 
 def megabytes(value: int | None) -> str:
-    """10⁶ bytes."""
+    """Write bytes as megabytes (10⁶ bytes)."""
     return "" if value is None else f"{value / 1e6:.0f}"

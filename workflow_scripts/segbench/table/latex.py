@@ -1,4 +1,4 @@
-"""The published page's form of the table for papers."""
+"""Write the published page's form of the table for papers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segbench.table.row import Row
 
 
 def to_latex(rows: list[Row]) -> str:
-    """The page's own columns as a LaTeX tabular, made with booktabs."""
+    """Write the published page's columns as a LaTeX tabular that needs booktabs."""
     header, cells = page_cells(rows)
     lines = tabulate(
         cells, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 2

@@ -1,4 +1,4 @@
-"""Rows as Markdown tables, figures rounded for reading (table.csv has them in full)."""
+"""Write rows as Markdown tables. Figures are rounded for reading, and table.csv has them in full."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from segbench.timing import flags
 
 
 def page_table(rows: list[Row]) -> str:
-    """The published page's own columns, in its order, as Markdown."""
+    """Write the published page's columns, in its order, as Markdown."""
     return table(*page_cells(rows))
 
 
 def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
-    """The published page's own columns, in its order. Rows that these would not tell apart name their variant."""
+    """Return header and cells of the published page's columns. Rows that these do not distinguish name their
+    variant.
+    """
     accelerated = {row["engine"] for row in rows if row["accelerated"]}
     only_tensorrt = bool(accelerated) and all("tensorrt" in engine for engine in accelerated)
     header = ["Model", "With TRT" if only_tensorrt else "Accelerated by", "infer datatype", "mIoU", "time(s/img)"]
@@ -40,17 +42,17 @@ def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def full_table(rows: list[Row]) -> str:
-    """Everything that a reader compares, as Markdown."""
+    """Write all columns that a reader compares, as Markdown."""
     return table(*full_cells(rows))
 
 
 def full_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
-    """The columns that have a heading: accuracy, agreement, times with their intervals, memory, size, warnings."""
+    """Return header and cells of the columns that have a heading."""
     return [column.heading for column in SHOWN], [[column.shown(row) for column in SHOWN] for row in rows]
 
 
 def class_table(rows: list[Row]) -> list[str]:
-    """A section with the IoU of each class, by model, of its first variant that has them; nothing where none has."""
+    """Write a section with the IoU per class of each model's first variant that has them; nothing where none has."""
     first: dict[str, Row] = {}
     for row in rows:
         if row["iou_per_class"] is not None:
@@ -64,7 +66,7 @@ def class_table(rows: list[Row]) -> list[str]:
 
 
 def reasons(rows: list[Row]) -> list[str]:
-    """A section with the reason of every row that could not run; nothing where all could."""
+    """Write a section with the reason of every row that could not run; nothing where all could."""
     missing = [row for row in rows if row["status"] != "ok"]
     if not missing:
         return []
@@ -73,13 +75,13 @@ def reasons(rows: list[Row]) -> list[str]:
 
 
 def distrusted(rows: list[Row]) -> list[str]:
-    """A section with the flags of every row's time, in full; nothing where none has any."""
+    """Write a section with the flags of every row's time, in full; nothing where no row has one."""
     cells = [[row["model"], row["variant"], text] for row in rows for text in flags.sentences_of(row)]
     return ["## Reasons to distrust a time", table(["model", "variant", "flag"], cells)] if cells else []
 
 
 def published_table(compared: list[Compared]) -> list[str]:
-    """A section with the published page's figures beside ours; nothing where no model is the page's."""
+    """Write a section with the published page's figures beside ours; nothing where the page has no chosen model."""
     if not compared:
         return []
     header, cells = published_cells(compared)
@@ -89,7 +91,7 @@ def published_table(compared: list[Compared]) -> list[str]:
 
 
 def published_cells(compared: list[Compared]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of `compared`: ours, then the page's, of mIoU, time and speed-up."""
+    """Return header and cells of `compared`: our mIoU, time and speed-up, each followed by the page's."""
     header = ["model", "variant", "mIoU", "page's", "time s", "page's", "speed-up", "page's"]
     cells = [
         [
@@ -108,12 +110,12 @@ def published_cells(compared: list[Compared]) -> tuple[list[str], list[list[str]
 
 
 def table(header: list[str], cells: list[list[Any]]) -> str:
-    """A Markdown table of texts and numbers as they are."""
+    """Write a Markdown table of texts and numbers as they are."""
     escaped = [[_escape(str(cell)) for cell in row] for row in cells]
     return str(tabulate(escaped, header, tablefmt="pipe", disable_numparse=True))
 
 
 def _escape(text: str) -> str:
-    """Names are text: nothing in them may end a cell or start markup."""
+    """Escape a name, so that nothing in it ends a cell or starts markup."""
     flat = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
     return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

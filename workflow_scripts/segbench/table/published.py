@@ -1,4 +1,4 @@
-"""The published page's rows (PaddleSeg's Inference Benchmark) beside ours, where a model's title is one of theirs."""
+"""Compare rows with the published page (PaddleSeg's Inference Benchmark), where it has a model of that title."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIFFERENCES = (
 
 
 class Compared(NamedTuple):
-    """One row beside the page's: seconds per image, and speed-ups over the model's own native FP32 row."""
+    """One row and the page's row: seconds per image, and speed-ups over the model's own native FP32 row."""
 
     title: str
     variant: str
@@ -38,7 +38,7 @@ class Compared(NamedTuple):
 
 
 def read_published(path: Path) -> Page:
-    """mIoU and seconds by title, whether TensorRT ran it, and precision in lower case."""
+    """Read mIoU and seconds by title, whether TensorRT ran the model, and precision in lower case."""
     with open(path, newline="", encoding="utf-8") as stream:
         return {
             (row["model"], row["with_trt"] == "Y", row["precision"].lower()): (float(row["miou"]), float(row["time_s"]))
@@ -47,7 +47,7 @@ def read_published(path: Path) -> Page:
 
 
 def compare(rows: Sequence[Mapping[str, Any]], page: Page) -> list[Compared]:
-    """The rows whose title, acceleration and precision the page has too, in the table's order."""
+    """Return the rows whose title, acceleration and precision the page has too, in the table's order."""
     natives = {
         row["title"]: row["time_s"]
         for row in rows

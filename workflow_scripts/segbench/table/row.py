@@ -1,7 +1,7 @@
-"""A row of the table: the cells that code asks for by name, with their types, so that mypy finds a misspelt one.
+"""Declare a row's cells that code asks for by name, with their types, so that mypy finds a misspelt name.
 
-A column that no code asks for by name needs no line here: `COLUMNS` alone declares columns. A test holds that each name
-here is a column of that type.
+A column that no code asks for by name needs no line here, since `COLUMNS` alone declares columns. A test checks that
+each name here is a column of that type.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-Figure = Any  # a float, or None where it was not measured: whoever divides by one has asked before
+Figure = Any  # a float, or None where it was not measured; code asks before it divides by one
 
 
 class Row(TypedDict):
-    """One model and variant. None: not measured."""
+    """The row of one model and variant. None: not measured."""
 
     dataset: str
     model: str
@@ -47,5 +47,5 @@ class Row(TypedDict):
 
 
 def value(row: Mapping[str, object], name: str) -> Any:
-    """The cell of a column whose name is a variable."""
+    """Return the cell of a column whose name is a variable."""
     return row[name]

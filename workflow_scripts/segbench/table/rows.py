@@ -1,4 +1,4 @@
-"""One row per model and variant, read from the files of the chain. A figure that was not measured is None."""
+"""Read one row per model and variant from the results. A figure that was not measured is None."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segbench.table.sources import Sources
 
 
 def read_rows(results: Path, selection: dict[str, Any]) -> list[Row]:
-    """All rows of a selection (dataset, rounds, models with their titles, variants by name), in its order."""
+    """Read all rows of a selection (dataset, rounds, models with their titles, variants by name), in its order."""
     found = []
     for model in selection["models"]:
         of_model = [Sources(results, selection, model, variant) for variant in selection["variants"]]
@@ -24,12 +24,12 @@ def read_rows(results: Path, selection: dict[str, Any]) -> list[Row]:
         one.first_hardware = first
     rows = []
     while found:
-        rows.append(_row(found.pop(0)))  # popped: what it has read of many images is let go
+        rows.append(_row(found.pop(0)))  # popped, so that the memory of its many images is freed
     return rows
 
 
 def read_row(results: Path, selection: dict[str, Any], model: str, variant: str) -> Row:
-    """The row of one model and variant, alone: nothing in it is of another row."""
+    """Read the row of one model and variant alone. Nothing in it depends on another row."""
     return _row(Sources(results, selection, model, variant))
 
 

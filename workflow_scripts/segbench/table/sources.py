@@ -1,4 +1,4 @@
-"""What one row is read from: the files that the chain left for a model and variant, and what several columns share."""
+"""Sources of one row: the result files of a model and variant, and the figures that several columns share."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MANIFEST = ("latencies.csv", "predictions.zip", "environment.json")  # files of 
 
 @dataclass
 class Sources:
-    """The files of one model and variant below `results`, each read once and when a column asks for it.
+    """The files of one model and variant below `results`. Each is read once, when a column asks for it.
 
     `selection`: dataset, rounds, shards, models with their titles, variants by name. `reference` is the row of the same
-    table that this one's accuracy is compared with, `first_hardware` the `hardware_id` of the table's first measured
-    row; None where there is none.
+    table that this row's accuracy is compared with. `first_hardware` is the `hardware_id` of the table's first measured
+    row. Either is None where there is none.
     """
 
     results: Path
@@ -43,65 +43,65 @@ class Sources:
 
     @property
     def here(self) -> str:
-        """The row's place below each folder of `results`."""
+        """Return the row's place below each folder of `results`."""
         return f"{self.selection['dataset']}/{self.model}/{self.variant}"
 
     @property
     def entry(self) -> Record:
-        """The variant's entry in the selection."""
+        """Return the variant's entry in the selection."""
         entry: Record = self.selection["variants"][self.variant]
         return entry
 
     @cached_property
     def engine(self) -> Engine:
-        """What the engine's file says of it."""
+        """Return the object of the engine's file."""
         return load(self.entry["engine"])
 
     @cached_property
     def built(self) -> Record:
-        """The record of the engine's build."""
+        """Return the record of the engine's build."""
         return read_json(self.results / "engines" / self.here / "status.json")
 
     @cached_property
     def score(self) -> Record:
-        """The record of scoring round 1."""
+        """Return the record of scoring round 1."""
         return read_json(self.results / "scores" / f"{self.here}.json")
 
     @cached_property
     def figures(self) -> Record:
-        """As `score`, but with no figures where a round did not run."""
+        """Return `score`, without figures where a round did not run."""
         return self.score if self.ok else {**self.score, **NO_FIGURES}
 
     @cached_property
     def rounds(self) -> list[list[Path]]:
-        """The folders of each round, one for each of its shards."""
+        """Return the folders of each round, one for each of its shards."""
         count = self.selection["shards"]
         return [shards.folders(self.results, self.here, n, count) for n in range(1, self.selection["rounds"] + 1)]
 
     @cached_property
     def folders(self) -> list[Path]:
-        """The folders of all rounds."""
+        """Return the folders of all rounds."""
         return [folder for round_ in self.rounds for folder in round_]
 
     @cached_property
     def runs(self) -> list[Record]:
-        """The status.json of each of `folders`."""
+        """Return the status.json of each of `folders`."""
         return [read_json(folder / "status.json") for folder in self.folders]
 
     @cached_property
     def numbered_runs(self) -> list[tuple[int, Record]]:
-        """The runs that were timed, with the numbers of their rounds; none where a round did not run."""
+        """Return the timed runs with the numbers of their rounds; none where a round did not run."""
         numbers = [number for number, round_ in enumerate(self.rounds, 1) for _ in round_]
         return list(zip(numbers, self.runs, strict=True)) if self.compute else []
 
     @cached_property
     def environments(self) -> list[Record]:
-        """The environment.json of each of `folders`."""
+        """Return the environment.json of each of `folders`."""
         return [read_json(folder / "environment.json") for folder in self.folders]
 
     @cached_property
     def worst(self) -> tuple[str, str]:
-        """Status and reason of the first run that is not ok, else of the first; the reason names a shard."""
+        """Return status and reason of the first run that is not ok, else of the first run. The reason names a shard."""
         for folder, run in zip(self.folders, self.runs, strict=True):
             if run["status"] != "ok":
                 whose = "" if folder.name == shards.WHOLE else f"shard {folder.name}: "
@@ -110,12 +110,12 @@ class Sources:
 
     @property
     def ok(self) -> bool:
-        """Whether every round ran."""
+        """Return whether every round ran."""
         return self.worst[0] == "ok"
 
     @cached_property
     def latencies(self) -> list[list[LatencyLine]]:
-        """Every image that was timed, by round; none where a round did not run."""
+        """Return every timed image by round; none where a round did not run."""
         by_round = [
             [line for folder in round_ for line in read_latencies(folder / "latencies.csv")] for round_ in self.rounds
         ]
@@ -123,125 +123,129 @@ class Sources:
 
     @cached_property
     def compute(self) -> list[list[float]]:
-        """`compute_s` of every image that was timed, by round."""
+        """Return `compute_s` of every timed image by round."""
         return [[line.compute_s for line in lines] for lines in self.latencies]
 
     @cached_property
     def end_to_end(self) -> list[list[float]]:
-        """`end_to_end_s` of every image that was timed, by round."""
+        """Return `end_to_end_s` of every timed image by round."""
         return [[line.end_to_end_s for line in lines] for lines in self.latencies]
 
     @cached_property
     def pooled(self) -> list[float]:
-        """`compute_s` of all rounds."""
+        """Return `compute_s` of all rounds."""
         return [time for times in self.compute for time in times]
 
     @cached_property
     def medians(self) -> list[float]:
-        """Each round's median `compute_s`."""
+        """Return each round's median `compute_s`."""
         return [median_of_rounds([times]) for times in self.compute]
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95% interval of the median over rounds."""
+        """Return the 95% interval of the median over rounds."""
         return interval_of_rounds(self.medians) if self.medians else Interval(None, None, "")
 
     def any_flag(self, name: str) -> bool | None:
-        """Whether any round has a flag; None where nothing was timed, or no round could tell."""
-        told = [run[name] for run in self.runs if run.get(name) is not None]
-        return any(told) if self.compute and told else None
+        """Return whether any round has a flag; None where nothing was timed, or no round knows."""
+        found = [run[name] for run in self.runs if run.get(name) is not None]
+        return any(found) if self.compute and found else None
 
     @property
     def steady(self) -> bool | None:
-        """Whether warm-up settled in every round; None where one had none."""
+        """Return whether warm-up settled in every round; None where a round had no warm-up."""
         settled = [run.get("steady") for run in self.runs]
         return all(settled) if self.compute and None not in settled else None
 
     @property
     def flags(self) -> list[str]:
-        """A sentence for each flag."""
+        """Return a sentence for each flag."""
         return flags.sentences(self.numbered_runs)
 
     @cached_property
     def changed(self) -> list[str]:
-        """Rounds whose class map of an image is not the first round's: what was timed is not what was scored."""
+        """Report rounds whose class map of an image is not the first round's. They timed something that was not
+        scored.
+        """
         first = [Predictions.open(folder / "predictions.zip") for folder in self.rounds[0]]
-        told = []
+        found = []
         for number, (folder, *_) in enumerate(self.rounds[1:], 2):
             later = Predictions.open(folder / "predictions.zip")
             differing = [i for i in later.ids if any(i in one and one.digest(i) != later.digest(i) for one in first)]
             if differing:
-                told.append(
+                found.append(
                     f"round {number}: {len(differing)} class map(s) differ from round 1's, e.g. of {differing[0]}"
                 )
-        return told
+        return found
 
     @cached_property
     def hardware_ids(self) -> list[str]:
-        """The different `hardware_id` of all rounds, sorted."""
+        """Return the different `hardware_id` of all rounds, sorted."""
         return sorted({environment["hardware_id"] for environment in self.environments})
 
     @property
     def hardware_id(self) -> str | None:
-        """What the row was measured on; None where a round did not run."""
+        """Return the hardware that the row was measured on; None where a round did not run."""
         return ";".join(self.hardware_ids) if self.ok else None
 
     @property
     def software_id(self) -> str | None:
-        """What the row was measured with; several where rounds differ, None where a round did not run."""
+        """Return the software that the row was measured with: several where rounds differ, None where one did not
+        run.
+        """
         ids = {one["software_id"] for one in self.environments if one.get("software_id")}
         return ";".join(sorted(ids)) if self.ok and ids else None
 
     @property
     def threads(self) -> int | None:
-        """The threads that the engine was given; None where a round did not run, or rounds differ."""
+        """Return the threads that the engine was given; None where a round did not run, or rounds differ."""
         given = {one.get("threads") for one in self.environments}
         return given.pop() if self.ok and len(given) == 1 else None
 
     @property
     def hardware(self) -> str | None:
-        """The same in words."""
+        """Return the hardware in words."""
         return "; ".join(sorted(set(map(_machine, self.environments)))) if self.ok else None
 
     @property
     def gpu_bytes(self) -> int | None:
-        """The most GPU memory in use at the end of a timed stretch."""
+        """Return the most GPU memory in use at the end of a timed stretch."""
         seen = [stretch.get("gpu_memory_used_bytes") for run in self.runs for stretch in run.get("disturbances", ())]
         return max((count for count in seen if count), default=None)
 
     @property
     def rss_bytes(self) -> int | None:
-        """The largest resident memory of a timed process."""
+        """Return the largest resident memory of a timed process."""
         return max((run["peak_rss_bytes"] for run in self.runs if run.get("peak_rss_bytes")), default=None)
 
     @property
     def miou_delta(self) -> float | None:
-        """mIoU less the reference row's; None where either is not known."""
+        """Return mIoU minus the reference row's; None where either is not known."""
         if self.reference is None or self.figures["miou"] is None or self.reference.figures["miou"] is None:
             return None
         return float(self.figures["miou"] - self.reference.figures["miou"])
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against the row's figures, but for the flags of its time."""
-        told, gap = list(self.score["warnings"]), self.score.get("agreement_reason")
+        """Return the reasons to distrust the row's figures, without the flags of its time."""
+        found, gap = list(self.score["warnings"]), self.score.get("agreement_reason")
         if gap and self.score["status"] == "ok":
-            told.append(f"agreement not known: {gap}")
+            found.append(f"agreement not known: {gap}")
         if len(self.hardware_ids) > 1:
-            told.append(f"rounds ran on different hardware ({', '.join(self.hardware_ids)})")
+            found.append(f"rounds ran on different hardware ({', '.join(self.hardware_ids)})")
         busy = [run["busy_threads"] for run in self.runs if run.get("busy_threads") is not None]
         if self.threads and busy and self.compute and self.engine.device == "cpu" and min(busy) < self.threads:
-            told.append(f"the engine computed with {min(busy)} thread(s) where {self.threads} were asked")
-        told += self.changed
+            found.append(f"the engine computed with {min(busy)} thread(s) where {self.threads} were asked")
+        found += self.changed
         if self.hardware_id and self.first_hardware not in (None, self.hardware_id):
-            told.append(
+            found.append(
                 f"measured on other hardware ({self.hardware_id}) than the table's first row ({self.first_hardware})"
             )
-        return told
+        return found
 
 
 def _machine(record: Record) -> str:
-    """CPU, cores and GPU in words."""
+    """Return CPU, cores and GPU in words."""
     machine, graphics = record.get("machine") or {}, record.get("gpu") or {}
     cores = machine.get("physical_cores")
     facts = (machine.get("cpu_model"), cores and f"{cores} core{'s' if cores > 1 else ''}", graphics.get("name"))

@@ -1,7 +1,8 @@
-"""Whether one thing is faster than, slower than or the same as another, and whether it still computes the right thing.
+"""Judge whether a variant is faster than, slower than or the same as another, and whether it still computes the right
+thing.
 
-Pure functions of numbers. A ratio is the time of what is judged over the time of what it is compared with: above 1 it
-is slower.
+All functions are pure functions of numbers. A ratio is the judged time over the time that it is compared with. Above 1
+the judged variant is slower.
 
 The unit is the median of a round (a process), not the latency of an image: latencies within a process depend on each
 other, and its layout in memory is one draw (Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013).
@@ -21,7 +22,7 @@ SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "W
 
 
 class Ratio(NamedTuple):
-    """Ratio of the rounds' medians (geometric mean), its 95% interval (None: too few rounds), and how it was made."""
+    """A ratio of the rounds' medians (geometric mean), its 95% interval (None: too few rounds), and how it was made."""
 
     value: float
     low: float | None
@@ -30,7 +31,7 @@ class Ratio(NamedTuple):
 
 
 def paired_ratio(judged: list[float], other: list[float]) -> Ratio:
-    """Ratio of medians that belong together round by round: what drifts from round to round falls out.
+    """Return the ratio of medians that belong together round by round. Drift from round to round cancels out.
 
     Student's t on the logarithms of the rounds' ratios. The lists hold seconds and are equally long, else ValueError.
     """
@@ -42,10 +43,10 @@ def paired_ratio(judged: list[float], other: list[float]) -> Ratio:
 
 
 def unpaired_ratio(judged: list[float], other: list[float]) -> Ratio:
-    """Ratio of medians of separate runs.
+    """Return the ratio of medians of separate runs.
 
-    Welch's t on the logarithms of the rounds' medians (B. L. Welch, Biometrika 34, 1947): rounds of the two may vary
-    differently, and differ in number. Without two rounds on each side there is no interval.
+    Welch's t on the logarithms of the rounds' medians (B. L. Welch, Biometrika 34, 1947): The rounds of the two may
+    vary differently, and differ in number. Without two rounds on each side there is no interval.
     """
     from scipy.special import stdtrit
 
@@ -62,12 +63,12 @@ def unpaired_ratio(judged: list[float], other: list[float]) -> Ratio:
 
 
 def time_verdict(ratio: Ratio, margin: float) -> str:
-    """SAME, FASTER, SLOWER or UNCLEAR.
+    """Return SAME, FASTER, SLOWER or UNCLEAR.
 
-    SAME: the whole interval lies within 1/(1 + margin) … 1 + margin, the two-sided test of equivalence (Schuirmann,
-    J. Pharmacokinet. Biopharm. 15, 1987; at 95% where he takes 90%). FASTER, SLOWER: the interval does not contain 1,
-    and the ratio itself lies beyond the margin: real, and large enough to matter. All else, and any ratio without an
-    interval, is UNCLEAR: more rounds are wanted.
+    SAME: the whole interval lies within 1/(1 + margin) … 1 + margin, the two-sided test of equivalence (Schuirmann, J.
+    Pharmacokinet. Biopharm. 15, 1987; at 95% where he takes 90%). FASTER, SLOWER: the interval does not contain 1, and
+    the ratio itself lies beyond the margin. The difference is then real, and large enough to matter. All else, and any
+    ratio without an interval, is UNCLEAR and needs more rounds.
     """
     if ratio.low is None or ratio.high is None:
         return UNCLEAR
@@ -82,10 +83,10 @@ def time_verdict(ratio: Ratio, margin: float) -> str:
 
 
 def faults(judged: Row, other: Row, max_drop: float, agreement_bound: float) -> list[str]:
-    """Why `judged` is WRONG beside `other`; empty where nothing is.
+    """Return why `judged` is WRONG compared with `other`; empty where nothing is wrong.
 
     Both have a table row's `status`, `reason`, `miou`, `pixel_agreement` (a share) and `repeatable`, None where not
-    known. `max_drop`: mIoU that may be lost. What was wrong with `other` as well is no news.
+    known. `max_drop` is the mIoU that may be lost. A fault that `other` has as well is not reported.
     """
     if judged["status"] != "ok":
         return [f"{judged['status']}: {judged['reason']}"] if other["status"] == "ok" else []

@@ -1,1 +1,1 @@
-"""The clock, and all that makes its figures trustworthy: rounds, disturbance, intervals."""
+"""Time engines: the clock, rounds, disturbance, and intervals."""

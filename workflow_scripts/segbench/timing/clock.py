@@ -23,7 +23,9 @@ from segbench.timing.intervals import order_statistic_ranks
 
 
 class Latency(NamedTuple):
-    """Seconds of one image, and what came out. `device_s`: the network by the device's own clock; None: it has none."""
+    """Seconds of one image, and the class map that came out. `device_s`: the network by the device's own clock;
+    None: it has none.
+    """
 
     compute_s: float
     end_to_end_s: float
@@ -33,8 +35,9 @@ class Latency(NamedTuple):
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Runs before timing: at least `min_runs`, at most `max_runs` or `max_s` seconds, until `is_steady` says so of the
-    last `window` runs with `tolerance` (a fraction)."""
+    """Runs before timing: at least `min_runs`, at most `max_runs` or `max_s` seconds. They end when `is_steady`
+    holds for the last `window` runs with `tolerance` (a fraction).
+    """
 
     min_runs: int = 2
     max_runs: int = 50
@@ -45,14 +48,16 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Stop:
-    """When a round after the first may end: its median's 95% interval is within ± `half_width` (a fraction) of it, or
-    `budget_s` seconds are spent inside the model. None: not for that reason."""
+    """Conditions under which a round after the first may end. Either its median's 95% interval is within ±
+    `half_width` (a fraction) of the median, or `budget_s` seconds are spent inside the model. None: the condition
+    never holds.
+    """
 
     half_width: float | None = None
     budget_s: float | None = None
 
     def reached(self, times: list[float]) -> bool:
-        """Whether the round with these times may end."""
+        """Return whether the round with these times may end."""
         if self.budget_s is not None and sum(times) >= self.budget_s:
             return True
         ranks = order_statistic_ranks(len(times)) if self.half_width is not None else None
@@ -65,7 +70,7 @@ class Stop:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold Python's garbage collector off: a collection inside a timed run would count as the model's time."""
+    """Hold off Python's garbage collector. A collection inside a timed run would count as the model's time."""
     gc.collect()
     gc.disable()
     try:
@@ -75,10 +80,10 @@ def quiet() -> Iterator[None]:
 
 
 def settle_threads(threads: int, pin: bool) -> list[topology.Cpu]:
-    """Fix the thread counts of numerical libraries and pin this process to `threads` cores; returns its CPUs.
+    """Fix the thread counts of numerical libraries, pin this process to `threads` cores, and return its CPUs.
 
-    To be called before the framework is imported: its thread pools read both when they start. More threads than cores
-    get every CPU.
+    Call it before the framework is imported, whose thread pools read both when they start. If there are more threads
+    than cores, the process keeps every CPU.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
@@ -89,7 +94,7 @@ def settle_threads(threads: int, pin: bool) -> list[topology.Cpu]:
 
 
 def time_once(session: Session, image: Float32Image) -> Latency:
-    """Time one 1×3×H×W image. Monotonic nanosecond clock; the device is synchronised before each reading.
+    """Time one 1×3×H×W image by the monotonic nanosecond clock. The device is synchronised before each reading.
 
     Both times are the host's, whatever the engine, so that they compare. What a session's device has measured itself
     (`device_seconds`: CUDA events around the network) stands beside them.
@@ -116,7 +121,7 @@ def elapsed_s(call: Callable[[], object]) -> float:
 
 
 def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:
-    """Run `image` until the times are steady. Returns the number of runs and whether they settled (None: no runs)."""
+    """Run `image` until the times are steady. Return the number of runs, and whether they settled (None: no runs)."""
     if rule.max_runs == 0:
         return 0, None
     times: list[float] = []
@@ -127,15 +132,15 @@ def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, b
             return len(times), True
         if len(times) >= rule.min_runs and time.perf_counter() - started > rule.max_s:
             break
-    # Too slow for a whole window in `max_s`: the last two runs have to do.
+    # The model is too slow for a whole window in `max_s`, so the last two runs have to suffice.
     few = len(times) < rule.window and len(times) >= 2
     return len(times), few and abs(times[-1] - times[-2]) <= 2 * rule.tolerance * times[-1]
 
 
 def is_steady(times: list[float], tolerance: float) -> bool:
-    """Whether `times` look alike in their two halves, after pyperf's test for warm-up runs.
+    """Return whether the two halves of `times` look alike, after pyperf's test for warm-up runs.
 
-    The first value must be no outlier of the rest (Tukey's fences), means and quartiles of the halves must differ by at
+    The first value must be no outlier of the rest (Tukey's fences). Means and quartiles of the halves must differ by at
     most `tolerance`, and their spreads (median absolute deviation) by at most twice that, as fractions of the median.
     """
     half = len(times) // 2

@@ -1,7 +1,7 @@
-"""What else ran where a round was timed: other processes, stolen time, a used-up quota, throttling.
+"""Find what disturbed a timed round: other processes, stolen time, a used-up quota, throttling.
 
-It is looked for on the CPUs that the timed process is pinned to and on their siblings, one by one: a loop that is split
-into equal parts waits for its slowest thread, so one busy CPU of 64 can double a time.
+The CPUs that the timed process is pinned to, and their siblings, are looked at one by one. A loop that is split into
+equal parts waits for its slowest thread, so one busy CPU of 64 can double a time.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from segbench.machine import cgroup, nvml, topology
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # The kernel counts CPU time in ticks: a verdict never rests on fewer of them.
-LEAST_S = 3 * TICK_S
+MIN_S = 3 * TICK_S
 HELD_BACK_SHARE = 0.01  # of a stretch's time: what heat may hold a GPU back before it counts as throttled
 BUSY_SHARE = 0.05  # of a stretch's time: a thread that used less does not compute
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What happened beside the engine in one timed stretch. None: this system does not tell.
+    """What happened beside the engine in one timed stretch. None: this system does not report it.
 
     Shares are of one CPU's time in the stretch. `other_share`: what other processes used of the pinned CPU `other_cpu`,
-    the one that they used most; `sibling_share`, `sibling_cpu`: likewise of a hardware thread beside a pinned one;
-    `steal_share`: what the hypervisor took of a pinned CPU, at most. `run_delay_share`: how long the thread that waited
-    longest for a CPU was kept waiting by others. `own_share`: this process's CPU time as a share of its threads'.
-    `quota_*`: how often and how long the control group was stopped for its quota. `pressure_share`: time in which some
-    task of the control group waited. `busy_threads`: threads of this process that computed. The fields of the GPU are
-    None for an engine on the CPU.
+    the one they used most; `sibling_share`, `sibling_cpu`: the same for a hardware thread beside a pinned one;
+    `steal_share`: the most that the hypervisor took of a pinned CPU. `run_delay_share`: how long others kept the thread
+    waiting that waited longest for a CPU. `own_share`: this process's CPU time as a share of its threads'. `quota_*`:
+    how often and how long the control group was stopped for its quota. `pressure_share`: time in which some task of the
+    control group waited. `busy_threads`: threads of this process that computed. The fields of the GPU are None for an
+    engine on the CPU.
     """
 
     wall_s: float
@@ -62,17 +62,17 @@ class Disturbance:
     gpu_busy_before: float | None = None
 
     def contended(self, allowed_share: float) -> bool | None:
-        """Whether others took more than `allowed_share` of a CPU that the engine ran on, came to compute on the GPU, or
-        kept it busy for more than that share before the engine was opened.
+        """Return whether others took more than `allowed_share` of a CPU that the engine ran on, or came to compute on
+        the GPU. They also count if they kept the GPU busy for more than that share before the engine was opened.
 
         None where nothing could be read.
         """
         taken = [share for share in (self.other_share, self.steal_share) if share is not None]
         shares = (sum(taken) if taken else None, self.sibling_share, self.run_delay_share)
-        told = [share for share in shares if share is not None]
-        if not told and self.gpu_other_processes is None:
+        known = [share for share in shares if share is not None]
+        if not known and self.gpu_other_processes is None:
             return None
-        beyond = any(share > allowed_share and share * self.wall_s > LEAST_S * (1 - 1e-9) for share in told)
+        beyond = any(share > allowed_share and share * self.wall_s > MIN_S * (1 - 1e-9) for share in known)
         return beyond or bool(self.gpu_other_processes) or (self.gpu_busy_before or 0) > allowed_share
 
     @property
@@ -82,20 +82,20 @@ class Disturbance:
         A GPU's power cap is none of these: a T4, an L4 or an A10 is at it in normal use, in every round alike. None
         where nothing could be read.
         """
-        told = (self.throttle_events, self.quota_throttles, self.gpu_reasons, self.gpu_held_back_share)
-        if all(value is None for value in told):
+        known = (self.throttle_events, self.quota_throttles, self.gpu_reasons, self.gpu_held_back_share)
+        if all(value is None for value in known):
             return None
         held_back = (self.gpu_held_back_share or 0) > HELD_BACK_SHARE
         slowed = set(self.gpu_reasons or ()) - {nvml.POWER_CAP}
         return bool(self.throttle_events) or bool(self.quota_throttles) or bool(slowed) or held_back
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the disturbance as JSON."""
         return asdict(self)
 
 
 class Watch:
-    """Counters read before and after; nothing runs in between, so the watch itself disturbs nothing.
+    """Read counters before and after a stretch. Nothing runs in between, so the watch itself disturbs nothing.
 
     `read_gpu` reads the GPU's (for an engine on the CPU: nothing). `helpers`: processes that work for this one; they
     are not others. `counters`: the files that are read. `resident`: the GPU's state before this process used it: the
@@ -116,7 +116,7 @@ class Watch:
         self._before = self._counters.read(helpers)
 
     def stop(self) -> Disturbance:
-        """What happened since the watch was made."""
+        """Return what happened since the watch was made."""
         before, after = self._before, self._counters.read(self._helpers)
         wall = max(after.wall_s - before.wall_s, 1e-9)
         own = after.own_cpu_s - before.own_cpu_s
@@ -126,7 +126,7 @@ class Watch:
         sibling, sibling_cpu = _busiest(before.busy_s, after.busy_s, siblings)
         steal, _ = _busiest(before.steal_s, after.steal_s, pinned)
         quota = _difference(before.quota, after.quota)
-        # Where more threads compute than there are CPUs they wait for each other, and that is no disturbance.
+        # Where more threads compute than there are CPUs, they wait for each other. That is no disturbance.
         delays = _delays_s(before, after, wall)
         return Disturbance(
             wall_s=wall,
@@ -189,7 +189,7 @@ def _difference(before: tuple[int, float] | None, after: tuple[int, float] | Non
 
 
 def _busiest(before: dict[int, float], after: dict[int, float], cpus: Sequence[int]) -> tuple[float | None, int | None]:
-    """Seconds and number of the CPU among `cpus` whose counter grew most; None where none is told."""
+    """Return seconds and number of the CPU among `cpus` whose counter grew most; None where no counter is known."""
     grown = {cpu: max(after[cpu] - before[cpu], 0.0) for cpu in cpus if cpu in before and cpu in after}
     if not grown:
         return None, None
@@ -200,10 +200,10 @@ def _busiest(before: dict[int, float], after: dict[int, float], cpus: Sequence[i
 def _most_taken(
     before: Reading, after: Reading, pinned: Sequence[int], ours_s: float
 ) -> tuple[float | None, int | None]:
-    """Seconds that others used of the pinned CPU that they used most, and its number.
+    """Return the seconds that others used of the pinned CPU that they used most, and its number.
 
-    What our threads used of each CPU is known only by where each ran last; what they used of all of them is exact, and
-    bounds the answer.
+    The kernel says what our threads used in all, which is exact and bounds the answer. What they used of each CPU is
+    known only by where each ran last.
     """
     known = [cpu for cpu in pinned if cpu in before.busy_s and cpu in after.busy_s]
     if not known:
@@ -219,7 +219,7 @@ def _most_taken(
 
 
 def _delays_s(before: Reading, after: Reading, wall_s: float) -> list[float]:
-    """Seconds that each thread which computed was ready to run and did not."""
+    """Return for each thread that computed the seconds in which it was ready to run and did not."""
     started = {thread: before.threads.get(thread, (0.0, 0.0, 0)) for thread in after.threads}
     grown = [
         (ran - started[thread][0], waited - started[thread][1]) for thread, (ran, waited, _) in after.threads.items()
@@ -229,7 +229,7 @@ def _delays_s(before: Reading, after: Reading, wall_s: float) -> list[float]:
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading of all counters, in seconds by CPU; `threads`: seconds run, seconds waited and last CPU by thread."""
+    """One reading of all counters, in seconds by CPU. `threads`: seconds run, seconds waited and last CPU by thread."""
 
     wall_s: float
     own_cpu_s: float
@@ -245,7 +245,7 @@ class Reading:
 
 
 class Counters:
-    """Reads the kernel's counters of the CPUs that this process may run on and of their siblings.
+    """Read the kernel's counters of the CPUs that this process may run on, and of their siblings.
 
     `proc` and `system` (…/devices/system/cpu) stand for the real folders in tests, `pinned` for the process's affinity.
     """
@@ -262,7 +262,7 @@ class Counters:
         self._proc, self._system = proc, system
 
     def read(self, helpers: Sequence[int] = ()) -> Reading:
-        """All counters now."""
+        """Read all counters now."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         busy, steal = self._times()
         return Reading(
@@ -280,7 +280,9 @@ class Counters:
         )
 
     def _times(self) -> tuple[dict[int, float], dict[int, float]]:
-        """Seconds since boot, by CPU, that it was busy (user, nice, system, irq, softirq), and that were stolen."""
+        """Return by CPU the seconds since boot that it was busy (user, nice, system, irq, softirq), and that were
+        stolen.
+        """
         busy, steal = {}, {}
         for line in _read(self._proc / "stat").splitlines():
             name, *fields = line.split()
@@ -291,7 +293,7 @@ class Counters:
         return busy, steal
 
     def _threads(self) -> dict[int, tuple[float, float, int]]:
-        """Of each thread of this process (Documentation/scheduler/sched-stats.rst): run, waited, last CPU."""
+        """Return for each thread of this process (Documentation/scheduler/sched-stats.rst): run, waited, last CPU."""
         found = {}
         for folder in (self._proc / "self" / "task").glob("[0-9]*"):
             times, stat = _read(folder / "schedstat").split(), _read(folder / "stat").rpartition(")")[2].split()
@@ -310,7 +312,7 @@ class Counters:
 
 
 def _cpu_s_of(process: int) -> float:
-    """Seconds of CPU that another process has used; 0 where the system does not tell."""
+    """Return the seconds of CPU that another process has used; 0 where the system does not report them."""
     fields = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK_S if len(fields) > 12 else 0.0
 

@@ -1,7 +1,7 @@
-"""Reasons to distrust a time, a sentence for each flag: which rounds, how much, the bound, and the cure.
+"""Reasons to distrust a time. Each flag gets a sentence with its rounds, how much, the bound, and the cure.
 
-A flag is a column of the table that is true or false; the sentences stand in the column `flags`. Both are read from the
-records that a timed job leaves: the `status.json` of a round, or a round of a pair.
+A flag is a column of the table that is true or false. The sentences stand in the column `flags`. Both are read from the
+records that a timed job writes: the `status.json` of a round, or a round of a pair.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from segbench.timing.disturbance import HELD_BACK_SHARE
 Record = Mapping[str, Any]
 SEPARATOR = "; "  # between the sentences of one row
 NAMES = {"steady": "not steady", "contended": "contended", "throttled": "throttled"}  # by their columns
-# Said where a record has no numbers: one of an older version.
+# A record of an older version has no numbers; it gets these sentences.
 WITHOUT_NUMBERS = {
     "steady": "the warm-up did not settle",
     "contended": "other processes used the machine",
@@ -24,31 +24,31 @@ WITHOUT_NUMBERS = {
 
 
 def sentences(records: Iterable[tuple[int, Record]]) -> list[str]:
-    """The flags of a row. `records`: the number of a round, and what its job recorded (one for each of its shards)."""
-    records, told = list(records), []
+    """Return the flags of a row. `records`: the number of a round, and what its job recorded, once for each shard."""
+    records, found = list(records), []
     for column, tell in (("steady", _unsteady), ("contended", _contended), ("throttled", _throttled)):
         numbers = sorted({number for number, record in records if is_set(record, column)})
         if numbers:
             subject = f"round {numbers[0]} is" if len(numbers) == 1 else f"rounds {', '.join(map(str, numbers))} are"
             reason = tell([record for _, record in records if is_set(record, column)])
-            told.append(f"{subject} {NAMES[column]}: {reason or WITHOUT_NUMBERS[column]}")
-    return told
+            found.append(f"{subject} {NAMES[column]}: {reason or WITHOUT_NUMBERS[column]}")
+    return found
 
 
 def sentences_of(row: Record) -> list[str]:
-    """The flags of a row of the table, also of one whose version had no column `flags`."""
+    """Return the flags of a row of the table, also where its version had no column `flags`."""
     if row["flags"]:
         return str(row["flags"]).split(SEPARATOR)
     return [f"{NAMES[column]}: {text}" for column, text in WITHOUT_NUMBERS.items() if is_set(row, column)]
 
 
 def names(row: Record) -> list[str]:
-    """The flags of a row by name alone."""
+    """Return the names of a row's flags."""
     return [name for column, name in NAMES.items() if is_set(row, column)]
 
 
 def is_set(record: Record, column: str) -> bool:
-    """Whether a flag speaks against the time: `steady` does where it is false, the others where they are true."""
+    """Return whether a flag speaks against the time: `steady` where it is false, the others where they are true."""
     return record.get(column) is (column != "steady")
 
 
@@ -63,28 +63,28 @@ def _contended(records: list[Record]) -> str:
     bound = f" (allowed: {percent(allowed)})" if allowed else ""
     most = "up to " if len(records) > 1 else ""
     other, stolen = _largest(records, "other_share"), _largest(records, "steal_share")
-    told = []
+    found = []
     if other + stolen > allowed:
         parts = ((other, "other processes used"), (stolen, "the hypervisor took"))
-        # What rounds to nothing beside the rest is not told.
+        # A share that is nothing beside the other is left out.
         shares = [f"{who} {most}{percent(share)}" for share, who in parts if share >= 0.01 * (other + stolen)]
-        told.append(f"{' and '.join(shares)} of {_cpu(records, 'other')}{bound}")
+        found.append(f"{' and '.join(shares)} of {_cpu(records, 'other')}{bound}")
     if (beside := _largest(records, "sibling_share")) > allowed:
-        told.append(
+        found.append(
             f"{_cpu(records, 'sibling')}, beside one of the engine's, was busy for {most}{percent(beside)}{bound}"
         )
-    if not told and (delay := _largest(records, "run_delay_share")) > allowed:
-        told.append(f"a thread waited for its CPU for {most}{percent(delay)} of the time{bound}")
+    if not found and (delay := _largest(records, "run_delay_share")) > allowed:
+        found.append(f"a thread waited for its CPU for {most}{percent(delay)} of the time{bound}")
     if count := _largest(records, "gpu_other_processes"):
-        told.append(f"{most}{count:.0f} other process(es) computed on the GPU")
+        found.append(f"{most}{count:.0f} other process(es) computed on the GPU")
     if (busy := _largest(records, "gpu_busy_before")) > allowed:
-        told.append(f"the GPU was busy for {most}{percent(busy)} of the time before this process used it{bound}")
+        found.append(f"the GPU was busy for {most}{percent(busy)} of the time before this process used it{bound}")
     cure = "Move to a machine of your own" if stolen > other else "Stop them"
-    return f"{', and '.join(told)}. {cure}, or raise timing.contention_share" if told else ""
+    return f"{', and '.join(found)}. {cure}, or raise timing.contention_share" if found else ""
 
 
 def _cpu(records: list[Record], whose: str) -> str:
-    """The CPU that `whose` share is largest on, by its number where the record has it."""
+    """Name the CPU on which the share of `whose` is largest, by its number where the record has it."""
     worst = max(_kept(records), key=lambda one: one.get(f"{whose}_share") or 0)
     number = worst.get(f"{whose}_cpu")
     return "a CPU" if number is None else f"CPU {number}"
@@ -93,22 +93,22 @@ def _cpu(records: list[Record], whose: str) -> str:
 def _throttled(records: list[Record]) -> str:
     events, held = _largest(records, "throttle_events"), _largest(records, "gpu_held_back_share")
     reasons = sorted({reason for one in _kept(records) for reason in one.get("gpu_reasons") or ()} - {POWER_CAP})
-    told = []
+    found = []
     if events:
-        told.append(f"heat slowed the CPU down {events:.0f} time(s)")
+        found.append(f"heat slowed the CPU down {events:.0f} time(s)")
     if stops := _largest(records, "quota_throttles"):
         seconds = _largest(records, "quota_throttled_s")
-        told.append(f"the control group's CPU quota was used up {stops:.0f} time(s), for {seconds:.2g} s")
+        found.append(f"the control group's CPU quota was used up {stops:.0f} time(s), for {seconds:.2g} s")
     if held > HELD_BACK_SHARE:
-        told.append(f"the GPU was held back for {percent(held)} of the time (allowed: {percent(HELD_BACK_SHARE)})")
+        found.append(f"the GPU was held back for {percent(held)} of the time (allowed: {percent(HELD_BACK_SHARE)})")
     if reasons:
-        told.append(f"the GPU gave as reason {', '.join(reasons)}")
+        found.append(f"the GPU gave as reason {', '.join(reasons)}")
     cure = "Raise the quota, or lower threads" if stops else "Cool the device, or lock its clock below the limit"
-    return f"{', and '.join(told)}. {cure}" if told else ""
+    return f"{', and '.join(found)}. {cure}" if found else ""
 
 
 def percent(share: float) -> str:
-    """Three significant digits: what is beyond a bound does not read like it."""
+    """Write a share with three significant digits, so that a share beyond a bound does not read like the bound."""
     return f"{100 * share:.3g}%"
 
 
@@ -117,5 +117,5 @@ def _largest(records: list[Record], name: str) -> float:
 
 
 def _kept(records: list[Record]) -> list[Record]:
-    """Readings of the stretches that were kept: those before a round was run again are not."""
+    """Return the readings of the stretches that were kept. Those before a round was run again were not."""
     return [one for record in records for one in record.get("disturbances", [])[record.get("repeats", 0) :]]

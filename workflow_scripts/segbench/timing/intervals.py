@@ -1,4 +1,4 @@
-"""From rounds of latencies to one figure with its interval."""
+"""Compute one figure with its interval from rounds of latencies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import statistics
 from typing import NamedTuple
 
 LEVEL = 0.95
-MLPERF_LEVEL = 0.99  # at which MLPerf's estimate of a percentile is an upper bound
+MLPERF_LEVEL = 0.99  # MLPerf's estimate of a percentile is an upper bound at this level
 
 
 class Interval(NamedTuple):
-    """A confidence interval of the median over rounds, and how it was made (empty: it could not be)."""
+    """A confidence interval of the median over rounds. `method` says how it was made; empty: it could not be made."""
 
     low: float | None
     high: float | None
@@ -19,12 +19,12 @@ class Interval(NamedTuple):
 
 
 def median_of_rounds(rounds: list[list[float]]) -> float:
-    """Median over rounds of each round's median."""
+    """Return the median over rounds of each round's median."""
     return statistics.median(statistics.median(times) for times in rounds)
 
 
 def interval_of_rounds(medians: list[float]) -> Interval:
-    """95% interval from one median per round: Student's t on the logarithms, from 3 rounds on.
+    """Return the 95% interval from one median per round: Student's t on the logarithms, from 3 rounds on.
 
     Two rounds have one degree of freedom: their interval would span 25 standard errors, so they get none.
     """
@@ -35,7 +35,7 @@ def interval_of_rounds(medians: list[float]) -> Interval:
 
 
 def log_interval(values: list[float]) -> tuple[float, float]:
-    """Mean of the logarithms of `values`, and the half width of its 95% interval by Student's t."""
+    """Return the mean of the logarithms of `values`, and the half width of its 95% interval by Student's t."""
     from scipy.special import stdtrit
 
     logarithms = [math.log(value) for value in values]
@@ -44,9 +44,10 @@ def log_interval(values: list[float]) -> tuple[float, float]:
 
 
 def order_statistic_ranks(count: int) -> tuple[int, int] | None:
-    """Ranks (from 0) of the narrowest symmetric [x_r, x_{n-1-r}] that covers the median with at least 95%.
+    """Return the ranks (from 0) of the narrowest symmetric [x_r, x_{n-1-r}] that covers the median with at least 95%.
 
-    None below 6 values, where even the whole range covers less. From the binomial distribution with p = 1/2.
+    It is None below 6 values, where even the whole range covers less. It follows from the binomial distribution with p
+    = 1/2.
     """
     outside, rank = 0.0, -1
     for k in range(count // 2):
@@ -58,11 +59,11 @@ def order_statistic_ranks(count: int) -> tuple[int, int] | None:
 
 
 def percentile(times: list[float], share: float) -> float | None:
-    """Upper bound of the `share` quantile of one round's times, at 99%; None where there are too few.
+    """Return an upper bound, at 99%, of the `share` quantile of one round's times; None where there are too few.
 
-    MLPerf's early-stopping estimate (LoadGen, early_stopping.cc): the t-th largest time, for the largest t at which at
-    most t times beyond the quantile are so few that it happens in 1% of rounds. It exists from 64 times on for the 90th
-    percentile, from 662 on for the 99th.
+    It is MLPerf's early-stopping estimate (LoadGen, early_stopping.cc): the t-th largest time, for the largest t at
+    which at most t times beyond the quantile are so few that it happens in 1% of rounds. It exists from 64 times on for
+    the 90th percentile, from 662 on for the 99th.
     """
     beyond, tail, term = 0, 0.0, share ** len(times)
     while beyond < len(times) and tail + term <= 1 - MLPERF_LEVEL:
@@ -74,6 +75,6 @@ def percentile(times: list[float], share: float) -> float | None:
 
 
 def percentile_of_rounds(rounds: list[list[float]], share: float) -> float | None:
-    """Median over rounds of each round's `percentile`, of those that have enough times; None where none has."""
+    """Return the median over rounds of `percentile`. Rounds with too few times are left out; None where all are."""
     bounds = [bound for times in rounds if (bound := percentile(times, share)) is not None]
     return statistics.median(bounds) if bounds else None

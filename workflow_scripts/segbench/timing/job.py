@@ -1,6 +1,6 @@
-"""What every timed job starts with: an engine opened as its variant says, and the images that it will see.
+"""Start a timed job: open an engine as its variant says, and choose the images that it will see.
 
-Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share it, so that they time the same thing.
+Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share this, so that they time the same thing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Entries = list[IndexEntry]
 
 
 class EngineRequest(TypedDict):
-    """A built engine and how to run it: what a child process is asked to open. Paths are texts."""
+    """A built engine and how to run it. A child process is asked to open it. Paths are texts."""
 
     engine: str  # folder of the engine
     engine_status: str  # its status.json
@@ -43,7 +43,7 @@ class EngineRequest(TypedDict):
 
 
 class JobRequest(TypedDict):
-    """What every timed job is asked, whichever engine it opens."""
+    """The part of a request that every timed job has, whichever engine it opens."""
 
     model: str  # model.json
     index: str  # index.csv of the images
@@ -53,21 +53,21 @@ class JobRequest(TypedDict):
 
 
 class Request(EngineRequest, JobRequest):
-    """What a job of one engine is asked."""
+    """The request of a job of one engine."""
 
 
 class RoundRequest(Request):
-    """What the job of one round is asked."""
+    """The request of the job of one round."""
 
     round: int  # from 1
     shard: str
-    images: int  # where nothing is timed: the first so many; 0: all
+    images: int  # number of first images to run where nothing is timed; 0: all
     latencies: str  # file to write
     predictions: str  # file to write
 
 
 class RoundFacts(TypedDict, total=False):
-    """What a round adds to its status.json; the flags are absent where nothing was timed."""
+    """The keys that a round adds to its status.json. The flags are absent where nothing was timed."""
 
     environment: dict[str, Any]  # moved to environment.json
     warm_up_runs: int
@@ -76,12 +76,12 @@ class RoundFacts(TypedDict, total=False):
     throttled: bool | None  # heat, power or a quota slowed the machine, in the last try; None: not known
     busy_threads: int | None  # threads that computed, in the last try
     repeats: int  # tries before the last one
-    contention_share: float  # what contended was judged by
+    contention_share: float  # the bound that `contended` was judged by
     disturbances: list[dict[str, Any]]  # a record for each try
 
 
 def job_arguments(parser: argparse.ArgumentParser, timing: bool = True) -> None:
-    """Add the options of every timed job; `timing`: whether the section must be given."""
+    """Add the options of every timed job. `timing` says whether the section must be given."""
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images to run")
     parser.add_argument("--decoded", type=Path, help="decoded.json of these images (none: decode them when used)")
@@ -98,7 +98,7 @@ def engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def job_request(args: argparse.Namespace) -> JobRequest:
-    """The request of `job_arguments`."""
+    """Return the request from the options of `job_arguments`."""
     return {
         "model": str(args.model),
         "index": str(args.index),
@@ -109,7 +109,7 @@ def job_request(args: argparse.Namespace) -> JobRequest:
 
 
 def request_of(args: argparse.Namespace) -> Request:
-    """The request of `job_arguments` and `engine_arguments`."""
+    """Return the request from the options of `job_arguments` and `engine_arguments`."""
     engine: EngineRequest = {
         "engine": str(args.engine),
         "engine_status": str(args.engine_status),
@@ -121,7 +121,7 @@ def request_of(args: argparse.Namespace) -> Request:
 
 @dataclass(frozen=True)
 class TimedSession:
-    """An engine's session with what surrounds it: the model's preprocessing, this machine, the process's CPUs."""
+    """An engine's session with its surroundings: the model's preprocessing, this machine, the process's CPUs."""
 
     session: Session
     read: ImageReader
@@ -134,11 +134,11 @@ class TimedSession:
     resident: nvml.GPUState | None = None  # the GPU before this process used it
 
     def image(self, row: IndexEntry) -> Float32Image:
-        """The network's input (1×3×H×W) from an image of the index."""
+        """Return the network's input (1×3×H×W) from an image of the index."""
         return self.normalize(self.read(row), row["image"])
 
     def image_source(self, rows: Entries, predictions: PredictionsWriter) -> InlineSource | PrefetchingSource:
-        """Source of images and sink of class maps: helper processes where a GPU is timed, in this process otherwise."""
+        """Return the source of images and sink of class maps: helper processes for a timed GPU, else this process."""
         size = self.normalize.height, self.normalize.width
         helpers = min(MAX_HELPERS, len(os.sched_getaffinity(0)) - 1)
         if self.device == "gpu" and helpers > 0:
@@ -146,17 +146,17 @@ class TimedSession:
         return InlineSource(rows, predictions, self.image)
 
     def watch(self, helpers: Sequence[int] = ()) -> Watch:
-        """Watch what else the machine does from now on; the GPU too where the engine is on it."""
+        """Watch what else the machine does from now on. The GPU is watched too where the engine is on it."""
         if self.device != "gpu":
             return Watch(self.threads)
         return Watch(self.threads, nvml.read, helpers, resident=self.resident)
 
 
 def open_engine(request: Request) -> TimedSession:
-    """Settle threads, check the engine's files and open it.
+    """Settle the threads, check the engine's files, and open the engine.
 
-    Of the request, `threads` 0 stands for `Machine.default_threads`; a control group's quota bounds them.
-    Raises Unsupported where the variant cannot run here, InputError for damaged files.
+    In the request, `threads` 0 stands for `Machine.default_threads`. A control group's quota bounds the number. Raises
+    Unsupported where the variant cannot run here, InputError for damaged files.
     """
     variant, timing = Variant(**request["variant"]), request["timing"]
     engine, machine = load(variant.engine), this_machine()
@@ -178,13 +178,14 @@ def open_engine(request: Request) -> TimedSession:
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
-    """Whether a timed stretch has to be run again: others took the machine, or it was throttled."""
+    """Return whether a timed stretch has to be run again, since others took the machine or it was throttled."""
     return bool(what.throttled) or bool(what.contended(timing["contention_share"]))
 
 
 def choose_images(rows: Entries, round_number: int, timing: dict[str, Any] | None, first: int) -> Entries:
-    """All rows in order for round 1, the `first` (0: all) of them where nothing is timed; for later rounds a subset in
-    an order of its own, by seed."""
+    """Choose the images of a round. Round 1 gets all rows in order, or the `first` ones (0: all) where nothing is
+    timed. A later round gets a subset in an order of its own, by seed.
+    """
     if timing is None:
         return rows[:first] if first else rows
     if round_number == 1:

@@ -1,4 +1,4 @@
-"""The one reader and writer of latencies.csv: a line for each timed image, in the order they ran."""
+"""Read and write latencies.csv: a line for each timed image, in the order in which they ran."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class LatencyLine(NamedTuple):
 
 @contextmanager
 def latencies_writer(path: Path | str) -> Iterator[Callable[[LatencyLine], object]]:
-    """Write latencies.csv: yields the function that adds a line. A file without lines is valid: nothing was timed."""
+    """Write latencies.csv, and yield the function that adds a line. A file without lines says that nothing was
+    timed.
+    """
     with open(path, "w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(LatencyLine._fields)
@@ -29,7 +31,7 @@ def latencies_writer(path: Path | str) -> Iterator[Callable[[LatencyLine], objec
 
 
 def read_latencies(path: Path | str) -> list[LatencyLine]:
-    """The lines of a latencies.csv."""
+    """Return the lines of a latencies.csv."""
     with open(path, newline="", encoding="utf-8") as stream:
         return [
             LatencyLine(row["image"], float(row["compute_s"]), float(row["end_to_end_s"]), _time(row.get("device_s")))
@@ -42,5 +44,5 @@ def _time(text: str | None) -> float | None:
 
 
 def read_compute_s(path: Path | str) -> list[float]:
-    """`compute_s` of each line of a latencies.csv."""
+    """Return `compute_s` of each line of a latencies.csv."""
     return [line.compute_s for line in read_latencies(path)]

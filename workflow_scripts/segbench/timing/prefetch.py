@@ -1,8 +1,9 @@
-"""What brings images to the clock and takes class maps from it: in turn with it, or in other processes beside it.
+"""Bring images to the clock and take class maps from it, in turn with it or in processes beside it.
 
-Beside it only while a GPU is timed: the next images are then decoded and normalised, and the last class maps
-compressed, by helper processes. Between them and the timed process lie shared memory, of a fixed size, and pipes that
-it reads and writes between two images. It has no thread for them: one that holds Python's lock would be timed too.
+Helper processes work beside the clock only while a GPU is timed. They decode and normalise the next images, and
+compress the last class maps. They share memory of a fixed size with the timed process, which reads and writes their
+pipes between two images. The timed process has no thread for that: a thread that holds Python's lock would be timed
+too.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from segbench.images.normalize import Normalizer
 from segbench.scoring.predictions import Packed, PredictionsWriter, pack
 
 MAX_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
-SLOTS = 2  # images of each helper: one that may be in use, and one that is being made
+SLOTS = 2  # images of each helper: one may be in use while the other is being made
 
 
 class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
-    """In the timed process: an image is made ready, then timed, then its class map is saved."""
+    """Work in the timed process: an image is made ready, then timed, then its class map is saved."""
 
     helpers: tuple[int, ...] = ()
 
@@ -42,7 +43,7 @@ class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
         self.save = predictions.add
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to end."""
+        """There is nothing to end."""
 
     def images(self) -> Iterator[tuple[IndexEntry, Float32Image]]:
         """Each row with its image, which is valid until the next."""
@@ -50,13 +51,14 @@ class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
             yield row, self._prepare(row)
 
     def finish(self) -> None:
-        """All is saved already."""
+        """Nothing is left to do, since all class maps are saved already."""
 
 
 class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
-    """In `count` helper processes, in turn: image i and its class map are helper i mod `count`'s.
+    """Work in `count` helper processes, in turn. Helper i mod `count` gets image i and its class map.
 
-    `size` is the height and width of both in pixels. A helper's InputError is raised when its image is due.
+    `size` is the height and width of images and class maps in pixels. A helper's InputError is raised when its image is
+    due.
     """
 
     def __init__(
@@ -69,13 +71,13 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
         count: int,
     ) -> None:
         self._rows, self._predictions = rows, predictions
-        # One piece: where /dev/shm is too small for it, it becomes a file elsewhere; many small ones would be promised
-        # more than there is.
+        # The memory is one piece: where /dev/shm is too small for it, it becomes a file elsewhere. Many small pieces
+        # would be promised more than there is.
         memory = get_context("spawn").RawArray(ctypes.c_uint8, count * _bytes_per_helper(*size))
         task = _Task(reader, preprocessing, size, predictions.keep_maps)
         self._all = [_Helper(number, memory, task) for number in range(count)]
         for helper in self._all:
-            helper.receive()  # it is ready: what its start takes stays out of the timed stretch
+            helper.receive()  # the helper is ready, so its start stays out of the timed stretch
         self.helpers = tuple(helper.process_id for helper in self._all)
         self._unsaved: deque[tuple[str, _Helper]] = deque()  # oldest first
 
@@ -92,7 +94,7 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
     def save(self, image_id: str, class_map: ClassMap) -> None:
         """Hand over the class map of the image that `images` gave last."""
         self._predictions.check(image_id, class_map)
-        if len(self._unsaved) == len(self._all):  # the oldest is this helper's
+        if len(self._unsaved) == len(self._all):  # the oldest class map is with this helper
             self._collect()
         self._current.class_map[:] = class_map
         self._current.send(None)
@@ -116,7 +118,7 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
             self._all[number % len(self._all)].send((self._slot(number), self._rows[number]))
 
     def _collect(self) -> None:
-        """Save the oldest class map. Answers before its own are of images that nobody will ask for."""
+        """Save the oldest class map. Answers that come before it are for images that nobody will ask for."""
         image_id, helper = self._unsaved.popleft()
         while not isinstance(packed := helper.receive(), Packed):
             continue
@@ -125,7 +127,7 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
 
 @dataclass(frozen=True)
 class _Task:
-    """What every helper is told once."""
+    """The facts that every helper gets once, at its start."""
 
     reader: ImageReader
     preprocessing: dict[str, Any]
@@ -134,7 +136,7 @@ class _Task:
 
 
 class _Helper:
-    """A helper process as the timed process sees it: its part of the shared memory, and a pipe."""
+    """A helper process, seen from the timed process: its part of the shared memory, and a pipe."""
 
     def __init__(self, number: int, memory: Any, task: _Task) -> None:
         self.images, self.class_map = _views(memory, number, task.size)
@@ -150,7 +152,7 @@ class _Helper:
             self._pipe.send(request)
 
     def receive(self) -> Packed | None:
-        """The next answer, in the order of the requests; None says that an image is ready."""
+        """Return the next answer, in the order of the requests. None says that an image is ready."""
         with self._alive():
             answer: Packed | InputError | None = self._pipe.recv()
         if isinstance(answer, InputError):
@@ -172,7 +174,7 @@ class _Helper:
 
 
 def _help(pipe: Connection, number: int, memory: Any, task: _Task) -> None:
-    """In the helper: answer requests until the timed process closes the pipe."""
+    """Answer requests in the helper process until the timed process closes the pipe."""
     cv2.setNumThreads(1)
     images, class_map = _views(memory, number, task.size)
     normalizers = [Normalizer(task.preprocessing, *task.size, buffer=image) for image in images]
@@ -201,7 +203,7 @@ def _bytes_per_helper(height: int, width: int) -> int:
 
 
 def _views(memory: Any, number: int, size: tuple[int, int]) -> tuple[list[Float32Image], ClassMap]:
-    """A helper's images, float32 1×3×H×W, and its class map, uint8 H×W, in the shared memory."""
+    """Return a helper's images, float32 1×3×H×W, and its class map, uint8 H×W, in the shared memory."""
     pixels, start = size[0] * size[1], number * _bytes_per_helper(*size)
     images = np.frombuffer(memory, np.float32, SLOTS * 3 * pixels, start).reshape(SLOTS, 1, 3, *size)
     class_map = np.frombuffer(memory, np.uint8, pixels, start + images.nbytes).reshape(size)

@@ -31,7 +31,7 @@
     const alike = rivals.filter((other) => other !== row && other.time_s_low !== null && row.time_s_high !== null &&
       other.time_s_low <= row.time_s_high && row.time_s_low <= other.time_s_high);
     if (alike.length) place.querySelector("[data-alike]").textContent =
-      `Not told apart in time (95% intervals overlap): ${alike.map((other) => other.label).join("; ")}`;
+      `No clear difference in time (95% intervals overlap): ${alike.map((other) => other.label).join("; ")}`;
   }
 
   function answer(rows) {
