@@ -96,3 +96,15 @@ def test_steady_is_empty_where_nothing_was_warmed_up(results, rounds, expected):
         folder = results / f"runs/made/small/a/{number}/0"
         write_round(folder, number, [1.0, 2.0, 4.0], {"x": 1, "y": 2, "z": 3}, steady=steady)
     assert read_rows(results, SELECTION)[0]["steady"] is expected
+
+
+def test_engine_that_computes_with_fewer_threads_than_asked_says_so(results):
+    facts = {"steady": True, "contended": False, "repeats": 0, "busy_threads": 1}
+    for number, wall_s in ((1, 2.0), (2, 0.1)):
+        folder = results / f"runs/made/small/a/{number}/0"
+        write_json(folder / "environment.json", {"hardware_id": "here", "threads": 2})
+        write_json(
+            folder / "status.json", {"status": "ok", "reason": "", "disturbances": [{"wall_s": wall_s}], **facts}
+        )
+    row = read_rows(results, SELECTION)[0]
+    assert (row["threads"], row["warnings"]) == (2, "the engine computed with 1 thread(s) where 2 were asked")

@@ -16,8 +16,9 @@ def test_table_has_a_row_per_variant_with_equal_accuracy(finished):
     assert 0.5 < float(rows[0]["miou"]) < 1
     assert [float(row["pixel_agreement"]) for row in rows] == [1, 1]
     assert {row["reference"] for row in rows} == {"onnxruntime-fp32"}
-    assert all(float(row["time_s_low"]) <= float(row["time_s"]) <= float(row["time_s_high"]) for row in rows)
-    assert {(row["n"], row["rounds"], row["interval_method"]) for row in rows} == {("6", "2", "student-t-log")}
+    assert all(float(row["time_s"]) > 0 for row in rows)
+    shown = {(row["n"], row["rounds"], row["time_s_low"], row["interval_method"]) for row in rows}
+    assert shown == {("6", "2", "", "")}  # two rounds have no interval
 
 
 def test_markdown_begins_with_the_pages_columns(finished):

@@ -17,6 +17,7 @@ from segbench.timing.intervals import Interval, interval_of_rounds, median_of_ro
 from segbench.timing.latencies import LatencyLine, read_latencies
 
 Record = dict[str, Any]
+MIN_WALL_S = 1.0  # of a round whose threads are counted
 MANIFEST = ("latencies.csv", "predictions.zip", "environment.json")  # files of a round that its status.json vouches for
 
 
@@ -203,6 +204,12 @@ class Sources:
         return given.pop() if self.ok and len(given) == 1 else None
 
     @property
+    def busy_threads(self) -> list[int]:
+        """Threads that computed, of each round of a second or more: in less, one may have had nothing to do."""
+        runs = [run for run in self.runs if self.ok and run.get("busy_threads") is not None]
+        return [run["busy_threads"] for run in runs if run["disturbances"][-1]["wall_s"] >= MIN_WALL_S]
+
+    @property
     def hardware(self) -> str | None:
         """Return the hardware in words."""
         return "; ".join(sorted(set(map(_machine, self.environments)))) if self.ok else None
@@ -233,9 +240,9 @@ class Sources:
             found.append(f"agreement not known: {gap}")
         if len(self.hardware_ids) > 1:
             found.append(f"rounds ran on different hardware ({', '.join(self.hardware_ids)})")
-        busy = [run["busy_threads"] for run in self.runs if run.get("busy_threads") is not None]
-        if self.threads and busy and self.compute and self.engine.device == "cpu" and min(busy) < self.threads:
-            found.append(f"the engine computed with {min(busy)} thread(s) where {self.threads} were asked")
+        busy = min(self.busy_threads, default=None)
+        if busy is not None and self.threads and self.engine.device == "cpu" and busy < self.threads:
+            found.append(f"the engine computed with {busy} thread(s) where {self.threads} were asked")
         found += self.changed
         if self.hardware_id and self.first_hardware not in (None, self.hardware_id):
             found.append(
