@@ -88,7 +88,7 @@ def test_warnings_say_everything_against_a_row(tmp_path):
     row = next(row for row in made_rows(Made(tmp_path, rounds=1)) if row["variant"] == "openvino-int8")
     row |= {"steady": False, "throttled": True, "contended": True}
     told = " / ".join(warnings_of(row))
-    for part in ("agrees with", "not steady", "throttled", "other processes", "one round only", "p90 and p99"):
+    for part in ("agrees with", "not steady", "throttled", "other processes", "fewer than three rounds", "p90 and p99"):
         assert part in told
 
 

@@ -4,7 +4,7 @@
 # of Snakemake's own report, report/NAME.rst, are made from these by `make docs`.
 PLOTS = {
     "accuracy_latency": "Further left is faster, further up more accurate. The dashed line is the Pareto front: no"
-    " other variant is both faster and more accurate. Bars are 95% intervals, where more than one round was timed.",
+    " other variant is both faster and more accurate. Bars are 95% intervals, from three rounds on.",
     "speed_up": "The model's native FP32 time over the variant's. Bounds divide the opposite ends of both 95%"
     " intervals, which is wider than an interval of the ratio would be.",
     "accuracy_loss": "Change of mIoU against the model's reference variant, on the same images. Without mIoU, the share"

@@ -119,7 +119,7 @@ def warnings_of(row: Facts) -> list[str]:
     if row["time_s"] is None:
         return [*found, "no image was timed"]
     if row["time_s_low"] is None:
-        found.append("one round only: no interval")
+        found.append("fewer than three rounds: no interval")
     missing = [name for name in ("p90", "p99") if row[f"{name}_s"] is None]
     return [*found, f"too few samples for {' and '.join(missing)}"] if missing else found
 
