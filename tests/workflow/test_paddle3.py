@@ -1,6 +1,7 @@
 """Paddle 3 on the CPU: a demo network as Paddle 2.6.2 exports it, and the same network in Paddle 3's own form."""
 
 import numpy as np
+import pytest
 from helpers.made import make_folder_dataset
 from helpers.paddle3_made import ROOT, paddle3, save_with_paddle3
 from segbench.scoring.predictions import Predictions
@@ -26,6 +27,7 @@ NO_TWIN = "no ONNX twin: paddle2onnx 1.3.1 cannot read a Paddle 3 model (.json)"
 NOT_READ = "this is a Paddle 3 model (.json), which paddle3 and paddle3_onednn alone read"
 
 
+@pytest.mark.slow
 def test_both_forms_agree_with_paddle_2_and_other_engines_say_why_not(workflow):
     python = paddle3()
     save_with_paddle3(workflow.folder, SAVE_ANN)
