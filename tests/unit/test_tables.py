@@ -52,6 +52,14 @@ def test_rows_that_look_alike_name_their_variant(tmp_path):
     ]
 
 
+def test_two_native_engines_name_their_variants(tmp_path):
+    made = Made(tmp_path)
+    rows = read_rows(made.results, made.selection)
+    rows[1] |= {"accelerated": False, "precision": rows[0]["precision"]}
+    _, cells = page_cells(rows)
+    assert [line[1] for line in cells[:2]] == ["- (paddle-fp32)", "- (onnxruntime-fp32)"]
+
+
 def test_latex_has_escaped_names_and_booktabs_rules(tables):
     text = (tables / "table.tex").read_text()
     assert r"Mine \& \{yours\}" in text

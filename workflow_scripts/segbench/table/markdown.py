@@ -25,10 +25,12 @@ def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
     accelerated = {row["engine"] for row in rows if row["accelerated"]}
     only_tensorrt = bool(accelerated) and all("tensorrt" in engine for engine in accelerated)
     header = ["Model", "With TRT" if only_tensorrt else "Accelerated by", "infer datatype", "mIoU", "time(s/img)"]
-    looks = [(row["model"], row["engine"], row["precision"]) for row in rows]
+    accelerators = ["Y" if only_tensorrt else row["engine"] for row in rows]
+    native = "N" if only_tensorrt else "-"
+    shown = [by if row["accelerated"] else native for row, by in zip(rows, accelerators, strict=True)]
+    looks = [(row["model"], by, row["precision"]) for row, by in zip(rows, shown, strict=True)]
     cells = []
-    for row, look in zip(rows, looks, strict=True):
-        by = ("Y" if row["accelerated"] else "N") if only_tensorrt else (row["engine"] if row["accelerated"] else "-")
+    for row, by, look in zip(rows, shown, looks, strict=True):
         cells.append(
             [
                 row["title"],
