@@ -31,6 +31,7 @@ from segbench.scoring.predictions import Predictions, digest_of
 from segbench.table.verdict import paired_ratio
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
+from segbench.timing.flags import any_known
 from segbench.timing.job import (
     EngineRequest,
     Entries,
@@ -190,8 +191,8 @@ def summary(rounds: list[dict[str, Any]], sides: Sequence[EngineRequest]) -> dic
         "ratio_high": ratio.high,
         "method": ratio.method,
         "steady": None if None in steady else all(steady),
-        "contended": any(one["contended"] for one in rounds),
-        "throttled": any(one["throttled"] for one in rounds),
+        "contended": any_known(one["contended"] for one in rounds),
+        "throttled": any_known(one["throttled"] for one in rounds),
         "warnings": [
             f"{side['variant']['name']}: {count} class map(s) differ between its own runs"
             for side, count in zip(sides, changed, strict=True)
@@ -251,7 +252,7 @@ def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
             "ratio": medians[1] / medians[0],
             "digests": [digests[0], digests[1]],
             "steady": None if None in [one["steady"] for one in both] else all(one["steady"] for one in both),
-            **{flag: any(one[flag] for one in both) for flag in ("contended", "throttled")},
+            **{flag: any_known(one[flag] for one in both) for flag in ("contended", "throttled")},
             "contention_share": timing["contention_share"],
             "disturbances": [one for result in both for one in result["disturbances"]],
         },

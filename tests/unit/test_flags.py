@@ -116,3 +116,10 @@ def test_row_of_a_table_without_sentences_tells_its_flags():
 def test_sentences_of_a_row_can_be_told_apart_again():
     both = flags.sentences([(1, round_of({"other_share": 0.5}, contended=True, steady=False, warm_up_runs=9))])
     assert flags.sentences_of({"flags": flags.SEPARATOR.join(both)}) == both
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([], None), ([None], None), ([None, False], False), ([None, True, False], True)]
+)
+def test_what_no_round_could_read_is_unknown_and_not_false(values, expected):
+    assert flags.any_known(values) is expected

@@ -52,7 +52,7 @@ def main() -> None:
     shifts = {count: shift(medians, disturbed["median_s"], count) for count in (3, a.rounds) if count <= a.rounds}
     moves = ", ".join(f"{moved:+.1%} ({count} rounds)" for count, moved in shifts.items())
     flagged = "yes" if disturbed["contended"] else "no"
-    falsely = f"{sum(one['contended'] for one in clean)} of {a.rounds}"
+    falsely = f"{sum(bool(one['contended']) for one in clean)} of {a.rounds}"
     header = ["variant", "flagged", "runs again", "its own median", "the row's figure moves", "clean rounds flagged"]
     row = [a.variant, flagged, disturbed["repeats"], f"×{slower:.2f}", moves, falsely]
     record = {"shifts": shifts, "flagged": disturbed["contended"], "clean": clean, "disturbed": disturbed}

@@ -45,7 +45,7 @@ def main() -> None:
     low, high = spread([one["ratio"] for one in trials]) if a.trials > 1 else (trials[0]["ratio"],) * 2
     verdicts = Counter(one["verdict"] for one in trials)
     counts = ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items()))
-    disturbed = sum(one["contended"] or one["throttled"] for one in trials)
+    disturbed = sum(bool(one["contended"] or one["throttled"]) for one in trials)
     row = [a.variant, a.trials, counts, f"{low:.4f}–{high:.4f}", disturbed]
     header = ["variant against itself", "trials", "verdicts", "ratio, 5–95%", "disturbed trials"]
     leave(a.out, "same_twice", header, [row], {"verdicts": verdicts, "low": low, "high": high, "trials": trials})

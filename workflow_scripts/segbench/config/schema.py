@@ -64,7 +64,9 @@ class Timing(Section):
     )
     pin: bool = Field(True, description="Pin the timed process to as many cores as it has threads.")
     contention_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.05, description="Share of the machine's CPU time taken by others above which a round counts as disturbed."
+        0.05,
+        description="Share of one CPU's time above which a round counts as disturbed: taken by others from a CPU that"
+        " the engine runs on, or used on the sibling of one.",
     )
     max_repeats: Annotated[int, Field(ge=0)] = Field(1, description="How often a disturbed round is run again.")
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")

@@ -149,8 +149,7 @@ class Sources:
 
     def any_flag(self, name: str) -> bool | None:
         """Return whether any round has a flag; None where nothing was timed, or no round knows."""
-        found = [run[name] for run in self.runs if run.get(name) is not None]
-        return any(found) if self.compute and found else None
+        return flags.any_known(run.get(name) for run in self.runs) if self.compute else None
 
     @property
     def steady(self) -> bool | None:

@@ -47,6 +47,12 @@ def names(row: Record) -> list[str]:
     return [name for column, name in NAMES.items() if is_set(row, column)]
 
 
+def any_known(values: Iterable[bool | None]) -> bool | None:
+    """Return whether any of `values` is true, of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return any(known) if known else None
+
+
 def is_set(record: Record, column: str) -> bool:
     """Return whether a flag speaks against the time: `steady` where it is false, the others where they are true."""
     return record.get(column) is (column != "steady")
