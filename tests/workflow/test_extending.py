@@ -176,6 +176,8 @@ def test_names_without_a_file_are_refused_with_the_nearest(workflow):
 
 def test_a_file_that_cannot_be_imported_is_named_in_one_line(workflow):
     (workflow.folder / "workflow_scripts/segbench/datasets/broken.py").write_text("def x(:")
+    workflow.snakemake("--dry-run")  # nothing asks for it
+    workflow.config["dataset_catalogue"]["mine"] = {"kind": "broken", "root": "."}
     printed = workflow.snakemake("--dry-run", fails=True)
     assert "workflow_scripts/segbench/datasets/broken.py: cannot be imported: SyntaxError" in printed
     assert "Traceback" not in printed

@@ -74,9 +74,14 @@ def names() -> list[str]:
     return plugins.names("segbench.calibration", "CALIBRATOR")
 
 
-def fitting(taken: Collection[str]) -> list[str]:
-    """Return the calibrators for an engine that takes `taken`: names of libraries, or ANY_TABLE."""
-    return [name for name in names() if name in taken or (ANY_TABLE in taken and load(name).leaves_table)]
+def exists(name: str) -> bool:
+    """Return whether there is a calibrator of that name."""
+    return plugins.exists("segbench.calibration", "CALIBRATOR", name)
+
+
+def fits(library: str, taken: Collection[str]) -> bool:
+    """Return whether an engine that takes `taken` (names of libraries, or ANY_TABLE) can use a calibrator's result."""
+    return library in taken or (ANY_TABLE in taken and load(library).leaves_table)
 
 
 def needs_reduced_range(machine: Machine) -> bool:

@@ -61,6 +61,11 @@ def names() -> list[str]:
     return plugins.names("segbench.datasets", "LAYOUT")
 
 
+def exists(name: str) -> bool:
+    """Return whether there is a layout of that name."""
+    return plugins.exists("segbench.datasets", "LAYOUT", name)
+
+
 def need_folder(folder: Path) -> Path:
     """Return `folder`. Raises InputError when it does not exist."""
     if not folder.is_dir():

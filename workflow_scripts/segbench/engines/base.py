@@ -149,6 +149,11 @@ def names() -> list[str]:
     return plugins.names("segbench.engines", "ENGINE")
 
 
+def exists(name: str) -> bool:
+    """Return whether there is an engine of that name."""
+    return plugins.exists("segbench.engines", "ENGINE", name)
+
+
 def has_packages(engine: Engine) -> Support:
     """Check that the engine's packages are installed. The reason names the first missing one and the file that pins
     it.

@@ -199,11 +199,11 @@ def _unknown_plugins(config: Config, sources: Sources) -> list[str]:
         *((("dataset_catalogue", n, "kind"), "layout", d.kind) for n, d in config.dataset_catalogue.items()),
         *((("interpreters", name), "engine", name) for name in config.interpreters),
     ]
-    known = {"engine": base.names(), "library": calibration.names(), "layout": datasets.names()}
+    rooms = {"engine": base, "library": calibration, "layout": datasets}
     return [
-        f"{sources.of(location)}: {_key(location)}: unknown {family} {name!r}; {_nearest(name, known[family])}"
+        f"{sources.of(location)}: {_key(location)}: unknown {family} {name!r}; {_nearest(name, rooms[family].names())}"
         for location, family, name in named
-        if name not in known[family]
+        if not rooms[family].exists(name)
     ]
 
 
@@ -260,14 +260,19 @@ def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) ->
 
 def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
     """Say what is wrong with a variant's calibrator. Empty: nothing is."""
-    name, allowed = variant.calibrator, calibration.fitting(engine.calibrators)
+    name, taken = variant.calibrator, engine.calibrators
     if name is None:
-        missing = bool(allowed) and variant.precision == "int8"
-        return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}" if missing else ""
+        if not taken or variant.precision != "int8":
+            return ""
+        allowed = [library for library in calibration.names() if calibration.fits(library, taken)]
+        return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}"
     if variant.precision != "int8":
         return f"{name!r}: precision {variant.precision} is not calibrated; remove the key"
     if name not in config.calibrator_catalogue:
         return f"unknown calibrator {name!r}; {_nearest(name, list(config.calibrator_catalogue))}"
     library = config.calibrator_catalogue[name].library
-    fits = ", ".join(key for key, entry in config.calibrator_catalogue.items() if entry.library in allowed)
-    return "" if library in allowed else f"{name!r} is made by {library}; {variant.engine} takes {fits or 'none'}"
+    if calibration.fits(library, taken):
+        return ""
+    entries = config.calibrator_catalogue.items()
+    others = ", ".join(key for key, entry in entries if calibration.fits(entry.library, taken))
+    return f"{name!r} is made by {library}; {variant.engine} takes {others or 'none'}"

@@ -126,7 +126,7 @@ def _plugins() -> str:
         [
             f"`{name}`",
             "a table" if it.leaves_table else "a quantised model" if it.folder == calibration.QUANTIZED else "tables",
-            ", ".join(f"`{n}`" for n, engine in engines.items() if name in calibration.fitting(engine.calibrators)),
+            ", ".join(f"`{n}`" for n, engine in engines.items() if calibration.fits(name, engine.calibrators)),
         ]
         for name, it in calibrators.items()
     ]
