@@ -42,6 +42,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         merge_tables,
         compare,
         gate,
+        plan_rounds,
 
     rule all:
         """The tables and the report of the configuration, and every file behind them: one that was deleted is made again."""
@@ -49,6 +50,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         input:
             rules.table.output,
             rules.report.output,
-            rules.table.input,
+            *planning.report.rows().values(),
+            extra_rounds,
             planning.report.row_files(f"{ENGINE}/engine"),
             planning.report.pictures(),

@@ -20,7 +20,7 @@ from segbench.errors import InputError
 from segbench.planning.comparison import OTHER
 from segbench.planning.data import GENERATED
 from segbench.planning.engines import ENGINE
-from segbench.planning.inference import RUN
+from segbench.planning.inference import CONTROL, PASS, RUN
 from segbench.planning.rules import Planning
 from segbench.report import PLOTS
 
@@ -43,7 +43,7 @@ code = planning.jobs.code
 
 # Of the jobs that could start, the one with the highest number starts first. The data set and its check against each
 # model come first, so that a fault of the input shows before hours of building. Engines are built before any is timed.
-# What is not listed has 0: scores, tables and pictures.
+# What is not listed comes last: tables and pictures.
 PRIORITY = {
     "make_demo_set": 100,
     "index_dataset": 100,
@@ -59,9 +59,10 @@ PRIORITY = {
     "calibrate_table": 55,
     "choose_layers": 55,
     "build_engine": 50,
-    # Round 1 of all variants comes before round 2 of any, so that a drift of the machine hits all of them alike.
-    "infer": lambda wildcards: max(40 - int(wildcards.round), 1),
-    "infer_reference": 0,
+    "infer": 40,
+    "score": 30,
+    # The rounds come last, one behind the other, so that nothing else stands between the rounds of a block.
+    "time_round": planning.inference.priority,
 }
 
 
@@ -74,6 +75,7 @@ wildcard_constraints:
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",
     shard=r"0|\d+of\d+",
+    block=r"[^/]+-[0-9a-f]{8}",
 
 
 onstart:

@@ -6,6 +6,8 @@ rule table:
     input:
         **code("table.py"),
         **planning.report.rows(),
+        extra=extra_rounds,
+        plan="results/rounds.json",
         published="resources/published/paddleseg_v100.csv",
     output:
         csv=report("results/table.csv", caption="../report/table.rst", category="Tables"),
@@ -19,7 +21,7 @@ rule table:
     params:
         selection=planning.report.selection,
     shell:
-        "python {input.script} --results results --selection {params.selection:q} --published {input.published:q}"
+        "python {input.script} --results results --selection {params.selection:q} --rounds {input.plan:q} --published {input.published:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --json {output.json:q} --tex {output.tex:q}"
         " 2>&1 | tee {log:q}"
 
@@ -29,6 +31,8 @@ rule report:
     input:
         **code("report.py"),
         **planning.report.rows(),
+        extra=extra_rounds,
+        plan="results/rounds.json",
         templates=planning.report.templates(),
         index=expand("results/data/{dataset}/val/index.csv", dataset=config["dataset"]),
         summary=expand("results/data/{dataset}/val/dataset.json", dataset=config["dataset"]),
@@ -51,7 +55,7 @@ rule report:
         settings=planning.report.settings,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --settings {params.settings:q}"
-        " --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"
+        " --rounds {input.plan:q} --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"
 
 
 rule picture:
@@ -61,8 +65,8 @@ rule picture:
         index="results/data/{dataset}/val/index.csv",
         summary="results/data/{dataset}/val/dataset.json",
         model="results/models/{model}/model.json",
-        predictions=planning.report.first_round("predictions.zip"),
-        statuses=planning.report.first_round("status.json"),
+        predictions=planning.inference.passes("predictions.zip"),
+        statuses=planning.inference.passes("status.json"),
     output:
         report(
             "results/pictures/{dataset}/{model}/{variant}.png",

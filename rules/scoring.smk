@@ -2,12 +2,12 @@
 
 
 rule score:
-    """Compute confusion matrix, IoU and mIoU of round 1, and its pixel agreement with the reference."""
+    """Compute confusion matrix, IoU and mIoU of the accuracy pass, and its pixel agreement with the reference."""
     input:
         unpack(planning.scoring.reference_files),
         **code("score.py"),
-        predictions="results/runs/{dataset}/{model}/{variant}/1/0/predictions.zip",
-        status="results/runs/{dataset}/{model}/{variant}/1/0/status.json",
+        predictions="results/predictions/{dataset}/{model}/{variant}/0/predictions.zip",
+        status="results/predictions/{dataset}/{model}/{variant}/0/status.json",
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
         summary="results/data/{dataset}/val/dataset.json",
@@ -15,6 +15,7 @@ rule score:
         "results/scores/{dataset}/{model}/{variant}.json",
     log:
         "results/logs/score/{dataset}/{model}/{variant}.log",
+    priority: PRIORITY["score"]
     conda:
         "../envs/base.yaml"
     threads: workflow.cores
@@ -39,8 +40,8 @@ if config["shards"] > 1:
         input:
             unpack(planning.scoring.reference_files),
             **code("score.py"),
-            predictions="results/runs/{dataset}/{model}/{variant}/1/{shard}/predictions.zip",
-            status="results/runs/{dataset}/{model}/{variant}/1/{shard}/status.json",
+            predictions="results/predictions/{dataset}/{model}/{variant}/{shard}/predictions.zip",
+            status="results/predictions/{dataset}/{model}/{variant}/{shard}/status.json",
             model="results/models/{model}/model.json",
             index="results/data/{dataset}/val/index.csv",
             summary="results/data/{dataset}/val/dataset.json",
@@ -59,6 +60,7 @@ if config["shards"] > 1:
             "results/scores/{dataset}/{model}/{variant}.json",
         log:
             "results/logs/merge_scores/{dataset}/{model}/{variant}.log",
+        priority: PRIORITY["score"]
         conda:
             "../envs/base.yaml"
         params:

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="its dataset.json")
     parser.add_argument("--model", type=Path, required=True, help="model.json")
     parser.add_argument(
-        "--predictions", type=Path, nargs="+", required=True, help="predictions.zip of round 1's shards"
+        "--predictions", type=Path, nargs="+", required=True, help="predictions.zip of the accuracy pass's shards"
     )
     parser.add_argument("--statuses", type=Path, nargs="+", required=True, help="their status.json")
     parser.add_argument("--count", type=int, default=4, help="number of images")

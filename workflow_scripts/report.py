@@ -25,7 +25,7 @@ from segbench.table.rows import read_rows
 def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], list[Plot]]:
     """Read the rows with the report's keys, and draw their plots."""
     rows = with_facts(read_rows(results, selection))
-    return rows, plots(rows, rounds_of(results, rows, selection["rounds"], selection["shards"]))
+    return rows, plots(rows, rounds_of(results, rows))
 
 
 def gather(asked: argparse.Namespace, rows: list[Facts], drawn: list[Plot]) -> Content:
@@ -38,7 +38,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], drawn: list[Plot]) -> C
         lines=lines,
         lines_left_out=left_out,
         compared=compare(rows, read_published(asked.published)),
-        environments=provenance.environments(results, rows, selection["rounds"], selection["shards"]),
+        environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),
         classes=read_json(results / "data" / selection["dataset"] / "val" / "dataset.json")["classes"],
         settings=asked.settings,
@@ -55,8 +55,9 @@ def main() -> None:
         "--selection",
         type=json.loads,
         required=True,
-        help="JSON: dataset, rounds, shards, titles of models, variants by name",
+        help="JSON: dataset, rounds, shards, average, control, titles of models, variants by name",
     )
+    parser.add_argument("--rounds", type=Path, required=True, help="rounds.json: what rows got further rounds")
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="JSON: configuration to be shown, command to reproduce"
     )
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--html", type=Path, required=True, help="report.html to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
     args = parser.parse_args()
+    args.selection["extra"] = read_json(args.rounds)["extra"]
     rows, drawn = read(args.results, args.selection)
     # Processes draw, not threads, since the drawing library holds the interpreter lock.
     with lifetime.pool(2) as others:

@@ -14,7 +14,9 @@ PATTERNS = (
     "calibration/*/*/*/status.json",
     "engines/*/*/*/status.json",
     "references/*/*/*/status.json",
+    "predictions/*/*/*/*/status.json",
     "runs/*/*/*/*/*/status.json",
+    "control/*/*/*/*/*/status.json",
     "pairs/*/*/*.json",
     "loadgen/*/*/*.json",
 )

@@ -191,7 +191,7 @@ def _why_no_miou(model: dict[str, Any], dataset: dict[str, Any]) -> str:
 def main() -> None:
     """Parse the command line and score."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--predictions", type=Path, required=True, help="predictions.zip of round 1")
+    parser.add_argument("--predictions", type=Path, required=True, help="predictions.zip of the accuracy pass")
     parser.add_argument("--run-status", type=Path, required=True, help="its status.json")
     parser.add_argument("--model", type=Path, required=True, help="model.json")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")

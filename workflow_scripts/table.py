@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.files import write_json, write_text
+from segbench.files import read_json, write_json, write_text
 from segbench.machine.cpu import this_machine
 from segbench.process.lifetime import command
 from segbench.table.columns import COLUMNS, SCHEMA
@@ -33,14 +33,16 @@ def main() -> None:
         "--selection",
         type=json.loads,
         required=True,
-        help="JSON: dataset, rounds, shards, titles of models, variants by name",
+        help="JSON: dataset, rounds, shards, average, control, titles of models, variants by name",
     )
+    parser.add_argument("--rounds", type=Path, required=True, help="rounds.json: what rows got further rounds")
     parser.add_argument("--published", type=Path, required=True, help="CSV of the published page's rows")
     parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")
     parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
     parser.add_argument("--json", type=Path, required=True, help="table.json to write")
     parser.add_argument("--tex", type=Path, required=True, help="table.tex to write")
     args = parser.parse_args()
+    args.selection["extra"] = read_json(args.rounds)["extra"]
     rows = read_rows(args.results, args.selection)
     write_text(args.csv, to_csv(rows))
     write_json(args.json, to_json(rows))

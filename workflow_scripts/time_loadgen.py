@@ -49,9 +49,9 @@ def time_loadgen(request: LoadgenRequest) -> dict[str, Any]:
     opened = open_engine(request)
     chosen = {**timing, "images_per_round": LIBRARY_IMAGES}
     # The normaliser reuses its buffer: each image is kept as a copy.
-    images = [opened.image(row).copy() for row in choose_images(read_index(request["index"]), 2, chosen, 0)]
+    images = [opened.image(row).copy() for row in choose_images(read_index(request["index"]), chosen)]
     progress("warming up")
-    runs, steady = clock.warm_up(opened.session, images[0], clock.WarmUp(**timing["warm_up"]))
+    runs, steady = clock.warm_up_on(opened.session, images[0], clock.WarmUp(**timing["warm_up"]))
     watch = opened.watch()
     clocks = {"ours": by_us, "LoadGen": by_loadgen}
     medians: dict[str, list[float]] = {name: [] for name in ("ours", "LoadGen", "same runs")}

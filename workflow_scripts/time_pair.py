@@ -20,7 +20,6 @@ from typing import Any, cast
 from segbench.engines.base import load
 from segbench.files import write_record
 from segbench.images.index import IndexEntry, read_index
-from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
 from segbench.process.lifetime import command
@@ -45,6 +44,7 @@ from segbench.timing.job import (
     open_engine,
 )
 from segbench.timing.latencies import read_compute_s
+from segbench.timing.rounds import shuffled
 
 
 class Side(EngineRequest):
@@ -75,22 +75,22 @@ def time_round(request: PairRequest) -> dict[str, Any]:
     timing = request["timing"]
     order = (0, 1) if request["round"] % 2 else (1, 0)
     opened = {side: open_engine(cast(Request, {**request, **request["sides"][side]})) for side in order}
-    number, chosen = request["round"] + 1, {**timing, "images_per_round": timing["blocks"]}
-    rows = list(
-        itertools.islice(
-            itertools.cycle(choose_images(read_index(request["index"]), number, chosen, 0)), timing["blocks"]
-        )
-    )
+    chosen = choose_images(read_index(request["index"]), {**timing, "images_per_round": timing["blocks"]})
+    rows = list(itertools.islice(itertools.cycle(shuffled(chosen, timing, request["round"])), timing["blocks"]))
     progress("warming up")
     rule, image = clock.WarmUp(**timing["warm_up"]), opened[0].image(rows[0])
-    steady = [clock.warm_up(opened[side].session, image, rule)[1] for side in order]
+    for side in order:
+        clock.warm_up_on(opened[side].session, image, rule)
     pair = Pair(opened, (*order, *order[::-1]), runs_in_stretch(opened, image))
     tries: list[Disturbance] = []
     while not tries or (disturbed(tries[-1], timing) and len(tries) <= timing["max_repeats"]):
-        tries.append(pair.run(rows, clock.Stop(budget_s=timing["round_s"])))
+        tries.append(pair.run(rows, timing["round_s"]))
+    drift = pair.drift()
     return {
         **pair.result(),
-        "steady": None if None in steady else all(steady),
+        "drift": drift,
+        "drift_tolerance": timing["drift_tolerance"],
+        "steady": None if drift is None else abs(drift) <= timing["drift_tolerance"],
         "contended": tries[-1].contended(timing["contention_share"]),
         "throttled": tries[-1].throttled,
         "contention_share": timing["contention_share"],
@@ -114,18 +114,18 @@ class Pair:
         self._blocks: list[dict[int, list[float]]] = []
         self._digests: dict[tuple[int, str], set[str]] = {}
 
-    def run(self, rows: Entries, stop: clock.Stop) -> Disturbance:
-        """Time one block per row, until `stop`. A repeat replaces what was timed before."""
+    def run(self, rows: Entries, budget_s: float) -> Disturbance:
+        """Time one block per row, until both have run for `budget_s`. A repeat replaces what was timed before."""
         self._blocks.clear()
-        spent: list[float] = []
+        spent = 0.0
         with clock.quiet():
             watch = self._opened[0].watch()
             for done, row in enumerate(rows, 1):
                 block = self._block(row)
-                spent.extend(time for stretches in block.values() for times in stretches for time in times)
+                spent += sum(time for stretches in block.values() for times in stretches for time in times)
                 self._blocks.append({side: list(map(statistics.median, block[side])) for side in block})
                 progress("timing", done, len(rows))
-                if stop.reached(spent):
+                if spent >= budget_s:
                     break
             return watch.stop()
 
@@ -144,6 +144,11 @@ class Pair:
             stretches[side].append([one.compute_s for one in timed])
             self._digests.setdefault((side, row["image_id"]), set()).update(digest_of(one.class_map) for one in timed)
         return stretches
+
+    def drift(self) -> float | None:
+        """Return the drift, over blocks, of the session that drifted most."""
+        found = [clock.drift([statistics.geometric_mean(block[side]) for block in self._blocks]) for side in (0, 1)]
+        return max((one for one in found if one is not None), key=abs, default=None)
 
     def result(self) -> dict[str, Any]:
         """Return what was timed last: medians of stretches in seconds, ratio, blocks, and digests of each variant's
@@ -223,16 +228,15 @@ def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
     Both see the same images, twice as many as there are blocks. That gives as many timed runs as in a shared process.
     """
     timing = request["timing"]
-    timing = {**timing, "images_per_round": 2 * timing["blocks"], "half_width": None}
-    script = str(Path(__file__).with_name("infer.py"))
+    timing = {**timing, "images_per_round": 2 * timing["blocks"]}
+    script = str(Path(__file__).with_name("time_round.py"))
     results: dict[int, dict[str, Any]] = {}
     digests: dict[int, dict[str, list[str]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for side in (0, 1) if request["round"] % 2 else (1, 0):
             variant = request["sides"][side]
-            files = {key: f"{folder}/{side}.{key}" for key in ("latencies", "predictions")}
-            asked = {**request, **variant, **files, "timing": timing, "images": 0, "shard": WHOLE}
-            asked["round"] = request["round"] + 1
+            files = {key: f"{folder}/{side}.{key}" for key in ("latencies", "replaced", "predictions")}
+            asked = {**request, **variant, **files, "timing": timing}
             named = f"{name} {variant['variant']['name']}"
             variables = load(variant["variant"]["engine"]).child_variables()
             outcome = supervise(script, asked, limits, named, variant["python"], variables)
@@ -251,6 +255,8 @@ def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
             "medians_s": medians,
             "ratio": medians[1] / medians[0],
             "digests": [digests[0], digests[1]],
+            "drift": max((one["drift"] for one in both if one["drift"] is not None), key=abs, default=None),
+            "drift_tolerance": timing["drift_tolerance"],
             "steady": None if None in [one["steady"] for one in both] else all(one["steady"] for one in both),
             **{flag: any_known(one[flag] for one in both) for flag in ("contended", "throttled")},
             "contention_share": timing["contention_share"],

@@ -12,7 +12,7 @@ import numpy as np
 from segbench.files import write_json
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.scoring.score_record import NO_FIGURES
-from segbench.timing.latencies import LatencyLine, latencies_writer
+from segbench.timing.latencies import LatencyLine, write_latencies
 
 HEIGHT, WIDTH, IMAGES = 16, 32, 4
 ENTRIES = {
@@ -89,21 +89,26 @@ class Made:
         if variant == "openvino-int8":
             score["warnings"] = ["agrees with paddle-fp32 on only 0.9687 of pixels (bound 0.99)"]
         write_json(self.results / "scores" / f"{here}.json", score)
+        self._maps(self.results / "predictions" / here / "0", status, bool(time), changed)
         for round_ in range(1, self.rounds + 1):
             self._round(self.results / "runs" / here / str(round_) / "0", status, ok and time, changed)
 
     def _round(self, folder: Path, status: dict[str, Any], time: float | None, changed: bool) -> None:
         flags = {"steady": True, "contended": False, "throttled": False, "peak_rss_bytes": 300_000_000}
-        write_json(folder / "status.json", status | (flags if time else {}))
+        self._maps(folder, status | (flags if time else {}), bool(time), changed, keep_maps=False)
         times = time * self.random.uniform(0.95, 1.05, len(self.ids)) if time else []
-        with latencies_writer(folder / "latencies.csv") as add_line:
-            for name, seconds in zip(self.ids, times, strict=False):
-                add_line(LatencyLine(name, seconds, seconds * 1.1))
+        timed = zip(self.ids, times, strict=False)
+        write_latencies(folder / "latencies.csv", [LatencyLine(name, time, time * 1.1) for name, time in timed])
+        write_latencies(folder / "replaced.csv", [])
+
+    def _maps(self, folder: Path, status: dict[str, Any], ran: bool, changed: bool, keep_maps: bool = True) -> None:
+        """The files that the accuracy pass and a round both have."""
+        write_json(folder / "status.json", status)
         machine = {"cpu_model": "A CPU", "cpu_flags": ["avx2"], "physical_cores": 2, "logical_cores": 2}
         environment = {"hardware_id": "0123456789ab", "machine": machine, "software": {"numpy": "1.0"}}
         write_json(folder / "environment.json", environment | {"host": "my-host", "interpreter": "/home/me/python"})
-        with PredictionsWriter(folder / "predictions.zip", HEIGHT, WIDTH) as writer:
-            for image_id in self.ids if time else []:
+        with PredictionsWriter(folder / "predictions.zip", HEIGHT, WIDTH, keep_maps) as writer:
+            for image_id in self.ids if ran else []:
                 class_map = np.zeros((HEIGHT, WIDTH), np.uint8)
                 class_map[:1, : WIDTH // 2] = changed
                 writer.add(image_id, class_map)
@@ -111,5 +116,7 @@ class Made:
     def arguments(self) -> list[str]:
         """What every script of the tables and the report is given."""
         published = Path(__file__).parents[2] / "resources" / "published" / "paddleseg_v100.csv"
-        selection = json.dumps(self.selection)
-        return [f"--results={self.results}", f"--selection={selection}", f"--published={published}"]
+        selection, plan = json.dumps(self.selection), self.results / "rounds.json"
+        write_json(plan, {"rounds": self.rounds, "extra": {}})
+        given = [f"--results={self.results}", f"--selection={selection}", f"--published={published}"]
+        return [*given, f"--rounds={plan}"]

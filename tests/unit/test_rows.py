@@ -6,7 +6,7 @@ from segbench.files import write_json
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.scoring.score_record import NO_FIGURES
 from segbench.table.rows import read_rows
-from segbench.timing.latencies import LatencyLine, latencies_writer
+from segbench.timing.latencies import LatencyLine, write_latencies
 
 SELECTION = {
     "dataset": "made",
@@ -17,13 +17,18 @@ SELECTION = {
 }
 
 
-def write_round(folder, number, times, class_maps, hardware="here", steady=True):
+def write_round(folder, times, class_maps, hardware="here", steady=True):
     """The files of one round: latencies in seconds, class maps by image."""
     folder.mkdir(parents=True, exist_ok=True)
-    with latencies_writer(folder / "latencies.csv") as add_line:
-        for name, time in zip(class_maps, times, strict=True):
-            add_line(LatencyLine(name, time, time))
-    with PredictionsWriter(folder / "predictions.zip", 2, 3, keep_maps=number == 1) as predictions:
+    timed = zip(class_maps, times, strict=True)
+    write_latencies(folder / "latencies.csv", [LatencyLine(name, time, time) for name, time in timed])
+    write_class_maps(folder, class_maps, hardware, steady, keep_maps=False)
+
+
+def write_class_maps(folder, class_maps, hardware="here", steady=True, keep_maps=True):
+    """The files that a pass and a round both have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with PredictionsWriter(folder / "predictions.zip", 2, 3, keep_maps=keep_maps) as predictions:
         for name, value in class_maps.items():
             predictions.add(name, np.full((2, 3), value, np.uint8))
     write_json(folder / "status.json", {"status": "ok", "reason": "", "steady": steady})
@@ -39,7 +44,8 @@ def results(tmp_path):
         score = {"status": "ok", "reference": "a", "miou": 0.5, "pixel_agreement": 1.0}
         write_json(tmp_path / "scores" / f"{here}.json", NO_FIGURES | score)
         for number, times in ((1, [1.0, 2.0, 4.0]), (2, [3.0, 3.5, 9.0])):
-            write_round(tmp_path / "runs" / here / f"{number}/0", number, times, {"x": 1, "y": 2, "z": 3})
+            write_round(tmp_path / "runs" / here / f"{number}/0", times, {"x": 1, "y": 2, "z": 3})
+        write_class_maps(tmp_path / "predictions" / here / "0", {"x": 1, "y": 2, "z": 3, "not timed": 4})
     return tmp_path
 
 
@@ -49,14 +55,22 @@ def test_rounds_that_compute_the_same_are_repeatable(results):
 
 
 def test_planted_wrong_class_map_in_round_2_is_told(results):
-    write_round(results / "runs/made/small/b/2/0", 2, [3.0, 3.5, 9.0], {"x": 1, "y": 7, "z": 3})
+    write_round(results / "runs/made/small/b/2/0", [3.0, 3.5, 9.0], {"x": 1, "y": 7, "z": 3})
     a, b = read_rows(results, SELECTION)
     assert (a["repeatable"], b["repeatable"]) == (True, False)
-    assert b["warnings"] == "round 2: 1 class map(s) differ from round 1's, e.g. of y"
+    assert b["warnings"] == "round 2: 1 class map(s) differ from the accuracy pass's, e.g. of y"
 
 
-def test_one_round_does_not_tell_whether_it_repeats(results):
-    assert read_rows(results, {**SELECTION, "rounds": 1})[0]["repeatable"] is None
+def test_class_map_that_changes_within_a_round_is_told(results):
+    path = results / "runs/made/small/b/2/0/status.json"
+    write_json(path, {"status": "ok", "reason": "", "steady": True, "changed": ["z"]})
+    assert read_rows(results, SELECTION)[1]["warnings"].endswith("e.g. of z")
+
+
+def test_rounds_beyond_the_planned_ones_count(results):
+    write_round(results / "runs/made/small/a/3/0", [7.0, 7.0, 7.0], {"x": 1, "y": 2, "z": 3})
+    a, b = read_rows(results, {**SELECTION, "extra": {"small/a": 1}})
+    assert (a["rounds"], a["round_medians_s"], b["rounds"]) == (3, "2.0;3.5;7.0", 2)
 
 
 def test_disturbed_round_is_named_with_its_share_and_the_bound(results):
@@ -75,7 +89,7 @@ def test_medians_of_rounds_are_kept(results):
 
 
 def test_rounds_on_other_hardware_are_not_pooled_silently(results):
-    write_round(results / "runs/made/small/a/2/0", 2, [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
+    write_round(results / "runs/made/small/a/2/0", [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
     a, b = read_rows(results, SELECTION)
     assert a["warnings"] == "rounds ran on different hardware (here, there)"
     assert b["warnings"] == "measured on other hardware (here) than the table's first row (here;there)"
@@ -84,7 +98,7 @@ def test_rounds_on_other_hardware_are_not_pooled_silently(results):
 def test_row_from_other_hardware_than_the_first_says_so(results):
     for number in (1, 2):
         folder = results / f"runs/made/small/b/{number}/0"
-        write_round(folder, number, [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
+        write_round(folder, [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
     a, b = read_rows(results, SELECTION)
     assert a["warnings"] == ""
     assert b["warnings"] == "measured on other hardware (there) than the table's first row (here)"
@@ -94,7 +108,7 @@ def test_row_from_other_hardware_than_the_first_says_so(results):
 def test_steady_is_empty_where_nothing_was_warmed_up(results, rounds, expected):
     for number, steady in enumerate(rounds, 1):
         folder = results / f"runs/made/small/a/{number}/0"
-        write_round(folder, number, [1.0, 2.0, 4.0], {"x": 1, "y": 2, "z": 3}, steady=steady)
+        write_round(folder, [1.0, 2.0, 4.0], {"x": 1, "y": 2, "z": 3}, steady=steady)
     assert read_rows(results, SELECTION)[0]["steady"] is expected
 
 

@@ -8,12 +8,12 @@ import time
 from typing import Any
 
 import numpy as np
-from infer import Round
 from segbench.images.index import read_index
 from segbench.process.lifetime import command
 from segbench.timing import clock
 from segbench.timing.job import Entries, TimedSession, open_engine
 from segbench.timing.latencies import read_latencies
+from segbench.timing.rounds import Round
 
 from validation.common import leave, parser, place_of
 
@@ -58,18 +58,17 @@ def loading_s(opened: TimedSession, rows: Entries) -> float:
 
 
 def job(request: Any) -> dict[str, float]:
-    """Run round 1 in this process as the workflow does. Return seconds in all, inside the model, for loading, for
-    the rest.
+    """Run a round of all images in this process as the workflow does. Return seconds in all, inside the model, for
+    loading, for the rest.
     """
     opened, rows = open_engine(request), read_index(request["index"])
-    clock.warm_up(opened.session, opened.image(rows[0]), clock.WarmUp(**request["timing"]["warm_up"]))
     before = loading_s(opened, rows)
     with tempfile.TemporaryDirectory() as folder:
-        files = {key: f"{folder}/{key}" for key in ("latencies", "predictions")}
+        files = {key: f"{folder}/{key}" for key in ("latencies", "replaced", "predictions")}
         asked: Any = {**request, **files, "round": 1}
-        whole = Round(opened, rows, asked).run(clock.Stop()).wall_s
+        whole = Round(opened, rows, asked).run()["disturbances"][-1]["wall_s"]
         lines = read_latencies(files["latencies"])
-    loading = (before + loading_s(opened, rows)) / 2
+    loading = (before + loading_s(opened, rows)) / 2 * len(lines) / len(rows)
     timed, model = sum(line.end_to_end_s for line in lines), sum(line.compute_s for line in lines)
     return {
         "whole_s": whole,

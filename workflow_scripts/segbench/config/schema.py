@@ -38,10 +38,10 @@ class WarmUp(Section):
     """Runs before timing, until the times are steady."""
 
     min_runs: Annotated[int, Field(ge=0)] = Field(2, description="Minimum number of warm-up runs.")
-    max_runs: Annotated[int, Field(ge=0)] = Field(50, description="Maximum number of warm-up runs; 0: no warm-up.")
+    max_runs: Annotated[int, Field(ge=0)] = Field(60, description="Maximum number of warm-up runs; 0: no warm-up.")
     max_s: PositiveSeconds = Field(10.0, description="Seconds after which warm-up ends, steady or not.")
-    window: Annotated[int, Field(ge=4)] = Field(
-        6, description="Number of latest runs that are compared, half with half."
+    window: Annotated[int, Field(ge=20)] = Field(
+        20, description="Number of latest runs that are compared, half with half."
     )
     tolerance: Annotated[float, Field(gt=0)] = Field(
         0.05, description="Allowed difference of the halves' means and quartiles, as a fraction of the median."
@@ -49,18 +49,29 @@ class WarmUp(Section):
 
 
 class Timing(Section):
-    """How a round is timed."""
+    """How a round is timed, and how many there are."""
 
-    seed: int = Field(0, description="Seed for choosing the images of rounds after the first.")
+    seed: int = Field(0, description="Seed for choosing the images that are timed, and for the order in a block.")
     images_per_round: Positive = Field(
-        100, description="Images timed in each round after the first. The first round runs all images."
+        8, description="Images that every round times, in an order of its own; they are repeated until `round_min_s`."
     )
-    half_width: Annotated[float, Field(gt=0)] | None = Field(
+    round_min_s: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="Seconds that the network runs in a round, at least; 0: each image is timed once."
+    )
+    average: Literal["median", "mean"] = Field(
+        "median", description="How the times of a round become one; the published page has the mean."
+    )
+    control: str | None = Field(
         None,
-        description="A later round ends early when its median's 95% interval is within ± this fraction; null: never.",
+        description="The row, MODEL/VARIANT, that is timed once in every block to see how the machine drifts; null:"
+        " ONNX Runtime's FP32 variant of the first model where it is chosen, else the first variant.",
     )
-    round_s: PositiveSeconds | None = Field(
-        None, description="Seconds inside the model after which a later round ends; null: no budget."
+    target: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        0.05, description="A row gets more rounds while its time's interval is wider than ± this fraction; null: never."
+    )
+    max_rounds: Positive = Field(10, description="Maximum number of rounds of a row, the further ones included.")
+    extra_s: Annotated[float, Field(ge=0)] = Field(
+        120, description="Seconds that all further rounds may take together; the widest interval comes first."
     )
     pin: bool = Field(True, description="Pin the timed process to as many cores as it has threads.")
     contention_share: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -69,6 +80,10 @@ class Timing(Section):
         " the engine runs on, or used on the sibling of one.",
     )
     max_repeats: Annotated[int, Field(ge=0)] = Field(1, description="How often a disturbed round is run again.")
+    drift_tolerance: Annotated[float, Field(gt=0)] = Field(
+        0.1,
+        description="A round is not steady when its last third and its first differ by more than this fraction.",
+    )
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
 
 
@@ -344,7 +359,7 @@ class Config(Section):
     rounds: Positive = Field(6, description="Number of timed processes per variant.")
     shards: Positive = Field(
         1,
-        description="Number of jobs into which round 1 of each variant and its scores are split; it runs every image.",
+        description="Number of jobs into which the accuracy pass of each variant and its scores are split.",
     )
     reference: str | None = Field(
         None,

@@ -114,11 +114,19 @@ def _refuse_float(engine: Path) -> dict[str, Any]:
     return {"int8_layers": count}
 
 
+def _threads(compiled: Any) -> int | None:
+    """Return the threads that the compiled engine runs with; None where its device has no such property."""
+    if "INFERENCE_NUM_THREADS" not in compiled.get_property("SUPPORTED_PROPERTIES"):
+        return None
+    return int(compiled.get_property("INFERENCE_NUM_THREADS"))
+
+
 class OpenVINOSession:
     """One infer request. The input array is shared, not copied."""
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
+        self.threads = _threads(compiled)
 
     def upload(self, image: Float32Image) -> None:
         """Share the array, which is on the device already."""

@@ -1,8 +1,8 @@
 """Deal out the images of a data set to several jobs, as shards.
 
-Only what grows with the data set is split: round 1, which runs every image, and its scores. Later rounds time a fixed
-number of images and stay whole. The shards of S = 7 are named `0of7` to `6of7`, so that another S has other files. The
-whole is named `0`.
+Only what grows with the data set is split: the accuracy pass, which runs every image, and its scores. Rounds time a
+fixed number of images and stay whole. The shards of S = 7 are named `0of7` to `6of7`, so that another S has other
+files. The whole is named `0`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,6 @@ def names(count: int) -> list[str]:
     return [WHOLE] if count == 1 else [f"{number}of{count}" for number in range(count)]
 
 
-def of_round(count: int, number: int) -> list[str]:
-    """Return the shards that round `number` (from 1) consists of."""
-    return names(count) if number == 1 else [WHOLE]
-
-
 def share(items: Iterable[Item], shard: str) -> Iterator[Item]:
     """Yield every S-th of `items`, from the shard's number on. Shares are equal, and each is spread over the whole."""
     if shard == WHOLE:
@@ -34,6 +29,6 @@ def share(items: Iterable[Item], shard: str) -> Iterator[Item]:
     return islice(items, number, None, count)
 
 
-def folders(results: Path, row: str, number: int, count: int) -> list[Path]:
-    """Return the folders of round `number` of a row (`dataset/model/variant`)."""
-    return [results / "runs" / row / str(number) / shard for shard in of_round(count, number)]
+def pass_folders(results: Path, row: str, count: int) -> list[Path]:
+    """Return the folders of the accuracy pass of a row (`dataset/model/variant`)."""
+    return [results / "predictions" / row / shard for shard in names(count)]

@@ -21,6 +21,8 @@ from segbench.errors import InputError
 MAX_VALUES = 100_000  # of a whole configuration
 MAX_SHOWN = 200  # characters of a wrong value
 Location = tuple[str | int, ...]
+_MORE_ROUNDS = "timing.target says how narrow a row's interval shall be: rows that are wider get more rounds"
+REPLACED = {"timing.half_width": _MORE_ROUNDS, "timing.round_s": _MORE_ROUNDS}  # keys of older versions
 
 
 def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -108,6 +110,8 @@ def _describe(fault: Any, merged: dict[str, Any], sources: Sources) -> str:
     location = _without_union_members(fault["loc"], merged)
     where = f"{sources.of(location)}: {_key(location)}"
     kind, given = fault["type"], fault["input"]
+    if kind == "extra_forbidden" and _key(location) in REPLACED:
+        return f"{where}: is no longer a key; {REPLACED[_key(location)]}"
     if kind == "extra_forbidden":
         return f"{where}: unknown key; {_nearest(str(location[-1]), _known_keys(location[:-1]))}"
     if kind == "missing":
@@ -181,11 +185,27 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
                 location = ("comparison", "pairs", number, side)
                 fault = f"{sources.of(location)}: {_key(location)}: {name!r} is not among the chosen variants"
                 faults.append(f"{fault}; {_nearest(name, config.variants)}")
+    if config.timing.control is not None:
+        faults += _unknown_control(config, sources)
     reference = config.reference
     if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
         nearest = _nearest(reference, list(config.variant_catalogue))
         faults.append(f"{sources.of(('reference',))}: reference: unknown variant {reference!r}; {nearest}")
     return faults
+
+
+def _unknown_control(config: Config, sources: Sources) -> list[str]:
+    """Return a fault where the control is no MODEL/VARIANT of the catalogues."""
+    model, _, variant = (config.timing.control or "").partition("/")
+    where = f"{sources.of(('timing', 'control'))}: timing.control"
+    for name, word, catalogue in (
+        (model, "model", config.model_catalogue),
+        (variant, "variant", config.variant_catalogue),
+    ):
+        if name not in catalogue:
+            wanted = f"unknown {word} {name!r}; {_nearest(name, list(catalogue))}"
+            return [f"{where}: {config.timing.control!r}: MODEL/VARIANT is wanted: {wanted}"]
+    return []
 
 
 def _unknown_plugins(config: Config, sources: Sources) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from segbench.machine.cpu import package_version
 from segbench.planning.code import modules_of
 from segbench.planning.engines import Engines
+from segbench.planning.inference import round_settings
 from segbench.planning.jobs import Jobs
 from segbench.planning.lookup import Lookup
 
@@ -36,10 +37,10 @@ class Comparison(Lookup):
 
         def modules(w: Any) -> list[str]:
             files = [f"engines/{self.variant(side)['engine']}.py" for side in self._sides(w)]
-            scripts = ("time_pair.py", "infer.py")
+            scripts = ("time_pair.py", "time_round.py")
             return sorted({path for file, script in product(files, scripts) for path in modules_of(script, file)})
 
-        return {**self._jobs.code("time_pair.py"), "round": "workflow_scripts/infer.py", "modules": modules}
+        return {**self._jobs.code("time_pair.py"), "round": "workflow_scripts/time_round.py", "modules": modules}
 
     def pair(self, w: Any) -> str:
         """Return both variants of a pair: their entries, options, interpreters and fingerprints."""
@@ -58,12 +59,12 @@ class Comparison(Lookup):
     def pair_timing(self, w: Any) -> str:
         """Return how a pair is timed: like a round, in a number of processes and blocks."""
         section = {key: self.config["comparison"][key] for key in ("rounds", "blocks", "round_s")}
-        return json.dumps({**self.config["timing"], **section})
+        return json.dumps({**round_settings(self.config), **section})
 
     def loadgen_timing(self, w: Any) -> str:
         """Return how LoadGen's run is timed, and its installed version, so that its installation reruns the job."""
         queries, version = self.config["comparison"]["loadgen_queries"], package_version("mlcommons-loadgen")
-        return json.dumps({**self.config["timing"], "queries": queries, "loadgen": version})
+        return json.dumps({**round_settings(self.config), "queries": queries, "loadgen": version})
 
     def baseline(self, w: Any) -> str | list[str]:
         """Return the baseline's table. The script reports a missing one."""

@@ -82,10 +82,10 @@ class Jobs(Lookup):
         return resources.memory_mb(size["height"], size["width"], attempt)
 
     def run_minutes(self, w: Any, input: Any, attempt: int) -> int:
-        """Return the minutes of a job that runs the images of a round, or of a shard of round 1."""
-        size, images = self.model(w)["input"], resources.image_count(input.index)
-        if w.get("round", "1") == "1":
-            images = -(-images // (self.config["shards"] if w.get("shard") else 1))
-        else:
-            images = min(images, self.config["timing"]["images_per_round"])
+        """Return the minutes of a job that runs all images, those of a shard, or those of a round."""
+        size, images, timing = self.model(w)["input"], resources.image_count(input.index), self.config["timing"]
+        if w.get("round"):
+            images = min(images, timing["images_per_round"])
+        elif w.get("shard"):
+            images = -(-images // self.config["shards"])
         return resources.runtime_minutes(size["height"], size["width"], images, self.engine(w).device, attempt)

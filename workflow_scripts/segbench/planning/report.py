@@ -12,39 +12,38 @@ from typing import Any
 from segbench.images import shards
 from segbench.planning.code import SCRIPTS
 from segbench.planning.engines import ENGINE
-from segbench.planning.inference import RUN
+from segbench.planning.inference import PASS, Inference
 from segbench.planning.lookup import Lookup
 
 TEMPLATES = SCRIPTS / "segbench" / "report" / "templates"
+PASS_FILES = ("predictions.zip", "environment.json", "status.json")
 SHOWN = ("dataset", "models", "variants", "rounds", "shards", "timing", "calibration", "reference", "agreement_bounds")
 
 
 class Report(Lookup):
     """`overlays` are the files given by --configfile. Only the report's text depends on them."""
 
-    def __init__(self, config: dict[str, Any], overlays: Sequence[str] = ()) -> None:
+    def __init__(self, config: dict[str, Any], inference: Inference, overlays: Sequence[str] = ()) -> None:
         super().__init__(config)
-        self._overlays = overlays
+        self._inference, self._overlays = inference, overlays
 
     def row_files(self, pattern: str) -> list[str]:
-        """Expand `pattern` for every chosen model and variant, and for rounds and shards where it has them."""
-        rounds = range(1, self.config["rounds"] + 1) if "{round}" in pattern else [0]
-        chosen = product([self.config["dataset"]], self.config["models"], self.config["variants"], rounds)
+        """Expand `pattern` for every chosen model and variant, and for the shards of the data set where it has them."""
         return [
-            pattern.format(dataset=dataset, model=model, variant=variant, round=number, shard=shard)
-            for dataset, model, variant, number in chosen
-            for shard in (shards.of_round(self.config["shards"], number) if "{shard}" in pattern else [""])
+            pattern.format(dataset=self.config["dataset"], model=model, variant=variant, shard=shard)
+            for model, variant in product(self.config["models"], self.config["variants"])
+            for shard in (shards.names(self.config["shards"]) if "{shard}" in pattern else [""])
         ]
 
     def rows(self) -> dict[str, list[str]]:
-        """Return all files of the chosen rows, as inputs of the table and of the report."""
+        """Return the files of the chosen rows, as inputs of the table and of the report. Rounds beyond the planned ones
+        come to them.
+        """
         return {
             "models": [f"results/models/{model}/model.json" for model in self.config["models"]],
             "engines": self.row_files(f"{ENGINE}/status.json"),
-            "latencies": self.row_files(f"{RUN}/latencies.csv"),
-            "predictions": self.row_files(f"{RUN}/predictions.zip"),
-            "statuses": self.row_files(f"{RUN}/status.json"),
-            "environments": self.row_files(f"{RUN}/environment.json"),
+            "passes": [path for file in PASS_FILES for path in self.row_files(f"{PASS}/{file}")],
+            "rounds": self._inference.measured({}),
             "scores": self.row_files("results/scores/{dataset}/{model}/{variant}.json"),
         }
 
@@ -54,6 +53,8 @@ class Report(Lookup):
         It is a function of wildcards that it does not need, since Snakemake would look for wildcards in a plain string.
         """
         chosen = {key: self.config[key] for key in ("dataset", "rounds", "shards")}
+        chosen["average"] = self.config["timing"]["average"]
+        chosen["control"] = [self._inference.control_model, self._inference.control_variant]
         chosen["models"] = {
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }
@@ -84,11 +85,6 @@ class Report(Lookup):
         """Return the pictures of every chosen model's first variant."""
         chosen = product(self.config["models"], self.config["variants"][:1])
         return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.png" for model, variant in chosen]
-
-    def first_round(self, file: str) -> list[str]:
-        """Return the pattern of `file` for every shard of a row's round 1."""
-        folder = "results/runs/{dataset}/{model}/{variant}/1"
-        return [f"{folder}/{shard}/{file}" for shard in shards.names(self.config["shards"])]
 
     def tables(self) -> list[str]:
         """Return the tables to merge that exist. The script reports the missing ones."""

@@ -33,5 +33,5 @@ class Planning(Lookup):
         self.inference = Inference(config)
         self.scoring = Scoring(config, self.models)
         self.comparison = Comparison(config, self.jobs, self.engines)
-        self.report = Report(config, overlays)
+        self.report = Report(config, self.inference, overlays)
         self.training = Training(config)

@@ -13,7 +13,7 @@ NATIVE = {"paddle": "paddle-fp32", "paddle3": "paddle3-fp32", "onnx": "onnxrunti
 
 
 class Scoring(Lookup):
-    """The reference is a chosen variant, a variant that is run for it untimed, or a stored file."""
+    """The reference is a chosen variant, a variant that runs for it alone, or a stored file."""
 
     def __init__(self, config: dict[str, Any], models: Models) -> None:
         super().__init__(config)
@@ -25,8 +25,8 @@ class Scoring(Lookup):
         return str(self.config["reference"] or native).format(dataset=w.dataset, model=w.model)
 
     def reference_files(self, w: Any) -> dict[str, str]:
-        """Return predictions and status of the reference: round 1 of a chosen variant (the same shard of it), an
-        untimed run, or a stored file.
+        """Return predictions and status of the reference: the pass of a chosen variant (the same shard of it), a pass
+        of its own, or a stored file.
 
         A missing stored file is no input. The script then reports it, while Snakemake would keep the old scores.
         """
@@ -34,7 +34,7 @@ class Scoring(Lookup):
         if name.endswith(".zip"):
             return {"reference": name} if os.path.exists(name) else {}
         here = f"{w.dataset}/{w.model}/{name}"
-        run = f"results/runs/{here}/1/{getattr(w, 'shard', shards.WHOLE)}"
+        run = f"results/predictions/{here}/{getattr(w, 'shard', shards.WHOLE)}"
         folder = run if name in self.config["variants"] else f"results/references/{here}"
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
 

@@ -12,22 +12,19 @@ from typing import Any
 from segbench.calibration import base as calibration
 from segbench.engines import base as engines
 from segbench.files import read_json
-from segbench.images import shards
 from segbench.report.derived import Facts
 
 # These CPU flags decide which kernels an engine takes.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve")
 
 
-def environments(results: Path, rows: list[Facts], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
-    """Return a record per kind of machine and software that rows ran on, with the labels of those rows."""
+def environments(results: Path, rows: list[Facts]) -> list[dict[str, Any]]:
+    """Return a record per kind of machine and software that rows were timed on, with the labels of those rows."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        here = f"{row['dataset']}/{row['model']}/{row['variant']}"
-        for folder in (
-            folder for n in range(1, rounds + 1) for folder in shards.folders(results, here, n, shard_count)
-        ):
-            record = read_json(folder / "environment.json")
+        runs = results / "runs" / row["dataset"] / row["model"] / row["variant"]
+        for number in range(1, (row["rounds"] or 1) + 1):
+            record = read_json(runs / str(number) / "0" / "environment.json")
             if not record.get("machine"):
                 continue
             facts = _facts(record)

@@ -6,14 +6,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from segbench.images import shards
 from segbench.report.derived import Facts
 from segbench.timing.latencies import read_compute_s
 
 KEPT = 150  # latencies drawn per round; of more, evenly spaced order statistics stand for all
 
 
-def rounds_of(results: Path, rows: list[Facts], rounds: int, shard_count: int = 1) -> list[dict[str, Any]]:
+def rounds_of(results: Path, rows: list[Facts]) -> list[dict[str, Any]]:
     """Return a record per row and round that was timed. Times are in seconds.
 
     `times` are its sorted latencies, thinned. `late_to_early` is the median of the round's second half over that of its
@@ -21,12 +20,10 @@ def rounds_of(results: Path, rows: list[Facts], rounds: int, shard_count: int = 
     """
     found = []
     for row in rows:
-        for number in range(1, rounds + 1):
-            here = f"{row['dataset']}/{row['model']}/{row['variant']}"
-            folders = shards.folders(results, here, number, shard_count) if row["status"] == "ok" else []
-            times = [time for folder in folders for time in read_compute_s(folder / "latencies.csv")]
-            if times:
-                found.append({"row": row["id"], "label": row["label"], "round": number, **summary(times)})
+        for number in range(1, (row["rounds"] or 0) + 1):
+            folder = results / "runs" / row["dataset"] / row["model"] / row["variant"] / str(number) / "0"
+            facts = {"row": row["id"], "label": row["label"], "round": number}
+            found.append({**facts, **summary(read_compute_s(folder / "latencies.csv"))})
     return found
 
 

@@ -133,7 +133,7 @@ class Artist:
         """Return the prediction of a variant for the line's image, as trainIds of the image's size."""
         here = f"{self.dataset['dataset']}/{line.model}/{variant}"
         if here not in self.opened:
-            folders = shards.folders(self.results, here, 1, self.shards)
+            folders = shards.pass_folders(self.results, here, self.shards)
             self.opened[here] = [Predictions.open(folder / "predictions.zip") for folder in folders]
         model = read_json(self.results / "models" / line.model / "model.json")
         return train_ids(class_map_of(self.opened[here], line.image_id), model, self.dataset, *image.shape[:2])

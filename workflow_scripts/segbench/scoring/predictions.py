@@ -61,13 +61,16 @@ class Entry(NamedTuple):
 class PredictionsWriter:
     """Write class maps as they come. The file appears when the `with` block ends without an exception.
 
-    With `keep_maps=False` only each map's digest is kept, which shows whether a later round computed the same.
+    With `keep_maps=False` only each map's digest is kept, which shows whether another run computed the same. An image
+    may then be added several times. `changed` has the images whose maps differed.
     """
 
     def __init__(self, path: str | Path, height: int, width: int, keep_maps: bool = True) -> None:
         self._target = atomic(path)
         self._shape, self.keep_maps = (height, width), keep_maps
         self._keys: dict[int, None] = {}
+        self._digests: dict[str, str] = {}  # of maps that are not kept
+        self.changed: set[str] = set()
         self._parts = 0
         self._entries: dict[str, Entry] = {}  # entries of the part that is not written yet
         self._frames = bytearray()
@@ -77,7 +80,7 @@ class PredictionsWriter:
         return self
 
     def add(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
-        """Add the H×W map of one image. Raises ValueError for another shape or type, or an image added twice."""
+        """Add the H×W map of one image. Raises ValueError for another shape or type, or a kept map added twice."""
         self.check(image_id, class_map)
         self.add_packed(image_id, pack(class_map, self.keep_maps))
 
@@ -89,8 +92,12 @@ class PredictionsWriter:
             )
 
     def add_packed(self, image_id: str, packed: Packed) -> None:
-        """Add the result of `pack`. Raises ValueError for an image added twice."""
+        """Add the result of `pack`. Raises ValueError for a kept map added twice."""
         key = key_of(image_id)
+        if not self.keep_maps and self._digests.setdefault(image_id, packed.digest) != packed.digest:
+            self.changed.add(image_id)
+        if not self.keep_maps and key in self._keys:
+            return
         if key in self._keys:
             raise ValueError(f"class map of {image_id} was added before")
         self._keys[key] = None

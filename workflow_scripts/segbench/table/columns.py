@@ -7,6 +7,7 @@ one entry here, then `make docs`.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from segbench.table import formats
 from segbench.table.row import Row, value
 from segbench.table.sources import Sources
 from segbench.timing import flags
-from segbench.timing.intervals import median_of_rounds, percentile_of_rounds
+from segbench.timing.intervals import figure_of_round, percentile_of_rounds
 
 SCHEMA = "segbench-table-1"  # of config/schemas/table.schema.json; it changes where a reader would have to
 
@@ -111,8 +112,12 @@ def scored(name: str) -> Callable[[Sources], Any]:
     return lambda s: s.figures[name]
 
 
-def _median(rounds: list[list[float]]) -> float | None:
-    return median_of_rounds(rounds) if rounds else None
+def _over_rounds(rounds: list[list[float]], average: str) -> float | None:
+    return statistics.median(figure_of_round(times, average) for times in rounds) if rounds else None
+
+
+def _series(values: list[float]) -> str | None:
+    return ";".join(map(repr, values)) or None
 
 
 def doubts(row: Row) -> str:
@@ -188,8 +193,10 @@ COLUMNS = (
         lambda s: s.score["reference"],
     ),
     Column(
-        "time_s", SECONDS, "Time per image: the median over rounds of each round's median `compute_s`.",
-        lambda s: _median(s.compute), "time s", formats.seconds,
+        "time_s", SECONDS,
+        "Time per image, as measured: the median over rounds of each round's median `compute_s` (or mean: see"
+        " `timing.average`).",
+        lambda s: _over_rounds(s.compute, s.average), "time s", formats.seconds,
     ),
     Column(
         "time_s_low", SECONDS, "Lower end of the 95% interval of `time_s`.",
@@ -201,19 +208,55 @@ COLUMNS = (
         lambda s: s.interval.high,
     ),
     Column(
+        "time_half_width", NUMBER,
+        "Half width of that interval as a fraction: 0.05 means ±5%. `timing.target` asks for it.",
+        lambda s: s.interval.half_width, "±", formats.percent,
+    ),
+    Column(
+        "time_adjusted_s", SECONDS,
+        "`time_s` with the drift of the machine taken out: each round's time over the control's in its block, times the"
+        " control's mean. Empty where its interval would not be narrower.",
+        lambda s: s.adjusted_s and s.adjusted_s[0], "drift taken out s", formats.seconds,
+    ),
+    Column(
+        "time_adjusted_s_low", SECONDS, "Lower end of the 95% interval of `time_adjusted_s`.",
+        lambda s: s.adjusted_s and s.adjusted_s[1].low, "its interval",
+        cell=lambda row: formats.interval(row["time_adjusted_s_low"], row["time_adjusted_s_high"]),
+    ),
+    Column(
+        "time_adjusted_s_high", SECONDS, "Upper end of the 95% interval of `time_adjusted_s`.",
+        lambda s: s.adjusted_s and s.adjusted_s[1].high,
+    ),
+    Column(
+        "smallest_difference", NUMBER,
+        "Difference from this row's time, as a fraction, below which another row of the table with as many rounds"
+        " cannot be told apart: from the scatter of the control.",
+        lambda s: s.control.smallest_difference(len(s.compute)) if s.control and s.compute else None,
+    ),
+    Column(
         "interval_method", TEXT,
         "How the interval was made: `student-t-log`, Student's t on the logarithms of the rounds' medians. Empty below"
         " 3 rounds, which have none.",
-        lambda s: s.interval.method if s.medians else None,
+        lambda s: s.interval.method if s.compute else None,
     ),
     Column(
-        "round_medians_s", SERIES, "Each round's median `compute_s`, in order: what a comparison is made of.",
-        lambda s: ";".join(map(repr, s.medians)) if s.medians else None,
+        "round_medians_s", SERIES, "Each round's median (or mean) `compute_s`, in order: what a comparison is made of.",
+        lambda s: _series(s.figures_s),
+    ),
+    Column(
+        "control", TEXT, "The row, MODEL/VARIANT, that was timed once in every block.",
+        lambda s: s.control and s.control.name,
+    ),
+    Column(
+        "round_controls_s", SERIES,
+        "The control's time in the block of each round. Rounds of two rows that have the same are of one block, and are"
+        " compared as a pair. Empty where a round has no control within 30 minutes.",
+        lambda s: _series(s.controls_s),
     ),
     Column(
         "end_to_end_s", SECONDS,
         "Like `time_s`, including the copies of the input to the device and of the class map back.",
-        lambda s: _median(s.end_to_end), "end to end s", formats.seconds,
+        lambda s: _over_rounds(s.end_to_end, s.average), "end to end s", formats.seconds,
     ),
     Column(
         "p90_s", SECONDS,
@@ -238,7 +281,9 @@ COLUMNS = (
         lambda s: s.threads, "threads",
     ),
     Column(
-        "steady", FLAG, "Whether warm-up settled in every round; empty without warm-up.",
+        "steady", FLAG,
+        "Whether the last third of every round was as fast as its first, within `timing.drift_tolerance`; empty for"
+        " rounds of fewer than 6 runs.",
         lambda s: s.steady,
     ),
     Column(
@@ -255,8 +300,8 @@ COLUMNS = (
     ),
     Column(
         "repeatable", FLAG,
-        "Whether the class maps of later rounds are the first round's, byte by byte; empty for one round.",
-        lambda s: not s.changed if s.ok and len(s.rounds) > 1 else None,
+        "Whether the class maps of all timed runs are those of the accuracy pass, byte by byte.",
+        lambda s: not s.changed if s.ok else None,
     ),
     Column(
         "flags", SENTENCES,

@@ -45,6 +45,11 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{seconds(low)}–{seconds(high)}"
 
 
+def percent(value: float | None) -> str:
+    """Write a fraction as a percentage, with two digits at least."""
+    return "" if value is None else f"{100 * value:.1f}%" if value < 0.0995 else f"{100 * value:.0f}%"
+
+
 def bounds(low: float | None, high: float | None) -> str:
     """Write the bounds of a ratio with 2 decimals."""
     return "" if low is None or high is None else f"{low:.2f}–{high:.2f}"

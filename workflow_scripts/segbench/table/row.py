@@ -32,7 +32,14 @@ class Row(TypedDict):
     time_s: Figure
     time_s_low: Figure
     time_s_high: Figure
+    time_half_width: Figure
+    time_adjusted_s: Figure
+    time_adjusted_s_low: Figure
+    time_adjusted_s_high: Figure
+    smallest_difference: Figure
     round_medians_s: Any  # text, or None
+    control: str | None
+    round_controls_s: Any  # text, or None
     steady: bool | None
     contended: bool | None
     throttled: bool | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,22 +13,26 @@ from segbench.files import checked, read_json
 from segbench.images import shards
 from segbench.scoring.predictions import Predictions
 from segbench.scoring.score_record import NO_FIGURES
+from segbench.table.control import Control, ControlRound
 from segbench.timing import flags
-from segbench.timing.intervals import Interval, interval_of_rounds, median_of_rounds
+from segbench.timing.intervals import Interval, figure_of_round, interval_of_rounds
 from segbench.timing.latencies import LatencyLine, read_latencies
 
 Record = dict[str, Any]
 MIN_WALL_S = 1.0  # of a round whose threads are counted
-MANIFEST = ("latencies.csv", "predictions.zip", "environment.json")  # files of a round that its status.json vouches for
+# The files of a pass and of a round that their status.json vouches for.
+PASS_MANIFEST = ("predictions.zip", "environment.json")
+RUN_MANIFEST = (*PASS_MANIFEST, "latencies.csv", "replaced.csv")
 
 
 @dataclass
 class Sources:
     """The files of one model and variant below `results`. Each is read once, when a column asks for it.
 
-    `selection`: dataset, rounds, shards, models with their titles, variants by name. `reference` is the row of the same
-    table that this row's accuracy is compared with. `first_hardware` is the `hardware_id` of the table's first measured
-    row. Either is None where there is none.
+    `selection`: dataset, rounds, shards, average, models with their titles, variants by name, and by `model/variant`
+    the number of `extra` rounds. `reference` is the row of the same table that this row's accuracy is compared with.
+    `first_hardware` is the `hardware_id` of the table's first measured row. Either is None where there is none.
+    `control` is shared by all rows.
     """
 
     results: Path
@@ -36,10 +41,14 @@ class Sources:
     variant: str
     reference: Sources | None = None
     first_hardware: str | None = None
+    control: Control | None = None
 
     def __post_init__(self) -> None:
+        for folder, run in zip(self.pass_folders, self.passes, strict=True):
+            for name in PASS_MANIFEST:
+                checked(folder / name, run)
         for folder, run in zip(self.folders, self.runs, strict=True):
-            for name in MANIFEST:
+            for name in RUN_MANIFEST:
                 checked(folder / name, run)
 
     @property
@@ -65,7 +74,7 @@ class Sources:
 
     @cached_property
     def score(self) -> Record:
-        """Return the record of scoring round 1."""
+        """Return the record of scoring the accuracy pass."""
         return read_json(self.results / "scores" / f"{self.here}.json")
 
     @cached_property
@@ -74,15 +83,20 @@ class Sources:
         return self.score if self.ok else {**self.score, **NO_FIGURES}
 
     @cached_property
-    def rounds(self) -> list[list[Path]]:
-        """Return the folders of each round, one for each of its shards."""
-        count = self.selection["shards"]
-        return [shards.folders(self.results, self.here, n, count) for n in range(1, self.selection["rounds"] + 1)]
+    def pass_folders(self) -> list[Path]:
+        """Return the folders of the accuracy pass, one for each shard."""
+        return shards.pass_folders(self.results, self.here, self.selection["shards"])
+
+    @cached_property
+    def passes(self) -> list[Record]:
+        """Return the status.json of each of `pass_folders`."""
+        return [read_json(folder / "status.json") for folder in self.pass_folders]
 
     @cached_property
     def folders(self) -> list[Path]:
-        """Return the folders of all rounds."""
-        return [folder for round_ in self.rounds for folder in round_]
+        """Return the folders of all rounds, those beyond the planned ones included."""
+        extra = self.selection.get("extra", {}).get(f"{self.model}/{self.variant}", 0)
+        return [self.results / "runs" / self.here / f"{n}/0" for n in range(1, self.selection["rounds"] + extra + 1)]
 
     @cached_property
     def runs(self) -> list[Record]:
@@ -91,9 +105,8 @@ class Sources:
 
     @cached_property
     def numbered_runs(self) -> list[tuple[int, Record]]:
-        """Return the timed runs with the numbers of their rounds; none where a round did not run."""
-        numbers = [number for number, round_ in enumerate(self.rounds, 1) for _ in round_]
-        return list(zip(numbers, self.runs, strict=True)) if self.compute else []
+        """Return the timed rounds with their numbers; none where a round did not run."""
+        return list(enumerate(self.runs, 1)) if self.compute else []
 
     @cached_property
     def environments(self) -> list[Record]:
@@ -102,8 +115,10 @@ class Sources:
 
     @cached_property
     def worst(self) -> tuple[str, str]:
-        """Return status and reason of the first run that is not ok, else of the first run. The reason names a shard."""
-        for folder, run in zip(self.folders, self.runs, strict=True):
+        """Return status and reason of the first pass or round that is not ok, else of the first. The reason names a
+        shard.
+        """
+        for folder, run in zip((*self.pass_folders, *self.folders), (*self.passes, *self.runs), strict=True):
             if run["status"] != "ok":
                 whose = "" if folder.name == shards.WHOLE else f"shard {folder.name}: "
                 return run["status"], f"{whose}{run['reason']}"
@@ -111,16 +126,13 @@ class Sources:
 
     @property
     def ok(self) -> bool:
-        """Return whether every round ran."""
+        """Return whether the accuracy pass and every round ran."""
         return self.worst[0] == "ok"
 
     @cached_property
     def latencies(self) -> list[list[LatencyLine]]:
         """Return every timed image by round; none where a round did not run."""
-        by_round = [
-            [line for folder in round_ for line in read_latencies(folder / "latencies.csv")] for round_ in self.rounds
-        ]
-        return [lines for lines in by_round if lines] if self.ok else []
+        return [read_latencies(folder / "latencies.csv") for folder in self.folders] if self.ok else []
 
     @cached_property
     def compute(self) -> list[list[float]]:
@@ -137,15 +149,48 @@ class Sources:
         """Return `compute_s` of all rounds."""
         return [time for times in self.compute for time in times]
 
+    @property
+    def average(self) -> str:
+        """Return how a round's times become one figure."""
+        return str(self.selection.get("average", "median"))
+
     @cached_property
-    def medians(self) -> list[float]:
-        """Return each round's median `compute_s`."""
-        return [median_of_rounds([times]) for times in self.compute]
+    def figures_s(self) -> list[float]:
+        """Return each round's figure: the median of `compute_s`, or its mean."""
+        return [figure_of_round(times, self.average) for times in self.compute]
 
     @cached_property
     def interval(self) -> Interval:
-        """Return the 95% interval of the median over rounds."""
-        return interval_of_rounds(self.medians) if self.medians else Interval(None, None, "")
+        """Return the 95% interval of the figure over rounds."""
+        return interval_of_rounds(self.figures_s)
+
+    @cached_property
+    def controls(self) -> list[ControlRound | None]:
+        """Return the control's round in the block of each round."""
+        if self.control is None or not self.compute:
+            return []
+        return [
+            self.control.beside(self.model, number, run, environment["hardware_id"])
+            for (number, run), environment in zip(self.numbered_runs, self.environments, strict=True)
+        ]
+
+    @property
+    def controls_s(self) -> list[float]:
+        """Return the control's figure in the block of each round; none where a block has no control."""
+        found = [one.figure_s for one in self.controls if one is not None]
+        return found if len(found) == len(self.figures_s) else []
+
+    @cached_property
+    def adjusted_s(self) -> tuple[float, Interval] | None:
+        """Return the time with the control's drift taken out, and its interval, where that is the narrower one."""
+        if self.control is None or not self.controls_s:
+            return None
+        mean = self.control.mean_s
+        figures = [figure / control * mean for figure, control in zip(self.figures_s, self.controls_s, strict=True)]
+        adjusted = interval_of_rounds(figures)
+        if adjusted.half_width is None or adjusted.half_width >= (self.interval.half_width or 0):
+            return None
+        return statistics.median(figures), adjusted
 
     def any_flag(self, name: str) -> bool | None:
         """Return whether any round has a flag; None where nothing was timed, or no round knows."""
@@ -164,18 +209,17 @@ class Sources:
 
     @cached_property
     def changed(self) -> list[str]:
-        """Report rounds whose class map of an image is not the first round's. They timed something that was not
+        """Report rounds whose class map of an image is not that of the accuracy pass. They timed something that was not
         scored.
         """
-        first = [Predictions.open(folder / "predictions.zip") for folder in self.rounds[0]]
+        scored = [Predictions.open(folder / "predictions.zip") for folder in self.pass_folders]
         found = []
-        for number, (folder, *_) in enumerate(self.rounds[1:], 2):
-            later = Predictions.open(folder / "predictions.zip")
-            differing = [i for i in later.ids if any(i in one and one.digest(i) != later.digest(i) for one in first)]
-            if differing:
-                found.append(
-                    f"round {number}: {len(differing)} class map(s) differ from round 1's, e.g. of {differing[0]}"
-                )
+        for number, (folder, run) in enumerate(zip(self.folders, self.runs, strict=True), 1):
+            timed = Predictions.open(folder / "predictions.zip")
+            others = [i for i in timed.ids if any(i in one and one.digest(i) != timed.digest(i) for one in scored)]
+            if differing := sorted({*others, *run.get("changed", ())}):
+                count = f"{len(differing)} class map(s) differ"
+                found.append(f"round {number}: {count} from the accuracy pass's, e.g. of {differing[0]}")
         return found
 
     @cached_property
@@ -242,6 +286,9 @@ class Sources:
         busy = min(self.busy_threads, default=None)
         if busy is not None and self.threads and self.engine.device == "cpu" and busy < self.threads:
             found.append(f"the engine computed with {busy} thread(s) where {self.threads} were asked")
+        told = sorted({run["engine_threads"] for run in self.runs if run.get("engine_threads")} - {self.threads})
+        if told and self.threads:
+            found.append(f"the engine says that it uses {told[0]} thread(s) where {self.threads} were asked")
         found += self.changed
         if self.hardware_id and self.first_hardware not in (None, self.hardware_id):
             found.append(

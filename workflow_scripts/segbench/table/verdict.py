@@ -18,6 +18,7 @@ from typing import NamedTuple
 from segbench.table.row import Row
 from segbench.timing.intervals import LEVEL, log_interval
 
+MIN_PAIRS = 3  # blocks that two rows share, for their ratio to be taken block by block
 SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "WRONG"
 
 
@@ -40,6 +41,30 @@ def paired_ratio(judged: list[float], other: list[float]) -> Ratio:
         return Ratio(ratios[0], None, None, "one round")
     centre, half = log_interval(ratios)
     return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), "paired-t-log")
+
+
+def row_ratio(judged: Row, other: Row) -> Ratio | None:
+    """Return the ratio of two rows of one table; None where either was not timed.
+
+    Rounds of one block are a pair: a drift of the machine hits both alike. Rows without three such pairs are compared
+    through the control, which was timed in the blocks of both. Without a control, their rounds are separate samples.
+    """
+    if not judged["round_medians_s"] or not other["round_medians_s"]:
+        return None
+    times, controls = zip(*map(_series_of, (judged, other)), strict=True)
+    if not all(controls):
+        return unpaired_ratio(*times)
+    pairs = [n for n, (a, b) in enumerate(zip(*controls, strict=False)) if a == b]
+    if len(pairs) >= MIN_PAIRS:
+        return paired_ratio(*([of[n] for n in pairs] for of in times))
+    relative = [[a / b for a, b in zip(*of, strict=True)] for of in zip(times, controls, strict=True)]
+    return unpaired_ratio(*relative)._replace(method="through-the-control")
+
+
+def _series_of(row: Row) -> tuple[list[float], list[float]]:
+    """Return the figures of a row's rounds, and those of the control in their blocks, in seconds."""
+    figures, controls = row["round_medians_s"], row["round_controls_s"] or ""
+    return [float(part) for part in figures.split(";")], [float(part) for part in controls.split(";") if part]
 
 
 def unpaired_ratio(judged: list[float], other: list[float]) -> Ratio:

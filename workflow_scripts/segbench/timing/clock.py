@@ -1,4 +1,4 @@
-"""The one place that reads clocks: how long one image takes, when the machine has warmed up, when a round may end.
+"""The one place that reads clocks: how long one image takes, and when the machine has warmed up.
 
 Two times per image. `compute_s` runs from the call to the end of the device's work; `end_to_end_s` adds the copy of
 the input to the device and of the class map back. Decoding, normalising, saving and scoring stand outside both.
@@ -19,7 +19,6 @@ from segbench.arrays import ClassMap, Float32Image
 from segbench.engines.base import Session
 from segbench.machine import topology
 from segbench.machine.environment import THREAD_VARIABLES
-from segbench.timing.intervals import order_statistic_ranks
 
 
 class Latency(NamedTuple):
@@ -40,32 +39,10 @@ class WarmUp:
     """
 
     min_runs: int = 2
-    max_runs: int = 50
+    max_runs: int = 60
     max_s: float = 10.0
-    window: int = 6
+    window: int = 20
     tolerance: float = 0.05
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Conditions under which a round after the first may end. Either its median's 95% interval is within ±
-    `half_width` (a fraction) of the median, or `budget_s` seconds are spent inside the model. None: the condition
-    never holds.
-    """
-
-    half_width: float | None = None
-    budget_s: float | None = None
-
-    def reached(self, times: list[float]) -> bool:
-        """Return whether the round with these times may end."""
-        if self.budget_s is not None and sum(times) >= self.budget_s:
-            return True
-        ranks = order_statistic_ranks(len(times)) if self.half_width is not None else None
-        if ranks is None or self.half_width is None:
-            return False
-        ordered = sorted(times)
-        width = ordered[ranks[1]] - ordered[ranks[0]]
-        return width / 2 <= self.half_width * statistics.median(ordered)
 
 
 @contextmanager
@@ -120,21 +97,35 @@ def elapsed_s(call: Callable[[], object]) -> float:
     return (time.perf_counter_ns() - start) * 1e-9
 
 
-def warm_up(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:
-    """Run `image` until the times are steady. Return the number of runs, and whether they settled (None: no runs)."""
-    if rule.max_runs == 0:
-        return 0, None
+def warm_up(run: Callable[[], float], rule: WarmUp) -> tuple[int, bool | None]:
+    """Call `run`, which returns its seconds, until they are steady.
+
+    Return the number of runs, and whether they settled (None: no runs, or too slow for a window in `max_s`).
+    """
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < rule.max_runs:
-        times.append(time_once(session, image).compute_s)
+        times.append(run())
         if len(times) >= max(rule.min_runs, rule.window) and is_steady(times[-rule.window :], rule.tolerance):
             return len(times), True
         if len(times) >= rule.min_runs and time.perf_counter() - started > rule.max_s:
             break
-    # The model is too slow for a whole window in `max_s`, so the last two runs have to suffice.
-    few = len(times) < rule.window and len(times) >= 2
-    return len(times), few and abs(times[-1] - times[-2]) <= 2 * rule.tolerance * times[-1]
+    return len(times), False if len(times) >= rule.window else None
+
+
+def warm_up_on(session: Session, image: Float32Image, rule: WarmUp) -> tuple[int, bool | None]:
+    """Run one image until its times are steady, for a job whose timed runs follow each other without a pause."""
+    return warm_up(lambda: time_once(session, image).compute_s, rule)
+
+
+def drift(times: list[float]) -> float | None:
+    """Return how much the median of the last third of `times`, in running order, exceeds that of the first third, as
+    a fraction. None: there are fewer than two times in a third.
+    """
+    third = len(times) // 3
+    if third < 2:
+        return None
+    return statistics.median(times[-third:]) / statistics.median(times[:third]) - 1
 
 
 def is_steady(times: list[float], tolerance: float) -> bool:

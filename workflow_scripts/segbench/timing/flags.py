@@ -17,7 +17,7 @@ SEPARATOR = "; "  # between the sentences of one row
 NAMES = {"steady": "not steady", "contended": "contended", "throttled": "throttled"}  # by their columns
 # A record of an older version has no numbers; it gets these sentences.
 WITHOUT_NUMBERS = {
-    "steady": "the warm-up did not settle",
+    "steady": "its runs became faster or slower",
     "contended": "other processes used the machine",
     "throttled": "heat, power or a CPU quota slowed the device down",
 }
@@ -59,9 +59,13 @@ def is_set(record: Record, column: str) -> bool:
 
 
 def _unsteady(records: list[Record]) -> str:
-    runs = max(record.get("warm_up_runs") or 0 for record in records)
-    settled = f"the warm-up did not settle within {runs} runs"
-    return f"{settled}. Raise timing.warm_up.max_runs and timing.warm_up.max_s" if runs else ""
+    drifts = [record["drift"] for record in records if record.get("drift") is not None]
+    if not drifts:
+        return ""
+    worst, allowed = max(drifts, key=abs), max(record["drift_tolerance"] for record in records if "drift" in record)
+    most, way = "up to " if len(drifts) > 1 else "", "slower" if worst > 0 else "faster"
+    change = f"the last third of the runs was {most}{percent(abs(worst))} {way} than the first"
+    return f"{change} (allowed: {percent(allowed)}). Raise timing.round_min_s and timing.warm_up.max_s"
 
 
 def _contended(records: list[Record]) -> str:

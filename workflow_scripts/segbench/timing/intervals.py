@@ -17,45 +17,54 @@ class Interval(NamedTuple):
     high: float | None
     method: str
 
+    @property
+    def half_width(self) -> float | None:
+        """Return its half width as a fraction of its middle, both on the scale of logarithms: .05 means ±5%."""
+        return math.sqrt(self.high / self.low) - 1 if self.low and self.high else None
 
-def median_of_rounds(rounds: list[list[float]]) -> float:
-    """Return the median over rounds of each round's median."""
-    return statistics.median(statistics.median(times) for times in rounds)
+
+def figure_of_round(times: list[float], average: str = "median") -> float:
+    """Return the median of a round's times, or their mean."""
+    return statistics.fmean(times) if average == "mean" else statistics.median(times)
 
 
-def interval_of_rounds(medians: list[float]) -> Interval:
-    """Return the 95% interval from one median per round: Student's t on the logarithms, from 3 rounds on.
+def interval_of_rounds(figures: list[float]) -> Interval:
+    """Return the 95% interval from one figure per round: Student's t on the logarithms, from 3 rounds on.
 
     Two rounds have one degree of freedom: their interval would span 25 standard errors, so they get none.
     """
-    if len(medians) < 3:
+    if len(figures) < 3:
         return Interval(None, None, "")
-    centre, half = log_interval(medians)
+    centre, half = log_interval(figures)
     return Interval(math.exp(centre - half), math.exp(centre + half), "student-t-log")
 
 
 def log_interval(values: list[float]) -> tuple[float, float]:
     """Return the mean of the logarithms of `values`, and the half width of its 95% interval by Student's t."""
+    return statistics.fmean(map(math.log, values)), _half(deviation_of_rounds(values), len(values))
+
+
+def deviation_of_rounds(values: list[float]) -> float:
+    """Return the standard deviation of the logarithms of `values`, of which there are at least two."""
+    return statistics.stdev(map(math.log, values))
+
+
+def half_width(deviation: float, count: int) -> float:
+    """Return the half width, as a fraction, of the 95% interval of `count` rounds whose logarithms have this standard
+    deviation: .05 means ±5%.
+    """
+    return math.expm1(_half(deviation, count))
+
+
+def _half(deviation: float, count: int) -> float:
+    return deviation / math.sqrt(count) * quantile_of_t(count - 1)
+
+
+def quantile_of_t(freedom: float) -> float:
+    """Return the quantile of Student's t that bounds a two-sided 95% interval."""
     from scipy.special import stdtrit
 
-    logarithms = [math.log(value) for value in values]
-    error = statistics.stdev(logarithms) / math.sqrt(len(values))
-    return statistics.fmean(logarithms), error * float(stdtrit(len(values) - 1, 0.5 + LEVEL / 2))
-
-
-def order_statistic_ranks(count: int) -> tuple[int, int] | None:
-    """Return the ranks (from 0) of the narrowest symmetric [x_r, x_{n-1-r}] that covers the median with at least 95%.
-
-    It is None below 6 values, where even the whole range covers less. It follows from the binomial distribution with p
-    = 1/2.
-    """
-    outside, rank = 0.0, -1
-    for k in range(count // 2):
-        outside += 2 * math.comb(count, k) / 2**count
-        if outside > 1 - LEVEL:
-            break
-        rank = k
-    return (rank, count - 1 - rank) if rank >= 0 else None
+    return float(stdtrit(freedom, 0.5 + LEVEL / 2))
 
 
 def percentile(times: list[float], share: float) -> float | None:

@@ -6,10 +6,10 @@ Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share this, s
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
-import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -56,27 +56,40 @@ class Request(EngineRequest, JobRequest):
     """The request of a job of one engine."""
 
 
-class RoundRequest(Request):
-    """The request of the job of one round."""
+class PassRequest(Request):
+    """The request of the job that makes class maps."""
 
-    round: int  # from 1
     shard: str
-    images: int  # number of first images to run where nothing is timed; 0: all
-    latencies: str  # file to write
+    images: int  # number of first images to run; 0: all
     predictions: str  # file to write
 
 
+class RoundRequest(Request):
+    """The request of the job of one timed round. Files to write: latencies, those of repeated tries, digests."""
+
+    round: int  # from 1
+    latencies: str
+    replaced: str
+    predictions: str
+
+
 class RoundFacts(TypedDict, total=False):
-    """The keys that a round adds to its status.json. The flags are absent where nothing was timed."""
+    """The keys that a timed round adds to its status.json."""
 
     environment: dict[str, Any]  # moved to environment.json
+    started: str  # when the timed runs began: ISO 8601, UTC
     warm_up_runs: int
-    steady: bool | None  # whether warm-up ended with steady times; None: no warm-up
+    warm_up_settled: bool | None  # None: no warm-up, or too few runs to say
+    drift: float | None  # last third of the runs against the first, as a fraction; None: too few runs
+    drift_tolerance: float  # the bound that `steady` was judged by
+    steady: bool | None  # whether the drift is within its tolerance
     contended: bool | None  # others took the machine, in the last try; None: not known
     throttled: bool | None  # heat, power or a quota slowed the machine, in the last try; None: not known
-    busy_threads: int | None  # threads that computed, in the last try
-    repeats: int  # tries before the last one
     contention_share: float  # the bound that `contended` was judged by
+    busy_threads: int | None  # threads that computed, in the last try
+    engine_threads: int | None  # what the engine says that it uses; None: it does not tell
+    repeats: int  # tries before the last one
+    changed: list[str]  # images whose class map differed within the round
     disturbances: list[dict[str, Any]]  # a record for each try
 
 
@@ -137,7 +150,9 @@ class TimedSession:
         """Return the network's input (1×3×H×W) from an image of the index."""
         return self.normalize(self.read(row), row["image"])
 
-    def image_source(self, rows: Entries, predictions: PredictionsWriter) -> InlineSource | PrefetchingSource:
+    def image_source(
+        self, rows: Iterable[IndexEntry], predictions: PredictionsWriter
+    ) -> InlineSource | PrefetchingSource:
         """Return the source of images and sink of class maps: helper processes for a timed GPU, else this process."""
         size = self.normalize.height, self.normalize.width
         helpers = min(MAX_HELPERS, len(os.sched_getaffinity(0)) - 1)
@@ -182,13 +197,13 @@ def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:
     return bool(what.throttled) or bool(what.contended(timing["contention_share"]))
 
 
-def choose_images(rows: Entries, round_number: int, timing: dict[str, Any] | None, first: int) -> Entries:
-    """Choose the images of a round. Round 1 gets all rows in order, or the `first` ones (0: all) where nothing is
-    timed. A later round gets a subset in an order of its own, by seed.
+def choose_images(rows: Entries, timing: dict[str, Any]) -> Entries:
+    """Choose the images that are timed, `images_per_round` of them, by a hash of seed and name.
+
+    A picture that is added to the data set then leaves the others' choice, and most often the whole choice, as it was.
     """
-    if timing is None:
-        return rows[:first] if first else rows
-    if round_number == 1:
-        return rows
-    chooser = random.Random(f"{timing['seed']}-{round_number}")
-    return chooser.sample(rows, min(timing["images_per_round"], len(rows)))
+
+    def place(row: IndexEntry) -> bytes:
+        return hashlib.blake2b(f"{timing['seed']} {row['image_id']}".encode(), digest_size=8).digest()
+
+    return sorted(rows, key=place)[: timing["images_per_round"]]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +18,13 @@ class LatencyLine(NamedTuple):
     device_s: float | None = None
 
 
-@contextmanager
-def latencies_writer(path: Path | str) -> Iterator[Callable[[LatencyLine], object]]:
-    """Write latencies.csv, and yield the function that adds a line. A file without lines says that nothing was
-    timed.
-    """
+def write_latencies(path: Path | str, lines: Iterable[LatencyLine]) -> None:
+    """Write latencies.csv. A file without lines says that nothing was timed."""
     with open(path, "w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(LatencyLine._fields)
-        yield lambda line: table.writerow((line.image, *("" if time is None else f"{time:.9f}" for time in line[1:])))
+        for line in lines:
+            table.writerow((line.image, *("" if time is None else f"{time:.9f}" for time in line[1:])))
 
 
 def read_latencies(path: Path | str) -> list[LatencyLine]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -37,7 +38,7 @@ class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
     helpers: tuple[int, ...] = ()
 
     def __init__(
-        self, rows: list[IndexEntry], predictions: PredictionsWriter, prepare: Callable[[IndexEntry], Float32Image]
+        self, rows: Iterable[IndexEntry], predictions: PredictionsWriter, prepare: Callable[[IndexEntry], Float32Image]
     ) -> None:
         self._rows, self._prepare = rows, prepare
         self.save = predictions.add
@@ -57,20 +58,21 @@ class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
 class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
     """Work in `count` helper processes, in turn. Helper i mod `count` gets image i and its class map.
 
-    `size` is the height and width of images and class maps in pixels. A helper's InputError is raised when its image is
-    due.
+    `rows` may have no end. `size` is the height and width of images and class maps in pixels. A helper's InputError is
+    raised when its image is due.
     """
 
     def __init__(
         self,
-        rows: list[IndexEntry],
+        rows: Iterable[IndexEntry],
         predictions: PredictionsWriter,
         reader: ImageReader,
         preprocessing: dict[str, Any],
         size: tuple[int, int],
         count: int,
     ) -> None:
-        self._rows, self._predictions = rows, predictions
+        self._coming, self._predictions = iter(rows), predictions
+        self._ordered: deque[IndexEntry] = deque()
         # The memory is one piece: where /dev/shm is too small for it, it becomes a file elsewhere. Many small pieces
         # would be promised more than there is.
         memory = get_context("spawn").RawArray(ctypes.c_uint8, count * _bytes_per_helper(*size))
@@ -85,7 +87,10 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
         """Each row with its image, which is valid until the next."""
         for number in range(SLOTS * len(self._all)):
             self._order(number)
-        for number, row in enumerate(self._rows):
+        for number in itertools.count():
+            if not self._ordered:
+                return
+            row = self._ordered.popleft()
             self._current = self._all[number % len(self._all)]
             self._current.receive()
             yield row, self._current.images[self._slot(number)]
@@ -114,8 +119,10 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
         return number // len(self._all) % SLOTS
 
     def _order(self, number: int) -> None:
-        if number < len(self._rows):
-            self._all[number % len(self._all)].send((self._slot(number), self._rows[number]))
+        row = next(self._coming, None)
+        if row is not None:
+            self._ordered.append(row)
+            self._all[number % len(self._all)].send((self._slot(number), row))
 
     def _collect(self) -> None:
         """Save the oldest class map. Answers that come before it are for images that nobody will ask for."""

@@ -1,0 +1,90 @@
+"""Time one round of a variant: a process that warms up, and then times the same images as every other round.
+
+It keeps every latency, and a digest of each class map, which shows whether the accuracy pass computed the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from segbench.engines.base import load
+from segbench.files import atomic, sha256_of, write_record
+from segbench.images.index import read_index
+from segbench.machine.cpu import this_machine
+from segbench.machine.environment import config_hash, environment_record
+from segbench.process.lifetime import command
+from segbench.process.limits import Limits, configured_limits
+from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.supervise import stage
+from segbench.scoring.predictions import PredictionsWriter
+from segbench.timing.job import (
+    RoundFacts,
+    RoundRequest,
+    choose_images,
+    engine_arguments,
+    job_arguments,
+    open_engine,
+    request_of,
+)
+from segbench.timing.latencies import write_latencies
+from segbench.timing.rounds import Round, shuffled
+
+WRITTEN = ("latencies", "replaced", "predictions")  # files that the child writes
+
+
+def time_round(request: RoundRequest) -> RoundFacts:
+    """Open the engine in the child, and run the round."""
+    opened, timing = open_engine(request), request["timing"]
+    rows = shuffled(choose_images(read_index(request["index"]), timing), timing, request["round"])
+    facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
+    return {**facts, **Round(opened, rows, request).run()}
+
+
+def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path], beside: str) -> None:
+    """Run the round under supervision in the parent. Write all its files, empty but valid where it could not run."""
+    name = f"{Path(request['model']).parent.name} {request['variant']['name']} round {request['round']}"
+    name += f", the control beside {beside}" if beside else ""
+    with ExitStack() as stack:
+        paths = {key: stack.enter_context(atomic(outputs[key])) for key in WRITTEN}
+        asked = {**request, **{key: str(path) for key, path in paths.items()}}
+        variables = load(request["variant"]["engine"]).child_variables()
+        outcome = run_stage(__file__, asked, limits, name, [read_status(request["engine_status"])], variables)
+        if outcome.status != "ok":
+            # Nothing was timed: the files are empty, but valid.
+            for key in ("latencies", "replaced"):
+                write_latencies(paths[key], [])
+            with PredictionsWriter(paths["predictions"], 0, 0, keep_maps=False):
+                pass
+    environment = outcome.result.pop("environment", None) or environment_record(this_machine(), request["threads"])
+    write_record(outputs["environment"], {**environment, "config_hash": config_hash(request)})
+    manifest = {path.name: sha256_of(path) for key, path in outputs.items() if key != "status"}
+    facts = {"variant": request["variant"], "peak_rss_bytes": outcome.peak_rss_bytes, "manifest": manifest}
+    write_status(outputs["status"], name, outcome, {**facts, "wall_s": outcome.wall_s})
+
+
+@command
+def main() -> None:
+    """Parse the command line and run the round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    engine_arguments(parser)
+    job_arguments(parser)
+    parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
+    parser.add_argument("--beside", default="", help="for the log, where this is a control: the model of its block")
+    outputs = (*WRITTEN, "environment", "status")
+    for name in outputs:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} file to write")
+    args = parser.parse_args()
+    request: RoundRequest = {
+        **request_of(args),
+        "round": args.round,
+        "latencies": "",  # the parent names them
+        "replaced": "",
+        "predictions": "",
+    }
+    run_round(request, configured_limits(), {name: getattr(args, name) for name in outputs}, args.beside)
+
+
+if __name__ == "__main__":
+    stage(main, time_round)
