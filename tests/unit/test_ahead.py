@@ -1,21 +1,22 @@
 """Helpers beside a GPU bring the same images and keep the same class maps as the timed process alone."""
 
-import csv
+import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.made import make_folder_dataset
-from infer import Round
+from infer import keep_class_maps
 from segbench.errors import Failed, InputError
 from segbench.images.decoded import ImageReader
 from segbench.images.normalize import Normalizer
 from segbench.machine.cpu import this_machine
 from segbench.scoring.predictions import Predictions, PredictionsWriter
-from segbench.timing import clock
 from segbench.timing.job import TimedSession
+from segbench.timing.latencies import read_latencies
 from segbench.timing.prefetch import PrefetchingSource
+from segbench.timing.rounds import Round
 
 PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 SIZE = (32, 64)
@@ -55,28 +56,70 @@ def ahead(rows, writer, count=3):
     return PrefetchingSource(rows, writer, ImageReader(None), PREPROCESSING, SIZE, count)
 
 
-def run_round(rows, folder: Path, device: str, stop=None):
-    folder.mkdir()
-    opened = TimedSession(
+TIMING = {
+    "round_min_s": 0,
+    "warm_up": {"max_runs": 3},
+    "contention_share": 1.0,
+    "max_repeats": 0,
+    "drift_tolerance": 0.1,
+}
+
+
+def opened_on(device):
+    return TimedSession(
         Brightest(), ImageReader(None), Normalizer(PREPROCESSING, *SIZE), PREPROCESSING, device, this_machine(), 2, []
     )
-    request = {"latencies": folder / "l.csv", "predictions": folder / "p.zip", "timing": {}, "round": 1}
-    disturbance = Round(opened, rows, request).run(stop or clock.Stop())
-    with open(folder / "l.csv", newline="") as stream:
-        timed = [row["image"] for row in csv.DictReader(stream)]
-    return timed, Predictions.open(folder / "p.zip"), disturbance
 
 
-def test_round_on_a_gpu_is_the_round_on_a_cpu(rows, tmp_path):
-    timed, predictions, _ = run_round(rows, tmp_path / "gpu", "gpu")
-    expected, alone, _ = run_round(rows, tmp_path / "cpu", "cpu")
-    assert timed == list(predictions.ids) == expected == [row["image_id"] for row in rows]
-    assert all((predictions[i] == alone[i]).all() and predictions.digest(i) == alone.digest(i) for i in timed)
+def run_round(rows, folder: Path, device: str, **timing):
+    folder.mkdir()
+    files = {name: folder / name for name in ("latencies", "replaced", "predictions")}
+    facts = Round(opened_on(device), rows, {**files, "timing": {**TIMING, **timing}, "round": 1}).run()
+    timed = [line.image for line in read_latencies(files["latencies"])]
+    return timed, Predictions.open(files["predictions"]), facts
 
 
-def test_round_that_ends_early_keeps_what_was_timed(rows, tmp_path):
-    timed, predictions, _ = run_round(rows, tmp_path / "gpu", "gpu", clock.Stop(budget_s=1e-9))
-    assert timed == list(predictions.ids) == [rows[0]["image_id"]]
+def test_pass_on_a_gpu_is_the_pass_on_a_cpu(rows, tmp_path):
+    for device in ("gpu", "cpu"):
+        keep_class_maps(opened_on(device), rows, tmp_path / device)
+    ahead, alone = (Predictions.open(tmp_path / device) for device in ("gpu", "cpu"))
+    assert list(ahead.ids) == list(alone.ids) == [row["image_id"] for row in rows]
+    assert all((ahead[i] == alone[i]).all() and ahead.digest(i) == alone.digest(i) for i in alone.ids)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_round_times_whole_passes_over_the_same_images(rows, tmp_path, device):
+    timed, digests, facts = run_round(rows, tmp_path / device, device, round_min_s=0.02)
+    assert len(timed) % COUNT == 0
+    assert all(timed.count(row["image_id"]) == len(timed) // COUNT for row in rows)
+    keep_class_maps(opened_on("cpu"), rows, tmp_path / "pass")
+    scored = Predictions.open(tmp_path / "pass")
+    assert sorted(digests.ids) == sorted(scored.ids)
+    assert all(digests.digest(i) == scored.digest(i) for i in scored.ids)
+    assert facts["changed"] == []
+
+
+class Forgetful(Brightest):
+    """A session whose second class map of an image is another."""
+
+    runs = 0
+
+    def download(self):
+        self.runs += 1
+        return self._map + np.uint8(self.runs > COUNT)
+
+
+def test_class_maps_that_change_within_a_round_are_named(rows, tmp_path):
+    files = {name: tmp_path / name for name in ("latencies", "replaced", "predictions")}
+    opened = dataclasses.replace(opened_on("cpu"), session=Forgetful())
+    request = {**files, "timing": {**TIMING, "warm_up": {"max_runs": COUNT}}, "round": 1}
+    assert Round(opened, rows, request).run()["changed"] == sorted(row["image_id"] for row in rows)
+
+
+def test_latencies_of_a_repeated_round_are_kept(rows, tmp_path):
+    timed, _, facts = run_round(rows, tmp_path / "busy", "cpu", contention_share=-1.0, max_repeats=2)
+    replaced = read_latencies(tmp_path / "busy" / "replaced")
+    assert (facts["repeats"], len(timed), len(replaced)) == (2, COUNT, 2 * COUNT)
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -5,7 +5,7 @@ from segbench.timing import clock
 
 
 def test_no_warm_up_does_not_tell_whether_times_were_steady():
-    assert clock.warm_up(None, None, clock.WarmUp(max_runs=0)) == (0, None)
+    assert clock.warm_up(lambda: 1.0, clock.WarmUp(max_runs=0)) == (0, None)
 
 
 def test_equal_times_are_steady_and_a_trend_is_not():
@@ -17,15 +17,24 @@ def test_first_value_that_is_an_outlier_is_not_steady():
     assert not clock.is_steady([1.2, 1.0, 1.0, 1.0, 1.0, 1.0], 0.05)
 
 
-def test_round_ends_when_its_budget_is_spent():
-    assert not clock.Stop(budget_s=10).reached([3.0, 3.0])
-    assert clock.Stop(budget_s=10).reached([3.0, 3.0, 4.0])
+def test_warm_up_takes_two_windows_of_ten_runs_at_least():
+    calls = iter([0.5] * 40)
+    assert clock.warm_up(lambda: next(calls), clock.WarmUp()) == (20, True)
 
 
-def test_round_ends_when_its_interval_is_narrow():
-    assert clock.Stop(half_width=0.05).reached([1.0, 1.01, 0.99, 1.0, 1.0, 1.0])
-    assert not clock.Stop(half_width=0.05).reached([1.0, 1.4, 0.7, 1.0, 1.0, 1.0])
-    assert not clock.Stop(half_width=0.05).reached([1.0] * 5)
+def test_warm_up_that_goes_on_is_not_settled():
+    times = iter(0.9**run for run in range(100))
+    assert clock.warm_up(lambda: next(times), clock.WarmUp(max_runs=30)) == (30, False)
+
+
+def test_warm_up_too_slow_for_a_window_does_not_tell():
+    assert clock.warm_up(lambda: 9.0, clock.WarmUp(max_s=0)) == (2, None)
+
+
+def test_drift_is_the_last_third_against_the_first():
+    assert clock.drift([1, 1, 1, 5, 5, 5, 2, 2, 2]) == 1.0
+    assert clock.drift([2, 2, 9, 9, 1, 1]) == -0.5
+    assert clock.drift([1, 2, 3, 4, 5]) is None
 
 
 class Device:

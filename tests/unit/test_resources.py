@@ -53,10 +53,10 @@ def test_time_grows_with_the_images_of_the_job_and_doubles_with_the_attempt(tmp_
     def minutes(attempt=1, **wildcards):
         return asked.run_minutes(Wildcards(variant="cpu", model="big", **wildcards), files, attempt)
 
-    whole, shard = minutes(round="1"), minutes(round="1", shard="0of4")
+    whole, shard = minutes(), minutes(shard="0of4")
     assert whole - 30 == pytest.approx(4 * (shard - 30))
-    assert minutes(round="2", shard="0") == 42 < shard
-    assert minutes(2, round="2", shard="0") == 84
+    assert minutes(round="2") == 42 < shard
+    assert minutes(2, round="2") == 84
     assert asked.run_minutes(GPU, files, 1) < whole
 
 

@@ -6,11 +6,20 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
-from segbench.timing.intervals import interval_of_rounds, median_of_rounds, percentile, percentile_of_rounds
+from segbench.timing.intervals import figure_of_round, half_width, interval_of_rounds, percentile, percentile_of_rounds
 
 
-def test_median_over_rounds_is_the_median_of_medians():
-    assert median_of_rounds([[1, 2, 30], [4, 4, 4], [9, 8, 7]]) == 4
+def test_figure_of_a_round_is_its_median_or_its_mean():
+    assert figure_of_round([1, 2, 30]) == 2
+    assert figure_of_round([1, 2, 30], "mean") == 11
+
+
+def test_half_width_is_that_of_the_interval():
+    rounds = [1.0, 1.1, 0.97, 1.03]
+    expected = interval_of_rounds(rounds)
+    assert expected.half_width == pytest.approx(half_width(statistics.stdev(map(math.log, rounds)), 4))
+    assert expected.high / expected.low == pytest.approx((1 + expected.half_width) ** 2)
+    assert interval_of_rounds([1.0]).half_width is None
 
 
 @pytest.mark.parametrize("medians", [[1.0], [1.0, 1.1]])
