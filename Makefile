@@ -129,13 +129,15 @@ env-onnxruntime-tensorrt: named-index env-onnxruntime-gpu ## and what its Tensor
 	    --extra-index-url $(NVIDIA_INDEX) -r requirements/onnxruntime_tensorrt.txt
 
 BUILT := $(addprefix results/engines/demo/gcnet_demo/,onnxruntime-fp32/status.json openvino-fp32/status.json)
-bench-clock: env ## validate the clock on an idle machine, into results/benchmarks/ (45 minutes)
+bench-clock: env ## validate the clock on an idle machine, into results/benchmarks/ (90 minutes)
 	$(BIN)/snakemake $(BUILT) results/data/demo/val/index.csv
 	$(BIN)/python -m validation.clock.overhead
 	$(BIN)/python -m validation.clock.planted_load
 	$(BIN)/python -m validation.clock.planted_faults
 	$(BIN)/python -m validation.clock.interval_coverage
 	$(BIN)/python -m validation.clock.same_twice
+	$(BIN)/python -m validation.clock.same_twice --apart
+	$(BIN)/python -m validation.clock.truth
 	-$(BIN)/python -m validation.clock.against_loadgen # needs make env-loadgen
 
 MEASURED := $(addprefix results/,runs/demo_large/gcnet_demo_large/openvino-fp32/1/0/predictions.zip \

@@ -13,7 +13,6 @@ from typing import Any
 from segbench.config.schema import Comparison, Timing
 from segbench.errors import InputError
 from segbench.files import read_json, write_json
-from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.process.limits import Limits
@@ -23,7 +22,7 @@ from segbench.timing.latencies import read_compute_s
 
 ROOT = Path(__file__).parents[1]
 MARGIN = Comparison().margin
-INFER = str(ROOT / "workflow_scripts" / "infer.py")
+TIME_ROUND = str(ROOT / "workflow_scripts" / "time_round.py")
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ class Place:
             "timing": Timing().model_dump(),
             "threads": 0,
         }
-        known |= {"decoded": None, "shard": WHOLE}
-        return {**known, **more}
+        return {**known, "decoded": None, **more}
 
 
 def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
@@ -84,8 +82,8 @@ def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any
     InputError when the variant could not run.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files = {key: f"{folder}/{key}" for key in ("latencies", "predictions")}
-        outcome = supervise(INFER, {"images": 0, **request, "round": number, **files}, Limits(), name)
+        files = {key: f"{folder}/{key}" for key in ("latencies", "replaced", "predictions")}
+        outcome = supervise(TIME_ROUND, {**request, "round": number, **files}, Limits(), name)
         if outcome.status != "ok":
             raise InputError(f"{name}: {outcome.status}: {outcome.reason}")
         times = read_compute_s(files["latencies"])

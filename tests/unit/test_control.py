@@ -59,7 +59,8 @@ def test_a_control_of_another_hour_machine_or_round_is_none(control):
 def made(logarithms):
     control = Control(None, "made", "first/onnxruntime-fp32")
     control.used = {
-        ControlRound("m", n, START + timedelta(minutes=n), math.exp(value), "here") for n, value in enumerate(logarithms)
+        ControlRound("m", n, START + timedelta(minutes=n), math.exp(value), "here")
+        for n, value in enumerate(logarithms)
     }
     return control
 

@@ -5,10 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from segbench.timing import clock
-from segbench.timing.clock import Stop
 from time_pair import Pair, runs_in_stretch, summary
 
-NEVER = Stop()
 NOW = [0.0]  # seconds
 
 
@@ -45,10 +43,10 @@ def opened(session):
     return SimpleNamespace(session=session, image=lambda row: None, watch=lambda: SimpleNamespace(stop=lambda: None))
 
 
-def make_pair(order=(0, 1, 1, 0), stop=NEVER, stretch=1, **more):
+def make_pair(order=(0, 1, 1, 0), budget_s=1e9, stretch=1, **more):
     runs = []
     pair = Pair({0: opened(Session("a", runs, 2.0, **more)), 1: opened(Session("b", runs, 3.0))}, order, stretch)
-    pair.run([{"image_id": "x"}, {"image_id": "y"}], stop)
+    pair.run([{"image_id": "x"}, {"image_id": "y"}], budget_s)
     return pair, runs
 
 
@@ -66,8 +64,8 @@ def test_a_stretch_has_the_runs_of_the_slower_session_that_fit(seconds, runs):
 
 
 def test_a_round_ends_when_its_seconds_are_spent():
-    assert len(make_pair(stop=Stop(budget_s=10))[0].result()["block_ratios"]) == 1
-    assert len(make_pair(stop=Stop(budget_s=11))[0].result()["block_ratios"]) == 2
+    assert len(make_pair(budget_s=10)[0].result()["block_ratios"]) == 1
+    assert len(make_pair(budget_s=11)[0].result()["block_ratios"]) == 2
 
 
 def test_ratio_is_second_over_first_in_either_order():

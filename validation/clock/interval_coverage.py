@@ -1,120 +1,89 @@
-"""Does the 95% interval of a row contain the long-run median? For 3 and for 6 rounds.
+"""Does the 95% interval of a row contain the truth while the machine drifts? For 3 and for 6 rounds.
 
-Rounds are recorded by the workflow's own job, or read from --latencies FILE…. A simulation then draws processes whose
-medians vary like the recorded ones. Their images' latencies are stretches of a recorded round's own deviations, a block
-bootstrap that keeps dependence between neighbours. A second test takes random recorded rounds against the median of the
-others.
+Blocks are recorded by the workflow's own job: a round of the variant and one of the control, one behind the other. Each
+window of rounds that follow each other is then held against the median of all others: as measured, and as the ratio to
+the control. A simulation draws rounds that drift as far as the recorded ones (an autoregressive process).
 """
 
 from __future__ import annotations
 
 import math
-import random
 import statistics
-from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError
+import numpy as np
 from segbench.process.lifetime import command
 from segbench.timing.intervals import interval_of_rounds
-from segbench.timing.latencies import read_compute_s
 
 from validation.common import leave, parser, place_of, time_round
 
-STRETCH = 4  # images: neighbours depend on each other (lag-1 autocorrelation up to 0.7), distant ones hardly
-Rounds = list[list[float]]  # seconds per image, by round
+DRIFTS = (0.0, 0.5, 0.8, 0.95)  # correlation of the machine's speed in blocks that follow each other
 
 
-class Processes:
-    """Draws rounds like the recorded ones."""
-
-    def __init__(self, rounds: Rounds, images: int, seed: int) -> None:
-        self._random, self._images = random.Random(seed), images
-        logarithms = [[math.log(time) for time in times] for times in rounds]
-        medians = [statistics.median(times) for times in logarithms]
-        self._centre = statistics.median(medians)
-        self._deviations = [
-            [time - median for time in times] for times, median in zip(logarithms, medians, strict=True)
-        ]
-        within = statistics.fmean(statistics.variance(self._within() for _ in range(200)) for _ in range(5))
-        # The recorded medians vary between processes and by their few images. The latter is drawn separately.
-        self.between = math.sqrt(max(statistics.variance(medians) - within, 0.0))
-
-    def _within(self) -> float:
-        """Return the deviation of a process's median that its few images cause, as a logarithm."""
-        deviations = self._random.choice(self._deviations)
-        drawn: list[float] = []
-        while len(drawn) < self._images:
-            start = self._random.randrange(len(deviations))
-            drawn += (deviations + deviations)[start : start + min(STRETCH, len(deviations))]
-        return statistics.median(drawn[: self._images])
-
-    def median(self) -> float:
-        """Draw a process's median in seconds."""
-        return math.exp(self._centre + self._random.gauss(0, self.between) + self._within())
-
-
-def simulated(rounds: Rounds, images: int, count: int, trials: int, seed: int = 0) -> float:
-    """Return the share of `trials` in which the interval of `count` drawn rounds contains the median of 20000."""
-    processes = Processes(rounds, images, seed)
-    truth = statistics.median(processes.median() for _ in range(20000))
-    return statistics.fmean(_holds([processes.median() for _ in range(count)], truth) for _ in range(trials))
-
-
-def recorded(medians: list[float], count: int, trials: int, seed: int = 0) -> float | None:
-    """Return the share of `trials` in which the interval of `count` recorded rounds contains the median of the
-    others. None: fewer than twice as many were recorded.
+def in_blocks_of_time(figures: list[float], count: int) -> float | None:
+    """Return the share of windows of `count` figures in a row whose interval contains the median of all others. None:
+    there are fewer than twice as many.
     """
-    if len(medians) < 2 * count:
+    if len(figures) < 2 * count:
         return None
-    chooser, held = random.Random(seed), []
+    windows = range(len(figures) - count + 1)
+    return statistics.fmean(
+        _holds(figures[at : at + count], statistics.median(figures[:at] + figures[at + count :])) for at in windows
+    )
+
+
+def drifting(count: int, correlation: float, drift: float, noise: float, trials: int, seed: int = 0) -> list[float]:
+    """Return the shares of trials in which the interval of `count` rounds contains the truth, as measured and as the
+    ratio to a control.
+
+    The logarithms of the speed's drift and of each round's own noise have these standard deviations.
+    """
+    random = np.random.default_rng(seed)
+    held = np.zeros(2)
     for _ in range(trials):
-        mixed = chooser.sample(medians, len(medians))
-        held.append(_holds(mixed[:count], statistics.median(mixed[count:])))
-    return statistics.fmean(held)
+        speed = [random.normal(0, drift)]
+        while len(speed) < count:
+            speed.append(correlation * speed[-1] + random.normal(0, drift * math.sqrt(1 - correlation**2)))
+        timed, control = np.exp(np.array(speed) + random.normal(0, noise, (2, count)))
+        held += [_holds(list(timed), 1.0), _holds(list(timed / control), 1.0)]
+    return list(held / trials)
 
 
-def _holds(medians: list[float], truth: float) -> bool:
-    interval = interval_of_rounds(medians)
+def _holds(figures: list[float], truth: float) -> bool:
+    interval = interval_of_rounds(figures)
     return interval.low is not None and interval.high is not None and interval.low <= truth <= interval.high
 
 
 @command
 def main() -> None:
-    """Record or read rounds, then simulate."""
-    options = parser(
-        __doc__, rounds=(24, "rounds to record"), images=(16, "images in each"), trials=(4000, "simulated tables")
-    )
-    options.add_argument(
-        "--latencies", type=Path, nargs="*", default=[], help="latencies.csv of rounds, to read instead"
-    )
+    """Record blocks, then simulate."""
+    options = parser(__doc__, blocks=(24, "blocks to record"), trials=(4000, "simulated rows"))
+    options.add_argument("--control", default="openvino-fp32", help="its variant (default: %(default)s)")
     a = options.parse_args()
-    rounds = [read_compute_s(path) for path in a.latencies]
-    if not rounds:
-        place = place_of(a)
-        request = place.request(**place.side(a.variant))
-        request["timing"] |= {"images_per_round": a.images, "max_repeats": 0}
-        rounds = [
-            time_round(request, 2 + number, f"round {number + 1}/{a.rounds}")["times_s"] for number in range(a.rounds)
-        ]
-    if len(rounds) < 2 or min(map(len, rounds)) < 2:
-        raise InputError("at least two rounds with two latencies each are wanted")
-    medians = [statistics.median(times) for times in rounds]
-    found: dict[str, Any] = {}
-    for count in (3, 6):
-        found[str(count)] = {
-            "simulated": simulated(rounds, a.images, count, a.trials),
-            "recorded": recorded(medians, count, a.trials),
-        }
-    cells = [
-        [count, f"{one['simulated']:.1%}", "" if one["recorded"] is None else f"{one['recorded']:.1%}"]
-        for count, one in found.items()
+    place = place_of(a)
+    requests = [place.request(**place.side(name)) for name in (a.variant, a.control)]
+    blocks = [
+        [time_round(request, number + 1, f"block {number + 1}/{a.blocks}")["median_s"] for request in requests]
+        for number in range(a.blocks)
     ]
-    header = ["rounds", "intervals that contain the long-run median: simulated", "recorded rounds against the others"]
-    spread = statistics.stdev(map(math.log, medians))
-    leave(
-        a.out, "interval_coverage", header, cells, {"coverage": found, "spread_of_medians": spread, "rounds_s": rounds}
-    )
+    measured, ratios = [timed for timed, _ in blocks], [timed / control for timed, control in blocks]
+    spread, of_ratios = (statistics.stdev(map(math.log, figures)) for figures in (measured, ratios))
+    noise = of_ratios / math.sqrt(2)
+    drift = math.sqrt(max(spread**2 - noise**2, 0.0))
+    found: list[dict[str, Any]] = []
+    for count in (3, 6):
+        recorded = [in_blocks_of_time(figures, count) for figures in (measured, ratios)]
+        found.append({"rounds": count, "of": "recorded, in blocks of time", "held": recorded})
+        for correlation in DRIFTS:
+            held = drifting(count, correlation, drift, noise, a.trials)
+            found.append({"rounds": count, "of": f"simulated drift, correlation {correlation}", "held": held})
+    cells = [
+        [one["rounds"], one["of"], *("" if share is None else f"{share:.1%}" for share in one["held"])] for one in found
+    ]
+    header = ["rounds", "rows", "intervals that hold: as measured", "as the ratio to the control"]
+    record = {"found": found, "spread": spread, "spread_of_ratios": of_ratios, "blocks_s": blocks}
+    leave(a.out, "interval_coverage", header, cells, record)
+    print(f"Standard deviation of logarithms: {spread:.3f} as measured, {of_ratios:.3f} as the ratio to the control")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def main() -> None:
     a = parser(__doc__, runs=(5000, "calls of the clock around nothing")).parse_args()
     place = place_of(a)
     overhead = clock_overhead_us(a.runs)
-    found = job(place.request(**place.side(a.variant), images=0))
+    found = job(place.request(**place.side(a.variant)))
     share = found["rest_s"] / found["model_s"]
     header = [
         "variant",

@@ -99,12 +99,12 @@ def verdict(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) 
 
 
 def changed_images(scripts: Path, request: dict[str, Any], pair: list[dict[str, Any]]) -> tuple[int, int]:
-    """Run round 1 right and round 2 wrong. Return how many images differ by digest, and how many there are."""
+    """Run one round right and one wrong. Return how many images differ by digest, and how many there are."""
     found = []
     for number, side in enumerate(pair, 1):
-        files = {key: str(scripts / f"{number}.{key}") for key in ("latencies", "predictions")}
-        asked = {**request, **side, **files, "round": number, "images": 0}
-        outcome = supervise(str(scripts / "infer.py"), asked, Limits(), f"round {number}")
+        files = {key: str(scripts / f"{number}.{key}") for key in ("latencies", "replaced", "predictions")}
+        asked = {**request, **side, **files, "round": number}
+        outcome = supervise(str(scripts / "time_round.py"), asked, Limits(), f"round {number}")
         if outcome.status != "ok":
             raise InputError(f"round {number}: {outcome.status}: {outcome.reason}")
         found.append(Predictions.open(files["predictions"]))
@@ -141,7 +141,7 @@ def main() -> None:
     verdicts = ", ".join(f"{one['verdict']} ({one['ratio']:.3f})" for one in trials)
     cells = [
         [f"{a.slowdown:.0%} slower", verdicts],
-        ["wrong class maps in round 2", f"{wrong} of {of} images differ from round 1"],
+        ["wrong class maps in a round", f"{wrong} of {of} images differ from those of a right one"],
     ]
     record = {"margin": MARGIN, "trials": trials, "wrong_images": wrong, "images": of}
     leave(a.out, "planted_faults", ["planted", "found"], cells, record)

@@ -44,9 +44,9 @@ def main() -> None:
     place = place_of(a)
     request = place.request(**place.side(a.variant))
     request["timing"]["images_per_round"] = a.images
-    clean = [time_round(request, 2 + number, f"clean round {number + 1}/{a.rounds}") for number in range(a.rounds)]
+    clean = [time_round(request, 1 + number, f"clean round {number + 1}/{a.rounds}") for number in range(a.rounds)]
     with busy_core(min(os.sched_getaffinity(0))):
-        disturbed = time_round(request, 2 + a.rounds, "disturbed round")
+        disturbed = time_round(request, 1 + a.rounds, "disturbed round")
     medians = [one["median_s"] for one in clean]
     slower = disturbed["median_s"] / statistics.median(medians)
     shifts = {count: shift(medians, disturbed["median_s"], count) for count in (3, a.rounds) if count <= a.rounds}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
@@ -36,11 +38,15 @@ def trial(request: Any, name: str) -> dict[str, Any]:
 def main() -> None:
     """Run all trials."""
     options = parser(__doc__, trials=(20, "trials"), rounds=(6, "processes in each"), blocks=(32, "A B B A in each"))
+    options.add_argument("--apart", action="store_true", help="process by process, as two engines are")
     a = options.parse_args()
     place = place_of(a)
     request = place.request()
-    request["sides"] = [place.side(a.variant)] * 2
+    request["sides"] = [place.side(a.variant), place.side(a.variant)]
+    if a.apart:  # the same interpreter under another name: two interpreters alternate process by process
+        request["sides"][1]["python"] = str(Path(sys.executable).with_name("python3"))
     request["timing"] |= {"rounds": a.rounds, "blocks": a.blocks, "round_s": 20, "max_repeats": 0}
+    name = "same_twice_apart" if a.apart else "same_twice"
     trials = [trial(request, f"trial {number + 1}/{a.trials}") for number in range(a.trials)]
     low, high = spread([one["ratio"] for one in trials]) if a.trials > 1 else (trials[0]["ratio"],) * 2
     verdicts = Counter(one["verdict"] for one in trials)
@@ -48,7 +54,7 @@ def main() -> None:
     disturbed = sum(bool(one["contended"] or one["throttled"]) for one in trials)
     row = [a.variant, a.trials, counts, f"{low:.4f}–{high:.4f}", disturbed]
     header = ["variant against itself", "trials", "verdicts", "ratio, 5–95%", "disturbed trials"]
-    leave(a.out, "same_twice", header, [row], {"verdicts": verdicts, "low": low, "high": high, "trials": trials})
+    leave(a.out, name, header, [row], {"verdicts": verdicts, "low": low, "high": high, "trials": trials})
 
 
 if __name__ == "__main__":

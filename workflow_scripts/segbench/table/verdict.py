@@ -51,7 +51,7 @@ def row_ratio(judged: Row, other: Row) -> Ratio | None:
     """
     if not judged["round_medians_s"] or not other["round_medians_s"]:
         return None
-    times, controls = zip(*map(_series_of, (judged, other)), strict=True)
+    times, controls = zip(*map(rounds_of, (judged, other)), strict=True)
     if not all(controls):
         return unpaired_ratio(*times)
     pairs = [n for n, (a, b) in enumerate(zip(*controls, strict=False)) if a == b]
@@ -61,7 +61,7 @@ def row_ratio(judged: Row, other: Row) -> Ratio | None:
     return unpaired_ratio(*relative)._replace(method="through-the-control")
 
 
-def _series_of(row: Row) -> tuple[list[float], list[float]]:
+def rounds_of(row: Row) -> tuple[list[float], list[float]]:
     """Return the figures of a row's rounds, and those of the control in their blocks, in seconds."""
     figures, controls = row["round_medians_s"], row["round_controls_s"] or ""
     return [float(part) for part in figures.split(";")], [float(part) for part in controls.split(";") if part]
