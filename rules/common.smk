@@ -40,6 +40,7 @@ os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]), SEGBENCH_WORKFLO
 cluster = not workflow.local_exec or workflow.remote_exec
 planning = Planning(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays], cluster)
 code = planning.jobs.code
+os.environ["SEGBENCH_BLOCK"] = planning.inference.block  # a round records it; it reruns none either
 
 # Of the jobs that could start, the one with the highest number starts first. The data set and its check against each
 # model come first, so that a fault of the input shows before hours of building. Engines are built before any is timed.

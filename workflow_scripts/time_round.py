@@ -6,6 +6,7 @@ It keeps every latency, and a digest of each class map, which shows whether the 
 from __future__ import annotations
 
 import argparse
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path], b
     write_record(outputs["environment"], {**environment, "config_hash": config_hash(request)})
     manifest = {path.name: sha256_of(path) for key, path in outputs.items() if key != "status"}
     facts = {"variant": request["variant"], "peak_rss_bytes": outcome.peak_rss_bytes, "manifest": manifest}
-    write_status(outputs["status"], name, outcome, {**facts, "wall_s": outcome.wall_s})
+    block = None if beside else os.environ.get("SEGBENCH_BLOCK")
+    write_status(outputs["status"], name, outcome, {**facts, "block": block, "wall_s": outcome.wall_s})
 
 
 @command

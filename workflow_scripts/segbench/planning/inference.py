@@ -10,6 +10,8 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
+from functools import cache
+from itertools import product
 from typing import Any
 
 from segbench.engines import base
@@ -36,9 +38,9 @@ class Inference(Lookup):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self.control_model, self.control_variant = self._control()
-        chosen = json.dumps(sorted(config["variants"]))
-        self._of_selection = hashlib.blake2b(chosen.encode(), digest_size=4).hexdigest()
+        model, variant = self._chosen_control()
+        chosen = hashlib.blake2b(json.dumps(sorted(config["variants"])).encode(), digest_size=4).hexdigest()
+        self.block = f"{model}/{variant}/{chosen}"  # of the rounds that this run times
 
     def whole(self, w: Any) -> list[str]:
         """Return the arguments of a pass over a shard's images."""
@@ -86,16 +88,47 @@ class Inference(Lookup):
 
     def controls(self, file: str, extra: Mapping[str, int]) -> list[str]:
         """Return `file` of the control's round in every block."""
-        control = {"dataset": self.config["dataset"], "model": self.control_model, "variant": self.control_variant}
-        return [
-            f"{CONTROL}/{file}".format(**control, block=f"{model}-{self._of_selection}", round=number)
+        found = {
+            (block, model, number): None
             for model in self.config["models"]
-            for number in max((self.rounds(extra, model, variant) for variant in self.config["variants"]), key=len)
-        ]
+            for variant in self.config["variants"]
+            for number in self.rounds(extra, model, variant)
+            for block in [self._block(model, variant, number)]
+        }
+        return [f"{self._folder_of_control(*key)}/{file}" for key in found]
 
-    def _control(self) -> tuple[str, str]:
-        """Return model and variant of the control: the configured ones, else of the first chosen model one that runs
-        on the device of the first chosen variant.
+    def _folder_of_control(self, block: str, model: str, number: int) -> str:
+        of, variant, chosen = block.split("/")
+        dataset = self.config["dataset"]
+        return CONTROL.format(dataset=dataset, model=of, variant=variant, block=f"{model}-{chosen}", round=number)
+
+    @cache  # noqa: B019  one object lives as long as the workflow
+    def _block(self, model: str, variant: str, number: int) -> str:
+        """Return the block of a round: the one that it was timed in, or that of this run.
+
+        So a variant that is added later gets new blocks with the control alone, and one that is left out changes
+        nothing.
+        """
+        folder = RUN.format(dataset=self.config["dataset"], model=model, variant=variant, round=number)
+        try:
+            with open(f"{folder}/status.json", encoding="utf-8") as stream:
+                timed_in = json.load(stream).get("block")
+        except (OSError, ValueError, AttributeError):  # it is not there yet; what is damaged, its reader reports
+            timed_in = None
+        return timed_in if isinstance(timed_in, str) and timed_in.count("/") == 2 else self.block
+
+    def control(self) -> list[str]:
+        """Return model and variant of the control of the chosen rows: this run's, or the one that all were timed
+        beside.
+        """
+        rows = product(self.config["models"], self.config["variants"])
+        blocks = {self._block(model, variant, 1).rpartition("/")[0] for model, variant in rows}
+        here = self.block.rpartition("/")[0]
+        return (here if here in blocks else min(blocks)).split("/")
+
+    def _chosen_control(self) -> tuple[str, str]:
+        """Return model and variant of this run's control: the configured ones, else of the first chosen model one that
+        runs on the device of the first chosen variant.
         """
         if self.config["timing"]["control"]:
             model, _, variant = self.config["timing"]["control"].partition("/")

@@ -54,7 +54,7 @@ class Report(Lookup):
         """
         chosen = {key: self.config[key] for key in ("dataset", "rounds", "shards")}
         chosen["average"] = self.config["timing"]["average"]
-        chosen["control"] = [self._inference.control_model, self._inference.control_variant]
+        chosen["control"] = self._inference.control()
         chosen["models"] = {
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }
