@@ -67,9 +67,9 @@ def test_quiet_rounds_have_no_flag():
         ),
         (
             {},
-            {"steady": False, "warm_up_runs": 50},
-            "not steady: the warm-up did not settle within 50 runs. Raise timing.warm_up.max_runs and"
-            " timing.warm_up.max_s",
+            {"steady": False, "drift": -0.25, "drift_tolerance": 0.1},
+            "not steady: the last third of the runs was 25% faster than the first (allowed: 10%). Raise"
+            " timing.round_min_s and timing.warm_up.max_s",
         ),
     ],
     ids=(
@@ -108,7 +108,7 @@ def test_row_of_a_table_without_sentences_tells_its_flags():
     row = {"flags": "", "steady": False, "contended": None, "throttled": True}
     assert flags.names(row) == ["not steady", "throttled"]
     assert flags.sentences_of(row) == [
-        "not steady: the warm-up did not settle",
+        "not steady: its runs became faster or slower",
         "throttled: heat, power or a CPU quota slowed the device down",
     ]
 
