@@ -55,6 +55,7 @@ def configuration(models: list[str], images: int) -> dict[str, Any]:
         "models": models,
         "variants": [BASE, AGAIN, OTHER, *planted],
         "reference": BASE,
+        "timing": {"extra_s": 20, "warm_up": {"max_s": 1}},
         "variant_catalogue": {AGAIN: twin, **planted},
         "dataset_catalogue": {
             "truth": {
