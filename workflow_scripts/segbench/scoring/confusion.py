@@ -118,6 +118,16 @@ class Scores:
     mean_class_accuracy: float | None
 
 
+def iou_counts(matrix: Matrix, ignored_pixels: str = "excluded") -> Matrix:
+    """Return what the IoU of each class is made of, int64 3×K: pixels that are rightly of it, labelled, predicted.
+
+    Pixels labelled as ignored count nowhere ("excluded"), or as predicted ("errors").
+    """
+    classes = matrix.shape[0] - 1
+    predicted = matrix[: classes + (ignored_pixels == "errors"), :classes].sum(0)
+    return np.stack([np.diag(matrix)[:classes], matrix[:classes].sum(1), predicted])
+
+
 def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
     """Return the scores of a (K+1)×(K+1) matrix of `confusion_matrix`.
 
@@ -126,9 +136,7 @@ def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
     there ("errors").
     """
     classes = matrix.shape[0] - 1
-    hits = np.diag(matrix)[:classes]
-    labelled = matrix[:classes].sum(1)
-    predicted = matrix[: classes + (ignored_pixels == "errors"), :classes].sum(0)
+    hits, labelled, predicted = iou_counts(matrix, ignored_pixels)
     union = labelled + predicted - hits
     iou = _shares(hits, union)
     present = [value for value in iou if value is not None]
