@@ -2,7 +2,7 @@
 
 
 rule score:
-    """Compute confusion matrix, IoU and mIoU of the accuracy pass, and its pixel agreement with the reference."""
+    """Compute confusion matrix, IoU and mIoU of the accuracy pass, and its agreement with the reference."""
     input:
         unpack(planning.scoring.reference_files),
         **code("score.py"),
@@ -23,13 +23,13 @@ rule score:
         reference=planning.scoring.reference_arguments,
         reference_name=planning.scoring.reference_name,
         ignored_pixels=planning.scoring.ignored_pixels,
-        bound=planning.scoring.agreement_bound,
+        bounds=planning.scoring.agreement_bounds,
         shard=planning.scoring.shard,
     shell:
         "python {input.script} --predictions {input.predictions:q} --run-status {input.status:q}"
         " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --shard {params.shard}"
         " {params.reference:q} --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
-        " --agreement-bound {params.bound} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
+        " {params.bounds} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
 
 
 if config["shards"] > 1:
@@ -66,8 +66,8 @@ if config["shards"] > 1:
         params:
             reference_name=planning.scoring.reference_name,
             ignored_pixels=planning.scoring.ignored_pixels,
-            bound=planning.scoring.agreement_bound,
+            bounds=planning.scoring.agreement_bounds,
         shell:
             "python {input.script} --shards {input.shards:q} --dataset {input.summary:q}"
             " --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
-            " --agreement-bound {params.bound} --out {output:q} 2>&1 | tee {log:q}"
+            " {params.bounds} --out {output:q} 2>&1 | tee {log:q}"

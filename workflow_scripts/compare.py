@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="table.csv of this run")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="records of results/pairs/")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="JSON: the section comparison, baseline, agreement_bounds"
+        "--settings", type=json.loads, required=True, help="JSON: the section comparison, baseline, bounds of agreement"
     )
     parser.add_argument("--markdown", type=Path, required=True, help="comparison.md to write")
     parser.add_argument("--out", type=Path, required=True, help="comparison.json to write")

@@ -33,10 +33,11 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
     parser.add_argument("--reference-name", required=True, help="what the table calls the reference")
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
+    parser.add_argument("--class-agreement-bound", type=float, required=True, help="mean class IoU below which to warn")
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     args = parser.parse_args()
-    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.reference_name)
+    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
     write_record(
         args.out, merge([read_json(path) for path in args.shards], read_json(args.dataset)["classes"], judgement)
     )

@@ -8,9 +8,10 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from segbench.images.normalize import resize_class_map
 from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
-from segbench.scoring.confusion import Matrix, fold, pair_counts
-from segbench.scoring.predictions import Predictions
+from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
+from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.predictions import Predictions, key_of
 from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, WORST, Judgement, Score, Sums, figures
 
 BATCH = 256  # rows handed to the threads at a time
@@ -35,16 +37,19 @@ BATCH = 256  # rows handed to the threads at a time
 class Scorer:
     """Adds up pixel counts and agreement over images, one at a time, from any thread.
 
-    It counts raw label ids against raw output indices. The id map and the model's class map are applied once, to the
-    sum.
+    `fold` turns the `pair_counts` of an image's label and class map into its confusion matrix. It is None where class
+    maps are not scored by labels.
     """
 
     predictions: Path
     reference: Path | None
-    with_labels: bool
+    fold: Callable[[Matrix], Matrix] | None
+    ignored_pixels: str = "excluded"
 
     def __post_init__(self) -> None:
-        self.counts = np.zeros((256, 256), np.int64)
+        self.matrix: Matrix | None = None
+        self.image_counts = ImageCounts()
+        self.agreement = np.zeros((256, 256), np.int64)  # pair counts of raw outputs: the reference's and the variant's
         self.worst: list[tuple[float, str]] = []  # a heap of (disagreement, image id), the largest few
         self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
         self._lock, self._open = threading.Lock(), threading.local()
@@ -53,16 +58,18 @@ class Scorer:
         """Score one row of the index."""
         image_id = row["image_id"]
         own = self._maps("predictions", self.predictions)
-        class_map = own[image_id] if self.with_labels else None
-        counts = None if class_map is None else self._against_label(row, class_map)
+        class_map = own[image_id] if self.fold else None
+        matrix = self.fold(self._against_label(row, class_map)) if self.fold and class_map is not None else None
         agreement = self._against_reference(image_id, own, class_map)
         with self._lock:
             self.images += 1
-            if counts is not None:
-                self.counts += counts
+            if matrix is not None:
+                self.matrix = matrix if self.matrix is None else self.matrix + matrix
+                self.image_counts.add(key_of(image_id), iou_counts(matrix, self.ignored_pixels))
             if agreement is not None:
-                equal, pixels = agreement
+                equal, pixels = int(np.trace(agreement)), int(agreement.sum())
                 self._keep_if_bad(image_id, 1 - equal / pixels)
+                self.agreement += agreement
                 self.compared_images += 1
                 self.agreeing_pixels += equal
                 self.compared_pixels += pixels
@@ -77,8 +84,10 @@ class Scorer:
         label = read_label(row["label"], None, row.get("label_sha256"))
         return pair_counts(label, resize_class_map(class_map, *label.shape))
 
-    def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> tuple[int, int] | None:
-        """Count equal pixels and all pixels; None for an image that the reference did not run."""
+    def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> Matrix | None:
+        """Count pairs of outputs, the reference's and the variant's; None for an image that the reference did not
+        run.
+        """
         if self.reference is None:
             return None
         other = self._maps("reference", self.reference)
@@ -89,12 +98,10 @@ class Scorer:
                 f"{self.reference}: class maps of {other.height}×{other.width}, the variant's are of"
                 f" {own.height}×{own.width}; make the reference again with this model entry"
             )
-        pixels = own.height * own.width
-        if own.digest(image_id) == other.digest(image_id):
-            return pixels, pixels
         if class_map is None:
             class_map = own[image_id]
-        return int(np.count_nonzero(class_map == other[image_id])), pixels
+        equal = own.digest(image_id) == other.digest(image_id)
+        return pair_counts(class_map if equal else other[image_id], class_map)
 
     def _maps(self, name: str, path: Path) -> Predictions:
         """Open the file once per thread, since threads that share an archive wait for each other."""
@@ -116,14 +123,13 @@ def score(scorer: Scorer, rows: Iterable[IndexEntry], jobs: int) -> None:
                     print(f"scoring: {scorer.images} images", file=sys.stderr, flush=True)
 
 
-def sums_of(scorer: Scorer, dataset: dict[str, Any], class_map: list[int] | None) -> Sums:
-    """Return what the scorer counted, with ids and outputs mapped to trainIds."""
-    matrix = None
-    if scorer.with_labels:
-        matrix = fold(scorer.counts, len(dataset["classes"]), dataset["ignore_index"], dataset["id_map"], class_map)
+def sums_of(scorer: Scorer, class_count: int, class_map: list[int] | None) -> Sums:
+    """Return what the scorer counted, with outputs mapped to trainIds."""
     return Sums(
-        matrix=matrix,
+        matrix=scorer.matrix,
+        image_counts=scorer.image_counts,
         images=scorer.images,
+        agreement=agreement_matrix(scorer.agreement, class_count, class_map) if scorer.compared_images else None,
         compared_images=scorer.compared_images,
         agreeing_pixels=scorer.agreeing_pixels,
         compared_pixels=scorer.compared_pixels,
@@ -146,10 +152,18 @@ def score_run(args: argparse.Namespace) -> Score:
     if run["status"] != "ok":
         return record
     reference, gap = _usable_reference(args)
-    scorer = Scorer(checked(args.predictions, run), reference, not miou_reason)
+    classes, class_map = dataset["classes"], model["class_map"]
+    folding = partial(
+        fold,
+        class_count=len(classes),
+        ignore=dataset["ignore_index"],
+        id_map=dataset["id_map"],
+        class_map=class_map,
+    )
+    scorer = Scorer(checked(args.predictions, run), reference, None if miou_reason else folding, args.ignored_pixels)
     score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
-    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.reference_name)
-    found = figures(sums_of(scorer, dataset, model["class_map"]), dataset["classes"], judgement)
+    judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
+    found = figures(sums_of(scorer, len(classes), class_map), classes, judgement)
     if reference is not None and found["pixel_agreement"] is None:
         gap = NO_COMMON_IMAGE
     return {**record, **found, "agreement_reason": gap}
@@ -201,6 +215,7 @@ def main() -> None:
     parser.add_argument("--reference-status", default="", help="its status.json (none: a stored reference)")
     parser.add_argument("--reference-name", required=True, help="what the table calls it")
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
+    parser.add_argument("--class-agreement-bound", type=float, required=True, help="mean class IoU below which to warn")
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")

@@ -84,7 +84,8 @@ class Made:
         score = NO_FIGURES | status | agreement | {"agreement_reason": ""}
         score["worst_images"] = [[self.ids[1], agreement["pixel_agreement"]]]
         if ok and self.labelled and miou is not None:
-            score |= {"miou": miou - number / 10, "iou_per_class": dict.fromkeys(self.classes, miou - number / 10)}
+            score |= dict.fromkeys(("miou", "miou_labelled"), miou - number / 10)
+            score |= {"iou_per_class": dict.fromkeys(self.classes, miou - number / 10)}
             score |= {"pixel_accuracy": 0.75, "mean_class_accuracy": 0.7}
         if variant == "openvino-int8":
             score["warnings"] = ["agrees with paddle-fp32 on only 0.9687 of pixels (bound 0.99)"]

@@ -44,7 +44,9 @@ def peak_of_scoring(folder: Path, images: int) -> int:
     files = {"predictions": "predictions.zip", "run-status": "run.json", "model": "model.json", "dataset": "data.json"}
     files |= {"index": "index.csv", "reference": "reference.zip", "out": "score.json"}
     named = [f"--{option}={folder / name}" for option, name in files.items()]
-    return peak_bytes("score.py", *named, "--reference-name=x", "--agreement-bound=0.9", "--jobs=2")
+    return peak_bytes(
+        "score.py", *named, "--reference-name=x", "--agreement-bound=0.9", "--class-agreement-bound=0.9", "--jobs=2"
+    )
 
 
 def test_scoring_500_images_takes_the_memory_of_50(tmp_path):

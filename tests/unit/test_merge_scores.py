@@ -12,7 +12,7 @@ from segbench.images.index import read_index
 from segbench.scoring.score_record import Judgement
 from test_score import CLASSES, Run
 
-JUDGEMENT = Judgement("excluded", 0.9995, "paddle-fp32")
+JUDGEMENT = Judgement("excluded", 0.9995, 0.9, "paddle-fp32")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def score_shard(run: Run, shard: str) -> dict:
 @pytest.mark.parametrize("count", [1, 4, 7, 10])
 def test_scores_of_shards_add_up_to_those_of_the_whole(run, count):
     whole = json.loads(json.dumps(run.score()))
-    assert whole["miou"] and whole["warnings"] and whole["image_count"] == 10
+    assert whole["miou"] and whole["warnings"] and whole["image_count"] == whole["image_counts"]["images"] == 10
     records = [score_shard(run, name) for name in shards.names(count)]
     assert sum(record["image_count"] for record in records) == 10
     assert merge(records, CLASSES, JUDGEMENT) == whole

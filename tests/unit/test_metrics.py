@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import sklearn.metrics
+from helpers.skips import need_package
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segbench.scoring import confusion
-from segbench.scoring.confusion import confusion_matrix, fold, pair_counts, scores
+from segbench.scoring.confusion import confusion_matrix, fold, iou_counts, pair_counts, scores
 
 IGNORE = 255
 
@@ -91,6 +92,24 @@ def test_scores_are_cityscapesscripts_own(tmp_path):
     assert found.miou == np.nanmean(expected)
 
 
+def test_mean_over_all_classes_is_paddlesegs():
+    need_package("paddleseg")
+    import paddle
+    from paddleseg.utils import metrics
+
+    random = np.random.default_rng(0)
+    label = random.choice([0, 1, 2, IGNORE], (50, 60)).astype(np.uint8)
+    prediction = random.choice([0, 1, 3], (50, 60)).astype(np.uint8)  # 2 is missed, 3 is not labelled, 4 does not occur
+    matrix = confusion_matrix(label, prediction, 5)
+    hits, labelled, predicted = iou_counts(matrix)
+    iou, mean = metrics.mean_iou(*map(paddle.to_tensor, (hits, predicted, labelled)))
+    found = scores(matrix)
+    assert [value or 0 for value in found.iou] == iou.tolist()
+    assert found.miou_all_classes == pytest.approx(mean, rel=1e-15)
+    assert found.miou == pytest.approx(mean * 5 / 4) and found.miou_labelled == pytest.approx(mean * 5 / 3)
+    assert found.unlabelled_share == np.mean(prediction[label != IGNORE] == 3)
+
+
 def test_ignored_pixels_do_not_count():
     label = np.array([[0, 0, 1, 255]], np.uint8)
     matrix = confusion_matrix(label, np.array([[0, 0, 1, 1]], np.uint8), 2)
@@ -107,7 +126,7 @@ def test_ignored_pixels_count_as_errors_where_the_data_set_says_so():
 def test_prediction_of_no_class_misses_its_label():
     matrix = confusion_matrix(np.array([[0, 0]], np.uint8), np.array([[0, 9]], np.uint8), 2)
     assert matrix.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert scores(matrix) == confusion.Scores([0.5, None], 0.5, 0.5, 0.5)
+    assert scores(matrix) == confusion.Scores([0.5, None], 0.5, 0.5, 0.25, 0, 0.5, 0.5)
 
 
 def test_ignored_id_may_be_any_number():
@@ -163,4 +182,4 @@ def test_counts_are_exact_beyond_float32():
 
 def test_nothing_labelled_gives_no_score():
     found = scores(confusion_matrix(np.full((2, 2), 255, np.uint8), np.full((2, 2), 255, np.uint8), 3))
-    assert found == confusion.Scores([None, None, None], None, None, None)
+    assert found == confusion.Scores([None] * 3, *[None] * 6)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from segbench.files import write_json
-from segbench.scoring.predictions import PredictionsWriter
-from segbench.scoring.score_record import NO_FIGURES
+from segbench.scoring.confusion import confusion_matrix, iou_counts
+from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.predictions import PredictionsWriter, key_of
+from segbench.scoring.score_record import NO_FIGURES, Judgement, Sums, figures
 from segbench.table.rows import read_rows
 from segbench.timing.latencies import LatencyLine, write_latencies
 
@@ -47,6 +49,44 @@ def results(tmp_path):
             write_round(tmp_path / "runs" / here / f"{number}/0", times, {"x": 1, "y": 2, "z": 3})
         write_class_maps(tmp_path / "predictions" / here / "0", {"x": 1, "y": 2, "z": 3, "not timed": 4})
     return tmp_path
+
+
+def write_score(results, variant, label, class_maps):
+    """The score of class maps of 4 classes, one for each image, against one label."""
+    counts, matrices = ImageCounts(), [confusion_matrix(label, one, 4) for one in class_maps]
+    for number, matrix in enumerate(matrices):
+        counts.add(key_of(f"image{number}"), iou_counts(matrix))
+    sums = Sums(sum(matrices), counts, len(matrices), None, 0, 0, 0, [])
+    found = figures(sums, ["a", "b", "c", "d"], Judgement("excluded", 0, 0, "a"))
+    record = {"status": "ok", "reference": "a", "miou_reason": "", "agreement_reason": ""}
+    write_json(results / f"scores/made/small/{variant}.json", found | record)
+
+
+def test_intervals_of_miou_and_of_its_change_surround_them(results):
+    random = np.random.default_rng(0)
+    label = random.integers(0, 3, (20, 30)).astype(np.uint8)
+    sure = random.random((12, 20, 30))
+    for variant, wrong in (("a", 0.2), ("b", 0.21)):
+        maps = np.where(sure < wrong * np.linspace(0.5, 1.5, 12)[:, None, None], 0, label)
+        maps[0, 0, 0] = 3 if variant == "b" else maps[0, 0, 0]
+        write_score(results, variant, label, maps.astype(np.uint8))
+    a, b = read_rows(results, SELECTION)
+    assert (a["miou_delta"], a["miou_delta_low"], a["miou_delta_high"]) == (0, 0, 0)
+    assert b["miou"] < b["miou_labelled"] and (a["classes_counted"], b["classes_counted"]) == (3, 4)
+    assert b["miou_delta"] == b["miou_labelled"] - a["miou_labelled"]
+    for row in (a, b):
+        assert row["miou_low"] < row["miou"] < row["miou_high"]
+    assert b["miou_delta_low"] < b["miou_delta"] < b["miou_delta_high"] < 0
+    assert b["miou_delta_high"] - b["miou_delta_low"] < (a["miou_high"] - a["miou_low"]) / 5
+    assert read_rows(results, SELECTION) == [a, b]
+
+
+def test_scores_of_other_images_have_no_paired_interval(results):
+    label = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.uint8)
+    write_score(results, "a", label, [label] * 12)
+    write_score(results, "b", label, [label] * 11)
+    b = read_rows(results, SELECTION)[1]
+    assert b["miou_low"] is not None and b["miou_delta_low"] is b["miou_delta_high"] is None
 
 
 def test_rounds_that_compute_the_same_are_repeatable(results):

@@ -15,7 +15,10 @@ import sklearn.metrics
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.scoring import score_record
-from segbench.scoring.predictions import PredictionsWriter
+from segbench.scoring.bootstrap import mean_iou
+from segbench.scoring.confusion import confusion_matrix, iou_counts
+from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.predictions import PredictionsWriter, key_of
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "score.py"
 CLASSES = ["road", "car", "person", "sky"]
@@ -35,6 +38,7 @@ class Run:
         self.options: dict = {
             "reference_status": "",
             "agreement_bound": 0.9995,
+            "class_agreement_bound": 0.9,
             "jobs": 2,
             "ignored_pixels": "excluded",
             "shard": "0",
@@ -98,10 +102,23 @@ def test_figures_are_scikit_learns(run):
     assert (found["status"], found["reason"], found["image_count"], found["miou_reason"]) == ("ok", "", 3, "")
 
 
+def test_counts_of_each_image_are_kept_and_add_up(run):
+    found = run.score()
+    keys, counts = ImageCounts.unpacked(found["image_counts"]).arrays()
+    for image_id, label, class_map in zip(run.ids, run.labels, run.maps, strict=True):
+        (at,) = np.flatnonzero(keys == np.uint64(key_of(image_id)))
+        assert (counts[at] == iou_counts(confusion_matrix(label, class_map, 4))).all()
+    assert (counts.sum(0) == iou_counts(np.array(found["confusion_matrix"]))).all()
+    assert mean_iou(counts.sum(0)) == pytest.approx(found["miou"], rel=1e-15)
+
+
 def test_ignored_pixels_are_errors_where_the_data_set_says_so(run):
     excluded = run.score()["miou"]
     run.options["ignored_pixels"] = "errors"
-    assert run.score()["miou"] < excluded
+    found = run.score()
+    assert found["miou"] < excluded
+    _, counts = ImageCounts.unpacked(found["image_counts"]).arrays()
+    assert mean_iou(counts.sum(0)) == pytest.approx(found["miou"], rel=1e-15)
 
 
 def test_raw_ids_and_outputs_are_mapped(run):
@@ -133,6 +150,62 @@ def test_agreement_names_the_worst_images(run):
     assert [share for _, share in found["worst_images"]] == pytest.approx([1 - 6 / 240, 1 - 1 / 240, 1])
     assert found["warnings"] == ["agrees with paddle-fp32 on only 0.9903 of pixels (bound 0.9995)"]
     assert (found["reference"], found["agreement_image_count"], found["agreement_reason"]) == ("paddle-fp32", 3, "")
+
+
+def test_agreement_with_the_reference_by_class_is_scikit_learns(run):
+    """Class 2 of the reference is lost; class 3, which the reference lacks, does not count as one of its classes."""
+    run.predict("predictions", np.where(run.maps == 2, 1, run.maps).astype(np.uint8))
+    reference = np.where(run.maps == 3, 0, run.maps).astype(np.uint8)
+    run.predict("reference", reference)
+    found = run.score()
+    ours = np.where(run.maps == 2, 1, run.maps)
+    iou = sklearn.metrics.jaccard_score(reference.ravel(), ours.ravel(), labels=[0, 1, 2], average=None)
+    assert found["class_agreements"] == dict(zip(CLASSES[:3], iou, strict=True))
+    assert found["class_agreement"] == np.mean(iou)
+    assert "(bound 0.9); lost: person 0.0000, road " in found["warnings"][1]
+
+
+def test_agreement_by_class_is_of_the_classes_that_outputs_mean(run):
+    """Output 0 is no class, so its pixels miss the classes of the other side."""
+    run.write("model", {"class_map": [255, 0, 1, 2], "has_trained_weights": False})
+    reference, ours = np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    reference[:, 0], ours[:, 0, :3] = 2, 2  # 4 pixels of class 1, of which 3 are found
+    reference[:, 1], ours[:, 1:3] = 3, 3  # 4 pixels of class 2, and 4 where the reference has none
+    run.predict("reference", reference)
+    run.predict("predictions", ours)
+    found = run.score()
+    assert found["class_agreements"] == {"car": 0.75, "person": 0.5}
+    assert found["warnings"][1] == (
+        "agrees with paddle-fp32 by a mean class IoU of only 0.6250 (bound 0.9); lowest: person 0.5000"
+    )
+
+
+# Pixels per mille of each class, about as Cityscapes has them: the last eleven together are 4.8%.
+CITYSCAPES_SHARES = {
+    "road": 369, "building": 228, "vegetation": 159, "car": 70, "sidewalk": 61, "sky": 40, "pole": 13, "person": 12,
+    "terrain": 11, "fence": 9, "wall": 7, "traffic sign": 6, "bicycle": 4, "truck": 3, "bus": 2, "train": 2,
+    "traffic light": 2, "rider": 1, "motorcycle": 1,
+}  # fmt: skip
+
+
+def test_eleven_vanished_rare_classes_are_warned_about_by_name_above_the_bound_of_pixels(run):
+    run.describe(classes=list(CITYSCAPES_SHARES))
+    run.options |= {"agreement_bound": 0.95, "class_agreement_bound": 0.8}  # of INT8
+    reference = np.repeat(np.arange(19), list(CITYSCAPES_SHARES.values())).astype(np.uint8)
+    reference = np.stack([reference.reshape(10, 100)] * 3)
+    run.predict("reference", reference)
+    run.predict("predictions", np.where(reference >= 8, 1, reference).astype(np.uint8))  # 11 classes become building
+    found = run.score()
+    assert 0.95 < found["pixel_agreement"] < 0.96
+    (warning,) = [text for text in found["warnings"] if "class IoU" in text]
+    names = list(CITYSCAPES_SHARES)[8:]
+    assert warning.endswith("lost: " + ", ".join(f"{name} 0.0000" for name in names))
+    assert not [text for text in found["warnings"] if "of pixels" in text]
+
+
+def test_warning_names_a_dozen_lost_classes_at_most():
+    told = score_record._lowest({f"class {number}": number / 100 for number in range(20)})
+    assert told.count(",") == 11 and told.endswith("class 11 0.1100 and 8 more")
 
 
 def test_warning_never_reads_like_the_bound():
@@ -222,7 +295,8 @@ def test_run_that_is_not_ok_keeps_its_reason(run):
     run.predict("predictions", np.zeros((0, 0, 0), np.uint8))
     found = run.score()
     assert (found["status"], found["reason"], found["warnings"]) == ("unsupported", "no NVIDIA driver", [])
-    assert {found[key] for key in ("miou", "pixel_agreement", "confusion_matrix", "iou_per_class")} == {None}
+    unknown = "miou", "miou_labelled", "pixel_agreement", "class_agreement", "confusion_matrix", "iou_per_class"
+    assert {found[key] for key in unknown} == {None}
     assert set(found) == set(Run(run.folder).score())
 
 
@@ -255,9 +329,8 @@ def test_command_line_writes_the_file(run):
     files = {"predictions": "predictions.zip", "run-status": "run.json", "model": "model.json", "out": "out.json"}
     files |= {"dataset": "dataset.json", "index": "index.csv", "reference": "reference.zip"}
     options = [f"--{key}={run.folder / name}" for key, name in files.items()]
-    subprocess.run(
-        [sys.executable, SCRIPT, *options, "--reference-name=paddle-fp32", "--agreement-bound=0.9995"], check=True
-    )
+    bounds = "--agreement-bound=0.9995", "--class-agreement-bound=0.9"
+    subprocess.run([sys.executable, SCRIPT, *options, "--reference-name=paddle-fp32", *bounds], check=True)
     assert read_json(run.folder / "out.json") == run.score()
 
 

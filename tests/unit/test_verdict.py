@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from segbench.scoring.confusion import confusion_matrix
+from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.score_record import Judgement, Sums, figures
 from segbench.table.verdict import (
     FASTER,
     SAME,
@@ -116,30 +119,76 @@ def test_intervals_cover_the_true_ratio():
     assert 0.935 <= inside / 2000 <= 0.965
 
 
-GOOD = {"status": "ok", "reason": "", "miou": 0.7, "pixel_agreement": 0.9999, "repeatable": True}
+GOOD = {
+    **{"status": "ok", "reason": "", "precision": "int8", "repeatable": True, "miou": 0.65, "miou_labelled": 0.7},
+    **{"pixel_agreement": 0.9999, "class_agreement": 0.98, "lowest_class": "rider", "lowest_class_agreement": 0.9},
+}
+SETTINGS = {"max_drop": 0.005, "agreement_bounds": {"int8": 0.99}, "class_agreement_bounds": {"int8": 0.8}}
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({}, []),
-        ({"miou": 0.696}, []),
-        ({"miou": 0.694}, ["mIoU 0.7000 → 0.6940"]),
-        ({"miou": None}, ["its mIoU is no longer known"]),
+        ({"miou_labelled": 0.696}, []),
+        ({"miou_labelled": 0.694}, ["mIoU of the labelled classes 0.7000 → 0.6940"]),
+        ({"miou": 0.6}, []),  # by a class that no label has
+        ({"miou_labelled": None, "miou": 0.644}, ["mIoU 0.6500 → 0.6440"]),  # a table of an earlier version
+        ({"miou": None, "miou_labelled": None}, ["its mIoU is no longer known"]),
         ({"pixel_agreement": 0.9}, ["agrees with its reference on 90.0000% of pixels only"]),
-        ({"pixel_agreement": None}, []),
+        ({"pixel_agreement": None, "class_agreement": None}, []),
+        (
+            {"class_agreement": 0.79, "lowest_class_agreement": 0.1},
+            ["agrees with its reference by a mean class IoU of 0.7900 only (rider 0.1000)"],
+        ),
         ({"repeatable": False}, ["its rounds computed different class maps"]),
         ({"repeatable": None}, []),
-        ({"status": "failed", "reason": "out of memory", "miou": None}, ["failed: out of memory"]),
+        (
+            {"status": "failed", "reason": "out of memory", "miou": None, "miou_labelled": None},
+            ["failed: out of memory"],
+        ),
     ],
 )
 def test_faults(change, expected):
-    assert faults({**GOOD, **change}, GOOD, max_drop=0.005, agreement_bound=0.99) == expected
+    assert faults({**GOOD, **change}, GOOD, SETTINGS) == expected
 
 
 def test_what_was_wrong_before_is_no_news():
-    bad = {**GOOD, "pixel_agreement": 0.9, "repeatable": False}
-    assert faults(bad, bad, 0.005, 0.99) == []
+    bad = {**GOOD, "pixel_agreement": 0.9, "class_agreement": 0.5, "repeatable": False}
+    assert faults(bad, bad, SETTINGS) == []
     failed = {**GOOD, "status": "failed"}
-    assert faults(failed, failed, 0.005, 0.99) == []
-    assert faults(GOOD, failed, 0.005, 0.99) == []
+    assert faults(failed, failed, SETTINGS) == []
+    assert faults(GOOD, failed, SETTINGS) == []
+
+
+def row_of(label, class_map) -> dict:
+    """A row of the figures that scoring makes of one class map."""
+    matrix = confusion_matrix(label, class_map, 16)
+    sums = Sums(matrix, ImageCounts(), 1, None, 0, 0, 0, [])
+    return {**GOOD, **figures(sums, [f"class {number}" for number in range(16)], Judgement("excluded", 0, 0, ""))}
+
+
+@pytest.fixture
+def label():
+    """15 of 16 classes, 100 pixels each."""
+    return np.repeat(np.arange(15, dtype=np.uint8), 100).reshape(15, 100)
+
+
+def test_stray_pixel_of_a_class_that_no_label_has_is_not_wrong(label):
+    stray = label.copy()
+    stray[0, 0] = 15
+    judged, other = row_of(label, stray), row_of(label, label)
+    assert other["miou"] - judged["miou"] > 0.06  # 1 of 16 classes
+    assert (judged["classes_counted"], judged["unlabelled_share"]) == (16, 1 / 1500)
+    assert faults(judged, other, SETTINGS) == []
+
+
+def test_loss_of_every_class_is_a_drop_also_where_a_stray_pixel_is_lost_too(label):
+    """FP32 has a stray pixel of a sixteenth class. INT8 does not, and loses 2% of every class's pixels."""
+    fp32, int8 = label.copy(), label.copy()
+    fp32[0, 0] = 15
+    int8[:, :2] = (int8[:, :2] + 1) % 15
+    judged, other = row_of(label, int8), row_of(label, fp32)
+    assert judged["miou"] > other["miou"]
+    (fault,) = faults(judged, other, SETTINGS)
+    assert fault == "mIoU of the labelled classes 0.9993 → 0.9608"

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,10 @@ def evaluation(request: Request) -> dict[str, Any]:
         def ours() -> dict[str, float]:
             start = time.perf_counter()
             model_s = keep_class_maps(opened, rows, request["predictions"])
-            scorer = Scorer(Path(request["predictions"]), None, with_labels=True)
+            folding = partial(fold, class_count=peers.CLASSES, ignore=peers.IGNORE)
+            scorer = Scorer(Path(request["predictions"]), None, folding)
             score(scorer, rows, opened.threads)
-            miou = scores(fold(scorer.counts, peers.CLASSES, peers.IGNORE)).miou
+            miou = None if scorer.matrix is None else scores(scorer.matrix).miou
             whole = time.perf_counter() - start
             return {"whole_s": whole, "model_s": model_s, "miou": float(miou or 0)}
 

@@ -14,16 +14,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 from score import Scorer
+from segbench.datasets.cityscapes import CLASSES
 from segbench.files import read_json
 from segbench.images.decoded import ImageReader
 from segbench.images.index import read_index
 from segbench.images.normalize import Normalizer
 from segbench.process.lifetime import command
+from segbench.scoring.confusion import fold
 from segbench.scoring.predictions import Predictions, PredictionsWriter
 
 from validation.common import ROOT, Place, leave, parser, time_round
@@ -41,7 +44,7 @@ def steps_ms(place: Place, variant: str, repeats: int) -> dict[str, float]:
     run = place.results / "runs" / place.dataset / place.model / variant / "1" / "0" / "predictions.zip"
     from_file, decoded, maps = ImageReader(None), ImageReader(folder / "decoded.json"), Predictions.open(run)
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
-    scorer = Scorer(run, run, with_labels=True)
+    scorer = Scorer(run, run, partial(fold, class_count=len(CLASSES), ignore=255))
     found: dict[str, list[float]] = {}
 
     def timed(name: str, work: Callable[..., Any], *arguments: Any) -> Any:

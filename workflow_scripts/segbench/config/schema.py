@@ -374,6 +374,10 @@ class Config(Section):
         {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
         description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
     )
+    class_agreement_bounds: dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]] = Field(
+        {"fp32": 0.99, "fp16": 0.95, "bf16": 0.9, "int8": 0.8},
+        description="The same for the mean over classes of the IoU with the reference, which sees rare classes.",
+    )
     threads: Positive | None = Field(
         None,
         description="Number of threads of a CPU engine, bounded by a control group's CPU quota;"

@@ -81,5 +81,5 @@ class Comparison(Lookup):
     def settings(self, w: Any) -> str:
         """Return what is compared, and by which bounds. No measurement depends on these."""
         section = {key: self.config["comparison"][key] for key in ("margin", "max_drop", "pairs", "alternate")}
-        bounds = self.config["agreement_bounds"]
-        return json.dumps({**section, "baseline": self.config["baseline"], "agreement_bounds": bounds})
+        bounds = {key: self.config[key] for key in ("agreement_bounds", "class_agreement_bounds")}
+        return json.dumps({**section, "baseline": self.config["baseline"], **bounds})

@@ -17,7 +17,10 @@ from segbench.planning.lookup import Lookup
 
 TEMPLATES = SCRIPTS / "segbench" / "report" / "templates"
 PASS_FILES = ("predictions.zip", "environment.json", "status.json")
-SHOWN = ("dataset", "models", "variants", "rounds", "shards", "timing", "calibration", "reference", "agreement_bounds")
+SHOWN = (
+    *("dataset", "models", "variants", "rounds", "shards", "timing", "calibration", "reference"),
+    *("agreement_bounds", "class_agreement_bounds"),
+)
 
 
 class Report(Lookup):

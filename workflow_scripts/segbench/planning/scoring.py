@@ -46,9 +46,11 @@ class Scoring(Lookup):
         """Return how the data set's scores treat ignored pixels."""
         return str(self.config["dataset_catalogue"][w.dataset]["ignored_pixels"])
 
-    def agreement_bound(self, w: Any) -> float:
-        """Return the share of pixels below which the variant's agreement gets a warning."""
-        return float(self.config["agreement_bounds"][self.variant(w)["precision"]])
+    def agreement_bounds(self, w: Any) -> list[str]:
+        """Return the arguments of the scoring scripts with the bounds below which the variant gets a warning."""
+        precision = self.variant(w)["precision"]
+        pixels, classes = (self.config[key][precision] for key in ("agreement_bounds", "class_agreement_bounds"))
+        return options(agreement_bound=str(pixels), class_agreement_bound=str(classes))
 
     def shard(self, w: Any) -> str:
         """Return the shard that is scored, or the whole where the job has no shard."""

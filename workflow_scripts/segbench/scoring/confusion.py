@@ -91,9 +91,7 @@ def fold(
     for number, train_id in ids.items():
         is_class = 0 <= train_id < class_count and train_id != ignore
         to_row[int(number) % 256] = train_id if is_class else class_count if train_id == ignore else outside
-    to_column = np.full(256, class_count)
-    outputs: Sequence[int] = range(class_count) if class_map is None else class_map
-    to_column[: len(outputs)] = [train_id if train_id < class_count else class_count for train_id in outputs]
+    to_column = _classes_of_outputs(class_count, class_map)
     matrix = np.zeros((class_count + 2, class_count + 1), np.int64)
     raw, output = np.nonzero(counts)
     np.add.at(matrix, (to_row[raw], to_column[output]), counts[raw, output])
@@ -103,6 +101,27 @@ def fold(
     return matrix[:outside]
 
 
+def agreement_matrix(counts: Matrix, class_count: int, class_map: Any = None) -> Matrix:
+    """Turn `pair_counts` of a reference's and a variant's raw output into int64 (K+1)×(K+1), rows the reference's.
+
+    Both are outputs of one model, with its `class_map`. The last row and the last column count outputs that are none of
+    the K classes.
+    """
+    to_class = _classes_of_outputs(class_count, class_map)
+    matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
+    raw, output = np.nonzero(counts)
+    np.add.at(matrix, (to_class[raw], to_class[output]), counts[raw, output])
+    return matrix
+
+
+def _classes_of_outputs(class_count: int, class_map: Any) -> npt.NDArray[np.int64]:
+    """Return the trainId of each of 256 output indices, and `class_count` where it is none of the classes."""
+    outputs: Sequence[int] = range(class_count) if class_map is None else class_map
+    found = np.full(256, class_count)
+    found[: len(outputs)] = [train_id if train_id < class_count else class_count for train_id in outputs]
+    return found
+
+
 def confusion_matrix(label: ClassMap, prediction: ClassMap, class_count: int, ignore: int = 255) -> Matrix:
     """Count the pixels of two H×W maps of trainIds, int64 (K+1)×(K+1): `fold` of their `pair_counts`."""
     return fold(pair_counts(label, prediction), class_count, ignore)
@@ -110,10 +129,18 @@ def confusion_matrix(label: ClassMap, prediction: ClassMap, class_count: int, ig
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a confusion matrix, as fractions. IoU is None for a class that neither label nor prediction has."""
+    """The scores of a confusion matrix, as fractions. IoU is None for a class that neither label nor prediction has.
+
+    Three means of IoU differ where a class is not labelled: `miou` is over the classes that labels or predictions have,
+    `miou_labelled` over those that labels have, and `miou_all_classes` over all, where a class that neither has counts
+    as 0. `unlabelled_share` is the share of labelled pixels that are predicted as a class that no label has.
+    """
 
     iou: list[float | None]
     miou: float | None
+    miou_labelled: float | None
+    miou_all_classes: float | None
+    unlabelled_share: float | None
     pixel_accuracy: float | None
     mean_class_accuracy: float | None
 
@@ -131,9 +158,9 @@ def iou_counts(matrix: Matrix, ignored_pixels: str = "excluded") -> Matrix:
 def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
     """Return the scores of a (K+1)×(K+1) matrix of `confusion_matrix`.
 
-    IoU = TP / (TP + FP + FN); the mean is over classes with a union above 0. A prediction that is no class misses its
-    label's class. Pixels labelled as ignored count nowhere ("excluded"), or are false positives of the class predicted
-    there ("errors").
+    IoU = TP / (TP + FP + FN). `miou_all_classes` is the mean of PaddleSeg's `metrics.mean_iou`. A prediction that is
+    no class misses its label's class. Pixels labelled as ignored count nowhere ("excluded"), or are false positives of
+    the class predicted there ("errors").
     """
     classes = matrix.shape[0] - 1
     hits, labelled, predicted = iou_counts(matrix, ignored_pixels)
@@ -141,10 +168,15 @@ def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
     iou = _shares(hits, union)
     present = [value for value in iou if value is not None]
     accuracies = [value for value in _shares(hits, labelled) if value is not None]
-    counted = int(labelled.sum()) + (int(matrix[classes].sum()) if ignored_pixels == "errors" else 0)
+    of_labelled = [value for value, count in zip(iou, labelled, strict=True) if count]
+    pixels = int(labelled.sum())
+    counted = pixels + (int(matrix[classes].sum()) if ignored_pixels == "errors" else 0)
     return Scores(
         iou=iou,
         miou=float(np.mean(present)) if present else None,
+        miou_labelled=float(np.mean(of_labelled)) if of_labelled else None,
+        miou_all_classes=sum(present) / classes if present else None,
+        unlabelled_share=int(matrix[:classes, :classes][:, labelled == 0].sum()) / pixels if pixels else None,
         pixel_accuracy=int(hits.sum()) / counted if counted else None,
         mean_class_accuracy=float(np.mean(accuracies)) if accuracies else None,
     )

@@ -8,30 +8,37 @@ from typing import Any, TypedDict
 import numpy as np
 
 from segbench.scoring.confusion import Matrix, guessing, scores
+from segbench.scoring.image_counts import ImageCounts, Packed
 
 WORST = 5  # images with the lowest agreement that are named
+LOST = 0.5  # IoU with the reference's class below which the class counts as lost
+NAMED = 12  # classes at most in a warning
 NO_COMMON_IMAGE = "no image in common"  # why an agreement is not known
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """How sums are judged: what ignored pixels count as ("excluded" or "errors"), the share of agreeing pixels below
-    which to warn, and the reference's name.
+    """How sums are judged: what ignored pixels count as ("excluded" or "errors"), the share of agreeing pixels and the
+    mean IoU with the reference's classes below which to warn, and the reference's name.
     """
 
     ignored_pixels: str
     agreement_bound: float
+    class_agreement_bound: float
     reference_name: str
 
 
 @dataclass
 class Sums:
-    """Sums over some images. They are the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels),
-    the comparison with the reference, and the [image id, agreement] of the worst images, lowest first.
+    """Sums over some images. They are the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels) and
+    what it is made of by image, the comparison with the reference (a matrix as `agreement_matrix` makes it; None where
+    nothing was compared), and the [image id, agreement] of the worst images, lowest first.
     """
 
     matrix: Matrix | None
+    image_counts: ImageCounts
     images: int
+    agreement: Matrix | None
     compared_images: int
     agreeing_pixels: int
     compared_pixels: int
@@ -42,11 +49,19 @@ class Figures(TypedDict):
     """The figures of a score.json. None: not known."""
 
     miou: float | None
+    classes_counted: int | None  # classes that `miou` is the mean of
+    miou_labelled: float | None  # these three as `Scores` has them
+    miou_all_classes: float | None
+    unlabelled_share: float | None
     iou_per_class: dict[str, float | None] | None
     pixel_accuracy: float | None
     mean_class_accuracy: float | None
     confusion_matrix: list[list[int]] | None  # (K+1)×(K+1), as `fold` makes it
+    image_counts: Packed | None
     pixel_agreement: float | None  # share of compared pixels that have the reference's class
+    class_agreement: float | None  # mean over the reference's classes of the IoU with the reference
+    class_agreements: dict[str, float] | None  # that IoU of each of them
+    agreement_matrix: list[list[int]] | None  # (K+1)×(K+1), as `agreement_matrix` makes it
     agreeing_pixels: int
     compared_pixels: int
     agreement_image_count: int
@@ -73,16 +88,30 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
     if agreement is not None and agreement < judgement.agreement_bound:
         below, bound = _below(agreement, judgement.agreement_bound), f"bound {judgement.agreement_bound:g}"
         warnings.append(f"agrees with {judgement.reference_name} on only {below} of pixels ({bound})")
+    by_class = None if sums.agreement is None else _agreement_by_class(sums.agreement, classes)
+    of_classes = float(np.mean(list(by_class.values()))) if by_class else None
+    if by_class and of_classes is not None and of_classes < judgement.class_agreement_bound:
+        below, bound = _below(of_classes, judgement.class_agreement_bound), f"bound {judgement.class_agreement_bound:g}"
+        mean = f"agrees with {judgement.reference_name} by a mean class IoU of only {below} ({bound})"
+        warnings.append(f"{mean}; {_lowest(by_class)}")
     bottom = None if sums.matrix is None else guessing(sums.matrix)
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
         warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
     return {
         "miou": found.miou if found else None,
+        "classes_counted": sum(iou is not None for iou in found.iou) if found else None,
+        "miou_labelled": found.miou_labelled if found else None,
+        "miou_all_classes": found.miou_all_classes if found else None,
+        "unlabelled_share": found.unlabelled_share if found else None,
         "iou_per_class": dict(zip(classes, found.iou, strict=True)) if found else None,
         "pixel_accuracy": found.pixel_accuracy if found else None,
         "mean_class_accuracy": found.mean_class_accuracy if found else None,
         "confusion_matrix": None if sums.matrix is None else sums.matrix.tolist(),
+        "image_counts": sums.image_counts.packed(),
         "pixel_agreement": agreement,
+        "class_agreement": of_classes,
+        "class_agreements": by_class,
+        "agreement_matrix": None if sums.agreement is None else sums.agreement.tolist(),
         "agreeing_pixels": sums.agreeing_pixels,
         "compared_pixels": sums.compared_pixels,
         "agreement_image_count": sums.compared_images,
@@ -95,11 +124,14 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
 def added(records: list[Score]) -> Sums:
     """Return the sums over the images of several score.json."""
     matrices = [matrix for record in records if (matrix := record["confusion_matrix"]) is not None]
+    agreements = [matrix for record in records if (matrix := record["agreement_matrix"]) is not None]
+    counts = [ImageCounts.unpacked(packed) for record in records if (packed := record["image_counts"]) is not None]
     named = [pair for record in records for pair in record["worst_images"]]
     worst = sorted(named, key=lambda pair: (-pair[1], pair[0]), reverse=True)
-
     return Sums(
         matrix=None if len(matrices) < len(records) else np.sum(matrices, axis=0, dtype=np.int64),
+        image_counts=ImageCounts.merged(counts),
+        agreement=np.sum(agreements, axis=0, dtype=np.int64) if agreements else None,
         images=sum(record["image_count"] for record in records),
         compared_images=sum(record["agreement_image_count"] for record in records),
         agreeing_pixels=sum(record["agreeing_pixels"] for record in records),
@@ -108,10 +140,28 @@ def added(records: list[Score]) -> Sums:
     )
 
 
+def _agreement_by_class(matrix: Matrix, classes: list[str]) -> dict[str, float]:
+    """Return the IoU with the reference of each class that the reference has somewhere, in the order of `classes`."""
+    iou, here = scores(matrix, "errors").iou, matrix.sum(1) > 0  # "errors": outputs that are no class count as well
+    return {name: value for name, value, has in zip(classes, iou, here, strict=False) if has and value is not None}
+
+
+def _lowest(by_class: dict[str, float]) -> str:
+    """Name the classes that are lost, or the lowest where none is, with their IoU."""
+    rising = sorted(by_class, key=by_class.__getitem__)
+    lost = [name for name in rising if by_class[name] < LOST]
+    found = lost or rising[:1]
+    named = ", ".join(f"{name} {by_class[name]:.4f}" for name in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{'lost' if lost else 'lowest'}: {named}{more}"
+
+
 def _below(agreement: float, bound: float) -> str:
     """Write an agreement with four or more decimals, as many as it takes not to read like the bound."""
     return next((text for n in range(4, 17) if float(text := f"{agreement:.{n}f}") < bound), repr(agreement))
 
 
 SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), its class_map and the order of classes"
-NO_FIGURES = figures(Sums(None, 0, 0, 0, 0, []), [], Judgement("excluded", 0, ""))  # of a row that did not run
+NO_FIGURES = figures(  # of a row that did not run
+    Sums(None, ImageCounts(), 0, None, 0, 0, 0, []), [], Judgement("excluded", 0, 0, "")
+)

@@ -173,8 +173,48 @@ COLUMNS = (
         scored("miou"), "mIoU", formats.miou,
     ),
     Column(
-        "miou_delta", NUMBER, "`miou` minus that of the model's reference variant, where that is a row of the table.",
+        "miou_low", SHARE,
+        "Lower end of the 95% interval of `miou`: a bootstrap over images. Empty below 8 images.",
+        lambda s: s.miou_interval and s.miou_interval.low, "95% of mIoU",
+        cell=lambda row: formats.span(row["miou_low"], row["miou_high"]),
+    ),
+    Column(
+        "miou_high", SHARE, "Upper end of the 95% interval of `miou`.",
+        lambda s: s.miou_interval and s.miou_interval.high,
+    ),
+    Column(
+        "classes_counted", COUNT, "Classes that occur in labels or predictions: those that `miou` is the mean of.",
+        scored("classes_counted"),
+    ),
+    Column(
+        "miou_labelled", SHARE,
+        "Mean IoU over the classes that occur in labels, of which differences are taken. It is not `miou` where a class"
+        " is predicted that no label has.",
+        scored("miou_labelled"),
+    ),
+    Column(
+        "unlabelled_share", SHARE, "Share of labelled pixels that are predicted as a class that no label has.",
+        scored("unlabelled_share"),
+    ),
+    Column(
+        "miou_all_classes", SHARE,
+        "Mean IoU over all classes, where one that does not occur counts as 0. PaddleSeg and its published figures have"
+        " this mean.",
+        scored("miou_all_classes"),
+    ),
+    Column(
+        "miou_delta", NUMBER,
+        "`miou_labelled` minus that of the model's reference variant, where that is a row of the table.",
         lambda s: s.miou_delta, "Δ mIoU", formats.change,
+    ),
+    Column(
+        "miou_delta_low", NUMBER, "Lower end of the 95% interval of `miou_delta`: a bootstrap, paired over images.",
+        lambda s: s.miou_delta_interval and s.miou_delta_interval.low, "95% of Δ",
+        cell=lambda row: formats.span_of_change(row["miou_delta_low"], row["miou_delta_high"]),
+    ),
+    Column(
+        "miou_delta_high", NUMBER, "Upper end of the 95% interval of `miou_delta`.",
+        lambda s: s.miou_delta_interval and s.miou_delta_interval.high,
     ),
     Column(
         "pixel_accuracy", SHARE, "Share of labelled pixels whose class is right.",
@@ -187,6 +227,20 @@ COLUMNS = (
     Column(
         "pixel_agreement", SHARE, "Share of pixels at which the class map equals the reference's, on the same images.",
         scored("pixel_agreement"), "agreement", formats.share,
+    ),
+    Column(
+        "class_agreement", SHARE,
+        "Mean over the reference's classes of the IoU of the class map with the reference's, on the same images.",
+        scored("class_agreement"), "class agreement", formats.share,
+    ),
+    Column(
+        "lowest_class", TEXT, "The class of the lowest IoU with the reference.",
+        lambda s: s.lowest_class[0], "lowest class",
+        cell=lambda row: f"{formats.text(row['lowest_class'])} {formats.miou(row['lowest_class_agreement'])}".strip(),
+    ),
+    Column(
+        "lowest_class_agreement", SHARE, "The IoU with the reference of `lowest_class`.",
+        lambda s: s.lowest_class[1],
     ),
     Column(
         "reference", TEXT, "What class maps are compared with: a variant or a file.",

@@ -91,7 +91,7 @@ def _alternated(record: dict[str, Any]) -> tuple[Ratio | None, list[str]]:
 
 
 def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
-    return faults(row, other, settings["max_drop"], settings["agreement_bounds"][row["precision"]])
+    return faults(row, other, settings)
 
 
 def _circumstances(row: Row, other: Row) -> list[str]:

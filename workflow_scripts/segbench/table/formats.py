@@ -50,6 +50,16 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}%" if value < 0.0995 else f"{100 * value:.0f}%"
 
 
+def span(low: float | None, high: float | None) -> str:
+    """Write an interval of mIoU."""
+    return "" if low is None or high is None else f"{miou(low)}–{miou(high)}"
+
+
+def span_of_change(low: float | None, high: float | None) -> str:
+    """Write an interval of a difference in mIoU."""
+    return "" if low is None or high is None else f"{change(low)} to {change(high)}"
+
+
 def bounds(low: float | None, high: float | None) -> str:
     """Write the bounds of a ratio with 2 decimals."""
     return "" if low is None or high is None else f"{low:.2f}–{high:.2f}"

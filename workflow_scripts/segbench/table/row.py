@@ -26,8 +26,16 @@ class Row(TypedDict):
     status: str
     reason: str
     miou: Figure
+    miou_low: Figure
+    miou_high: Figure
+    miou_labelled: Figure
     miou_delta: Figure
+    miou_delta_low: Figure
+    miou_delta_high: Figure
     pixel_agreement: Figure
+    class_agreement: Figure
+    lowest_class: str | None
+    lowest_class_agreement: Figure
     reference: str | None
     time_s: Figure
     time_s_low: Figure

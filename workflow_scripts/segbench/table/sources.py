@@ -11,6 +11,8 @@ from typing import Any
 from segbench.engines.base import Engine, load
 from segbench.files import checked, read_json
 from segbench.images import shards
+from segbench.scoring import bootstrap
+from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import Predictions
 from segbench.scoring.score_record import NO_FIGURES
 from segbench.table.control import Control, ControlRound
@@ -270,10 +272,33 @@ class Sources:
 
     @property
     def miou_delta(self) -> float | None:
-        """Return mIoU minus the reference row's; None where either is not known."""
-        if self.reference is None or self.figures["miou"] is None or self.reference.figures["miou"] is None:
+        """Return mIoU over the labelled classes minus the reference row's; None where either is not known."""
+        own, other = self.figures["miou_labelled"], self.reference and self.reference.figures["miou_labelled"]
+        return None if own is None or other is None else float(own - other)
+
+    @cached_property
+    def image_counts(self) -> ImageCounts:
+        """Return what the IoU of each image is made of; nothing where mIoU is not known."""
+        packed = self.figures["image_counts"]
+        return ImageCounts.unpacked(packed) if packed else ImageCounts()
+
+    @cached_property
+    def miou_interval(self) -> bootstrap.Interval | None:
+        """Return the 95% interval of mIoU."""
+        return bootstrap.miou_interval(self.image_counts.arrays()[1]) if self.image_counts.rows else None
+
+    @cached_property
+    def miou_delta_interval(self) -> bootstrap.Interval | None:
+        """Return the 95% interval of `miou_delta`."""
+        if self.reference is None or self.image_counts.rows.keys() != self.reference.image_counts.rows.keys():
             return None
-        return float(self.figures["miou"] - self.reference.figures["miou"])
+        own, other = (one.image_counts for one in (self, self.reference))
+        return bootstrap.change_interval(own.arrays()[1], other.arrays()[1]) if own.rows else None
+
+    @property
+    def lowest_class(self) -> tuple[str | None, float | None]:
+        """Return the class of the lowest IoU with the reference, and that IoU."""
+        return min((self.figures["class_agreements"] or {}).items(), key=lambda pair: pair[1], default=(None, None))
 
     @property
     def warnings(self) -> list[str]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from segbench.table.row import Row
+from segbench.table.row import Figure, Row
 from segbench.timing.intervals import LEVEL, log_interval
 
 MIN_PAIRS = 3  # blocks that two rows share, for their ratio to be taken block by block
@@ -107,25 +108,41 @@ def time_verdict(ratio: Ratio, margin: float) -> str:
     return UNCLEAR
 
 
-def faults(judged: Row, other: Row, max_drop: float, agreement_bound: float) -> list[str]:
+def faults(judged: Row, other: Row, settings: Mapping[str, Any]) -> list[str]:
     """Return why `judged` is WRONG compared with `other`; empty where nothing is wrong.
 
-    Both have a table row's `status`, `reason`, `miou`, `pixel_agreement` (a share) and `repeatable`, None where not
-    known. `max_drop` is the mIoU that may be lost. A fault that `other` has as well is not reported.
+    `settings` has `max_drop`, the mIoU that may be lost, and for each precision the `agreement_bounds` and
+    `class_agreement_bounds`. A fault that `other` has as well is not reported. What is not known is no fault.
     """
     if judged["status"] != "ok":
         return [f"{judged['status']}: {judged['reason']}"] if other["status"] == "ok" else []
     found = []
-    if judged["miou"] is not None and other["miou"] is not None and other["miou"] - judged["miou"] > max_drop:
-        found.append(f"mIoU {other['miou']:.4f} → {judged['miou']:.4f}")
+    after, before, classes = _comparable_miou(judged, other)
+    if after is not None and before is not None and before - after > settings["max_drop"]:
+        found.append(f"mIoU{classes} {before:.4f} → {after:.4f}")
     if other["miou"] is not None and judged["miou"] is None:
         found.append("its mIoU is no longer known")
-    if _below(judged, agreement_bound) and not _below(other, agreement_bound):
+    pixels, classes = (settings[key][judged["precision"]] for key in ("agreement_bounds", "class_agreement_bounds"))
+    if _below(judged["pixel_agreement"], pixels) and not _below(other["pixel_agreement"], pixels):
         found.append(f"agrees with its reference on {judged['pixel_agreement']:.4%} of pixels only")
+    if _below(judged["class_agreement"], classes) and not _below(other["class_agreement"], classes):
+        lowest = f"{judged['lowest_class']} {judged['lowest_class_agreement']:.4f}"
+        found.append(
+            f"agrees with its reference by a mean class IoU of {judged['class_agreement']:.4f} only ({lowest})"
+        )
     if judged["repeatable"] is False and other["repeatable"] is not False:
         found.append("its rounds computed different class maps")
     return found
 
 
-def _below(row: Row, bound: float) -> bool:
-    return row["pixel_agreement"] is not None and row["pixel_agreement"] < bound
+def _comparable_miou(judged: Row, other: Row) -> tuple[Figure, Figure, str]:
+    """Return both rows' mIoU over one set of classes, and a word for it: a class that is predicted somewhere, while no
+    label has it, counts in `miou` only. Tables of earlier versions have `miou` alone.
+    """
+    if judged["miou_labelled"] is None or other["miou_labelled"] is None:
+        return judged["miou"], other["miou"], ""
+    return judged["miou_labelled"], other["miou_labelled"], " of the labelled classes"
+
+
+def _below(agreement: Figure, bound: float) -> bool:
+    return agreement is not None and agreement < bound
