@@ -48,6 +48,13 @@ def test_committed_configurations_are_valid(name):
     assert read_config(merged(files), files)["models"]
 
 
+def test_bound_of_one_precision_leaves_the_others_as_they_are():
+    default = read_config(merged(CATALOGUES), CATALOGUES)
+    given = read_config({**merged(CATALOGUES), "class_agreement_bounds": {"int8": 0.5}}, CATALOGUES)
+    assert given["class_agreement_bounds"] == {**default["class_agreement_bounds"], "int8": 0.5}
+    assert given["agreement_bounds"] == default["agreement_bounds"]
+
+
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [

@@ -6,7 +6,15 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -23,6 +31,7 @@ def _without_braces(path: str) -> str:
 
 PathOfInput = Annotated[str, AfterValidator(_without_braces)]
 CropSize = Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]
+Bounds = dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
@@ -370,11 +379,11 @@ class Config(Section):
     agreement_images: Positive | None = Field(
         None, description="Number of first images that a reference outside `variants` runs; null: all."
     )
-    agreement_bounds: dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]] = Field(
+    agreement_bounds: Bounds = Field(
         {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
         description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
     )
-    class_agreement_bounds: dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]] = Field(
+    class_agreement_bounds: Bounds = Field(
         {"fp32": 0.99, "fp16": 0.95, "bf16": 0.9, "int8": 0.8},
         description="The same for the mean over classes of the IoU with the reference, which sees rare classes.",
     )
@@ -408,6 +417,13 @@ class Config(Section):
     variant_catalogue: dict[Name, Variant] = Field(description="Variants by name (config/variants.yaml and your own).")
     calibrator_catalogue: dict[Name, Calibrator] = Field({}, description="Calibrators by name.")
     dataset_catalogue: dict[Name, Dataset] = Field(description="Data sets by name (config/datasets.yaml and your own).")
+
+    @field_validator("agreement_bounds", "class_agreement_bounds")
+    @classmethod
+    def all_precisions(cls, bounds: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        """Fill in the precisions that are not given."""
+        default: dict[str, float] = cls.model_fields[str(info.field_name)].default
+        return {**default, **bounds}
 
     @field_validator("models", "variants")
     @classmethod
