@@ -175,7 +175,7 @@ COLUMNS = (
     Column(
         "miou_low", SHARE,
         "Lower end of the 95% interval of `miou`: a bootstrap over images. Empty below 8 images.",
-        lambda s: s.miou_interval and s.miou_interval.low, "95% of mIoU",
+        lambda s: s.miou_interval and s.miou_interval.low, "mIoU 95% interval",
         cell=lambda row: formats.span(row["miou_low"], row["miou_high"]),
     ),
     Column(
@@ -209,7 +209,7 @@ COLUMNS = (
     ),
     Column(
         "miou_delta_low", NUMBER, "Lower end of the 95% interval of `miou_delta`: a bootstrap, paired over images.",
-        lambda s: s.miou_delta_interval and s.miou_delta_interval.low, "95% of Δ",
+        lambda s: s.miou_delta_interval and s.miou_delta_interval.low, "Δ 95% interval",
         cell=lambda row: formats.span_of_change(row["miou_delta_low"], row["miou_delta_high"]),
     ),
     Column(
