@@ -9,7 +9,7 @@ WHOLE = {"infer": 1, "score_shard": 1, "merge_scores": 1, "picture": 1, "table":
 
 def facts(flow) -> dict:
     row = flow.rows()[0]
-    told = ("status", "miou", "pixel_agreement", "n", "rounds", "warnings", "repeatable")
+    told = ("status", "miou", "miou_low", "pixel_agreement", "class_agreement", "n", "rounds", "warnings", "repeatable")
     score = read_json(flow.folder / "results/scores/made/nearest/onnxruntime-fp32.json")
     return {"score": score, **{name: row[name] for name in told}}
 

@@ -384,7 +384,7 @@ class Config(Section):
         description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
     )
     class_agreement_bounds: Bounds = Field(
-        {"fp32": 0.99, "fp16": 0.95, "bf16": 0.9, "int8": 0.8},
+        {"fp32": 0.99, "fp16": 0.98, "bf16": 0.95, "int8": 0.85},
         description="The same for the mean over classes of the IoU with the reference, which sees rare classes.",
     )
     threads: Positive | None = Field(
