@@ -69,11 +69,6 @@ def test_shards_are_a_partition(count):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_later_rounds_are_whole():
-    assert shards.of_round(3, 1) == ["0of3", "1of3", "2of3"]
-    assert shards.of_round(3, 2) == shards.of_round(1, 1) == ["0"]
-
-
 def test_more_shards_than_images_is_told(run):
     with open(run.folder / "index.csv", newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 10
