@@ -220,10 +220,12 @@ def plan(
     engines: dict[str, list[str]] = {}
     for engine, folder in folders.items():
         engines.setdefault(folder, []).append(engine)
-    selection = json.loads(Planning(config).report.selection(None))
+    planning = Planning(config)
+    selection = json.loads(planning.report.selection(None))
     rows = [[model, variant] for model in config["models"] for variant in config["variants"]]
     return {
         "selection": selection,
+        "block": planning.inference.block,
         "limits": config["limits"],
         "interpreters": engines,
         "rows": rows,

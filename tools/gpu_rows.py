@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,46 +65,57 @@ def there(paths: list[str]) -> bool:
     return all(os.path.exists(path) for path in paths)
 
 
-def run_step(step: dict[str, Any], limits: dict[str, Any], seconds: float) -> None:
-    """Run a command. Raises CalledProcessError for a bug of ours, TimeoutExpired when the time is over."""
-    variables = {**os.environ, **environment(HERE), "SEGBENCH_LIMITS": json.dumps(limits)}
+def run_step(step: dict[str, Any], plan: dict[str, Any], seconds: float) -> None:
+    """Run a command as the workflow does. Raises CalledProcessError for a bug of ours, TimeoutExpired when the time is
+    over."""
+    workflows = {"SEGBENCH_LIMITS": json.dumps(plan["limits"]), "SEGBENCH_BLOCK": plan["block"]}
+    variables = {**os.environ, **environment(HERE), **workflows}
     for path in step["outputs"]:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     call = [f"{step['interpreter']}/bin/python3", *step["command"]]
     subprocess.run(call, env=variables, check=True, timeout=max(seconds, 1))
 
 
-def fill(plan: dict[str, Any], table: Path, minutes: float) -> list[str]:
-    """Run the steps whose files are not there, and save the table after each that completes a row; returns what went
-    wrong, a line for each step."""
-    from segbench.files import write_text
-    from segbench.table.csv import to_csv
-    from segbench.table.rows import read_rows
-
-    def done() -> list[str]:
-        left = [step["row"] for step in plan["steps"] if not there(step["outputs"])]
-        return ["/".join(row) for row in plan["rows"] if row not in left]
-
-    faults: list[str] = []
-    shown: list[str] = []
-    ends = time.monotonic() + minutes * 60
+def run_steps(plan: dict[str, Any], seconds: float, faults: list[str]) -> Iterator[None]:
+    """Run the steps whose files are not there, one at a time. `faults` gets a line for each that went wrong."""
+    ends = time.monotonic() + seconds
     for step in plan["steps"]:
         if there(step["needs"]) and not there(step["outputs"]):  # what a failed step should have made is told once
             name = " ".join(step["row"] or [step["rule"]])
             try:
-                run_step(step, plan["limits"], ends - time.monotonic())
+                run_step(step, plan, ends - time.monotonic())
             except subprocess.TimeoutExpired:
-                return [*faults, f"out of time at {name}; bash run.sh goes on there"]
+                faults.append(f"out of time at {name}; bash run.sh goes on there")
+                return
             except subprocess.CalledProcessError as error:
                 faults.append(f"{name}: {error.cmd[1]} ended with status {error.returncode}; the other rows go on")
-                continue
-        if (now := done()) != shown:
+        yield
+
+
+def done(plan: dict[str, Any]) -> list[str]:
+    """The rows, as `model/variant`, whose files are all there."""
+    left = [step["row"] for step in plan["steps"] if not there(step["outputs"])]
+    return ["/".join(row) for row in plan["rows"] if row not in left]
+
+
+def fill(plan: dict[str, Any], table: Path, minutes: float) -> list[str]:
+    """Run the steps, and save the table after each that completes a row; returns what went wrong, a line for each."""
+    from segbench.files import write_text
+    from segbench.table.csv import to_csv
+    from segbench.table.rows import read_rows
+
+    faults: list[str] = []
+    shown: list[str] = []
+    for _ in run_steps(plan, minutes * 60, faults):
+        if (now := done(plan)) != shown:
             found = read_rows(Path("results"), plan["selection"], now)
             write_text(table, to_csv(found))
             for row in found:
                 if (name := f"{row['model']}/{row['variant']}") not in shown:
                     print(f"{name}: {row['status']} {row['reason']} {row['time_s'] or ''}", flush=True)
             shown = now
+    if shown:  # the control's last round may stand behind the last row's
+        write_text(table, to_csv(read_rows(Path("results"), plan["selection"], shown)))
     return faults
 
 
