@@ -140,7 +140,7 @@ bench-clock: env ## validate the clock on an idle machine, into results/benchmar
 	$(BIN)/python -m validation.clock.truth
 	-$(BIN)/python -m validation.clock.against_loadgen # needs make env-loadgen
 
-MEASURED := $(addprefix results/,runs/demo_large/gcnet_demo_large/openvino-fp32/1/0/predictions.zip \
+MEASURED := $(addprefix results/,predictions/demo_large/gcnet_demo_large/openvino-fp32/0/predictions.zip \
 	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)
 bench-speed: env ## measure what runs outside the model on an idle machine, into results/benchmarks/ (5 minutes)
 	$(BIN)/snakemake $(MEASURED)

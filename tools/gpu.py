@@ -52,8 +52,8 @@ def environments(capability: tuple[int, int] | None, cuda: tuple[int, int] | Non
 
 
 def hours(config: dict[str, Any], variants: tuple[str, ...], published: Path = PUBLISHED) -> float:
-    """Hours inside the models at the page's own times (a V100's): every image once, then the later rounds' shares."""
-    images = VALIDATION_IMAGES + (config["rounds"] - 1) * min(config["timing"]["images_per_round"], VALIDATION_IMAGES)
+    """Hours inside the models at the page's own times (a V100's): every image once, then the images of each round."""
+    images = VALIDATION_IMAGES + config["rounds"] * min(config["timing"]["images_per_round"], VALIDATION_IMAGES)
     times: dict[tuple[str, bool, str], float] = {}
     with open(published, newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
@@ -104,7 +104,8 @@ def main() -> None:
         raise InputError(fault)
     print(
         f"{len(config['models']) * len(variants)} rows: {hours(config, variants):.1f} hours in the models at the page's"
-        " V100 times; engines, calibration and scoring come on top. Stopped, `make gpu` goes on where it was.",
+        " V100 times; engines, calibration, scoring, warm-up and the control's rounds come on top. Stopped, `make gpu`"
+        " goes on where it was.",
         flush=True,
     )
     settings = [f"{key}={json.dumps(value)}" for key, value in given.items()]

@@ -2,8 +2,9 @@
 
 Models, their ONNX twins, calibration tables and the reference's class maps are made here, by Snakemake, on the CPU; the
 engines' interpreters go along, relocated. What an engine's interpreter does, and the scores that follow from it, are
-left for the GPU machine. There, `bash run.sh [MINUTES]` runs the very commands that Snakemake would, and leaves
-table.csv; `bash run.sh check` is `make gpu-check`.
+left for the GPU machine: engines, accuracy passes, and timed rounds in blocks with the control. There, `bash run.sh
+[MINUTES]` runs the very commands that Snakemake would, and leaves table.csv; no row gets further rounds there. `bash
+run.sh check` is `make gpu-check`.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ from tools.gpu_rows import import_fault
 
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages", "*.a")
 SHELL = re.compile(r" 2>&1 \| tee \S+$")  # how every rule ends: its log
+TIMED = ("time_round", "time_control")
 OLD_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 RUN = """#!/usr/bin/env bash
-# Fill the rows, for MINUTES at most (20); what is done is in table.csv after every row.
+# Fill the rows, for MINUTES at most (20); a row that is done is in table.csv.
 cd "$(dirname "$0")"
 needs={glibc} has=$(getconf GNU_LIBC_VERSION 2> /dev/null | cut -d' ' -f2)
 if [ "$(printf '%s\\n' "$needs" "${{has:-0}}" | sort -V | head -n 1)" != "$needs" ]; then
@@ -60,6 +62,18 @@ class Job:
     wildcards: dict[str, str]
     python: str
     command: tuple[str, ...]
+    priority: float = 0
+
+    @property
+    def model(self) -> str:
+        """The model whose rows the job is for: of a control's round, the one in whose block it stands."""
+        return self.wildcards.get("block", "").rpartition("-")[0] or self.wildcards.get("model", "")
+
+    @property
+    def row(self) -> tuple[str, str] | None:
+        """Model and variant of the row that is made of what the job leaves; None: of no row, or of several."""
+        variant = self.wildcards.get("variant")
+        return None if variant is None or self.rule == "time_control" else (self.model, variant)
 
 
 def planned_jobs(printed: str) -> list[Job]:
@@ -73,7 +87,8 @@ def planned_jobs(printed: str) -> list[Job]:
             python, *words = shlex.split(SHELL.sub("", shell.group(1)))
             inputs, outputs = (tuple(facts.get(key, "").split(", ")) for key in ("input", "output"))
             wildcards = dict(pair.split("=", 1) for pair in facts.get("wildcards", "").split(", ") if "=" in pair)
-            found.append(Job(rule.group(1), inputs, outputs, wildcards, python, tuple(words)))
+            priority = float(facts.get("priority", 0))
+            found.append(Job(rule.group(1), inputs, outputs, wildcards, python, tuple(words), priority))
     return found
 
 
@@ -88,8 +103,10 @@ def jobs_there(jobs: list[Job], interpreters: set[str]) -> list[Job]:
     return there
 
 
-def steps(row: dict[str, str], there: list[Job]) -> list[Job]:
-    """The jobs of a row of the table, and those that they need, each after what it needs."""
+def in_order(there: list[Job], models: list[str]) -> list[Job]:
+    """The jobs of all rows, and those that they need, each after what it needs. One model follows the other: its
+    engines, passes and scores first, then its timed rounds block by block, as Snakemake's priorities have them.
+    """
     maker = {path: job for job in there for path in job.outputs}
     found: list[Job] = []
 
@@ -100,9 +117,9 @@ def steps(row: dict[str, str], there: list[Job]) -> list[Job]:
         if job not in found:
             found.append(job)
 
-    for job in sorted(there, key=lambda job: int(job.wildcards.get("round", 0))):
-        if row.items() <= job.wildcards.items() and job.rule != "picture":
-            add(job)
+    wanted = [job for job in there if "variant" in job.wildcards and job.model in models and job.rule != "picture"]
+    for job in sorted(wanted, key=lambda job: (models.index(job.model), job.rule in TIMED, -job.priority)):
+        add(job)
     return found
 
 
@@ -178,25 +195,42 @@ def dry_run(settings: list[str]) -> str:
     return done.stdout
 
 
-def plan(config: dict[str, Any], there: list[Job], folders: dict[str, str]) -> dict[str, Any]:
-    """What `gpu_rows.py` reads: rows with their steps, and what it needs to make rows of a table.
+def plan(
+    config: dict[str, Any], there: list[Job], interpreters: dict[str, str], folders: dict[str, str]
+) -> dict[str, Any]:
+    """What `gpu_rows.py` reads: the rows, the steps that make them, and what it needs to make a table.
 
-    `folders`: of the packed interpreters, by engine.
+    `interpreters`: Pythons by engine; `folders`: of the packed ones, by engine.
     """
-    rows = []
-    for model in config["models"]:
-        for variant in config["variants"]:
-            folder, made = folders[config["variant_catalogue"][variant]["engine"]], []
-            for job in steps({"model": model, "variant": variant}, there):
-                own = config["variant_catalogue"].get(job.wildcards.get("variant"), {}).get("engine")
-                packed = folders.get(str(own), folder)
-                made.append({"interpreter": packed, "command": job.command, "outputs": job.outputs})
-            rows.append({"model": model, "variant": variant, "steps": made})
+    packed = {python: folders[engine] for engine, python in interpreters.items()}
+    ordered, steps = in_order(there, config["models"]), []
+    made = {path for job in ordered for path in job.outputs}
+    for job in ordered:
+        own = config["variant_catalogue"].get(job.wildcards.get("variant"), {}).get("engine", "")
+        steps.append(
+            {
+                "rule": job.rule,
+                "row": job.row,
+                "interpreter": packed.get(job.python) or folders[own],  # what Snakemake's own Python does, any can do
+                "command": job.command,
+                "needs": sorted(made.intersection(job.inputs)),
+                "outputs": job.outputs,
+            }
+        )
     engines: dict[str, list[str]] = {}
     for engine, folder in folders.items():
         engines.setdefault(folder, []).append(engine)
-    selection = json.loads(Planning(config).report.selection(None))
-    return {"selection": selection, "limits": config["limits"], "interpreters": engines, "rows": rows}
+    planning = Planning(config)
+    selection = json.loads(planning.report.selection(None))
+    rows = [[model, variant] for model in config["models"] for variant in config["variants"]]
+    return {
+        "selection": selection,
+        "block": planning.inference.block,
+        "limits": config["limits"],
+        "interpreters": engines,
+        "rows": rows,
+        "steps": steps,
+    }
 
 
 @command
@@ -242,7 +276,7 @@ def main() -> None:
         folders[engine] = f"interpreters/{same}"
         if same == engine:
             relocate(python, args.out / folders[engine], args.leave_out)
-    made = plan(config, there, folders)
+    made = plan(config, there, interpreters, folders)
     packed = made["interpreters"].items()
     if faults := [fault for folder, names in packed if (fault := import_fault(args.out, folder, names))]:
         raise InputError(f"what was packed does not work: {'; '.join(faults)}")

@@ -129,20 +129,19 @@ def check_bundle(variants: list[str], plan: dict[str, Any], seconds: float) -> d
     import gpu_rows
 
     ends, table = time.monotonic() + seconds, Path("gpu-check.csv")
-    model = plan["rows"][0]["model"]
-    wanted = [row for row in plan["rows"] if row["model"] == model and row["variant"] in variants]
-    faults = gpu_rows.fill({**plan, "rows": wanted}, table, (seconds - SELFTEST_S) / 60)
+    model = plan["rows"][0][0]
+    wanted = [row for row in plan["rows"] if row[0] == model and row[1] in variants]
+    steps = gpu_rows.steps_of(plan, wanted)
+    faults = gpu_rows.fill({**plan, "rows": wanted, "steps": steps}, table, (seconds - SELFTEST_S) / 60)
     rows: list[dict[str, Any]] = []
     if table.exists():
         with open(table, newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     tests = {}
-    for row in wanted:
-        if not any(found["variant"] == row["variant"] and found["status"] == "ok" for found in rows):
-            continue
-        step = next(step for step in row["steps"] if step["command"][0].endswith("/infer.py"))
-        out, python = Path(f"synchronization-{row['variant']}.json"), f"{step['interpreter']}/bin/python3"
-        tests[row["variant"]] = selftest(step["command"], python, out, max(ends - time.monotonic(), 5))
+    for variant in [row["variant"] for row in rows if row["status"] == "ok"]:
+        step = next(step for step in steps if step["rule"] == "infer" and step["row"] == [model, variant])
+        out, python = Path(f"synchronization-{variant}.json"), f"{step['interpreter']}/bin/python3"
+        tests[variant] = selftest(step["command"], python, out, max(ends - time.monotonic(), 5))
     return {"rows": rows, "synchronization": tests, "log": "\n".join(faults)}
 
 
@@ -174,7 +173,7 @@ def main() -> None:
     plan = json.loads(Path("plan.json").read_text(encoding="utf-8")) if IN_BUNDLE else None
     if plan:
         packed = {name: f"{folder}/bin/python3" for folder, names in plan["interpreters"].items() for name in names}
-        told = refusals(tuple(dict.fromkeys(row["variant"] for row in plan["rows"])), packed)
+        told = refusals(tuple(dict.fromkeys(variant for _, variant in plan["rows"])), packed)
     else:
         packed = interpreters()
         told = refusals(tuple(args.rehearse), packed) if args.rehearse else family(packed)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.files import read_json, write_json
+from segbench.files import checked, read_json, write_record
 from segbench.process.lifetime import command
 from segbench.timing.intervals import figure_of_round
 from segbench.timing.latencies import read_compute_s
@@ -21,7 +21,8 @@ def read_rows(results: Path, settings: dict[str, Any]) -> dict[str, Row]:
         folders = [results / "runs" / settings["dataset"] / row / f"{n}/0" for n in range(1, settings["rounds"] + 1)]
         statuses = [read_json(folder / "status.json") for folder in folders]
         if all(one["status"] == "ok" for one in statuses):
-            times = [read_compute_s(folder / "latencies.csv") for folder in folders]
+            files = [checked(folder / "latencies.csv", one) for folder, one in zip(folders, statuses, strict=True)]
+            times = [read_compute_s(path) for path in files]
             figures = [figure_of_round(one, settings["average"]) for one in times]
             found[row] = Row(figures, sum(one["wall_s"] for one in statuses) / len(statuses))
     return found
@@ -44,7 +45,7 @@ def main() -> None:
     if asked["target"] is not None:
         rows = read_rows(args.results, asked)
         extra = further_rounds(rows, asked["target"], asked["max_rounds"], asked["extra_s"])
-    write_json(args.out, {"rounds": asked["rounds"], "extra": extra})
+    write_record(args.out, {"rounds": asked["rounds"], "extra": extra})
     more = f"{sum(extra.values())} more rounds for {len(extra)} rows, whose intervals are wider than"
     print(f"{more} ±{asked['target']:.0%}" if extra else "no row needs more rounds")
 

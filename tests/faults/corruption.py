@@ -45,24 +45,40 @@ def _copy(source: Path, target: Path) -> Path:
 
 # Which commands read what; a file of results/ that stands here in no line is one that no command reads.
 READERS = {
-    "data/made/val/index.csv": ("infer", "score", "picture", "report", "index_dataset"),
+    "data/made/val/index.csv": ("infer", "time_round", "score", "picture", "report", "index_dataset"),
     "data/made/val/dataset.json": ("check_inputs", "score", "picture", "report"),
     "data/made/calibration/index.csv": ("calibrate", "choose_layers"),
     "data/made/calibration/dataset.json": ("calibrate", "choose_layers"),
     "models/nearest/checkpoint.onnx": ("export_onnx_model",),
     "models/nearest/checkpoint.onnx.json": ("export_onnx_model",),
     "models/nearest/model.onnx": ("calibrate", "choose_layers", "build_engine"),
-    "models/nearest/model.json": ("calibrate", "choose_layers", "build_engine", "infer", "score", "picture", "report"),
+    "models/nearest/model.json": (
+        "calibrate",
+        "choose_layers",
+        "build_engine",
+        "infer",
+        "time_round",
+        "score",
+        "picture",
+        "report",
+    ),
     "calibration/made/nearest/*/table.json": ("choose_layers", "build_engine"),
     "calibration/made/nearest/*/status.json": ("choose_layers", "build_engine"),
     "calibration/made/nearest/*/layers.json": ("build_engine",),
-    "engines/made/nearest/*/engine/*": ("infer",),
-    "engines/made/nearest/*/status.json": ("infer", "table", "report"),
-    "runs/made/nearest/*/1/0/predictions.zip": ("score", "picture", "table", "report"),
-    "runs/made/nearest/*/2/0/predictions.zip": ("table", "report"),
-    "runs/made/nearest/*/*/0/latencies.csv": ("table", "report"),
+    "engines/made/nearest/*/engine/*": ("infer", "time_round"),
+    "engines/made/nearest/*/status.json": ("infer", "time_round", "table", "report"),
+    "predictions/made/nearest/*/0/predictions.zip": ("score", "picture", "table", "report"),
+    "predictions/made/nearest/*/0/environment.json": ("table", "report"),
+    "predictions/made/nearest/*/0/status.json": ("score", "picture", "table", "report"),
+    "runs/made/nearest/*/*/0/latencies.csv": ("plan_rounds", "table", "report"),
+    "runs/made/nearest/*/*/0/replaced.csv": ("table", "report"),
+    "runs/made/nearest/*/*/0/predictions.zip": ("table", "report"),
     "runs/made/nearest/*/*/0/environment.json": ("table", "report"),
-    "runs/made/nearest/*/*/0/status.json": ("score", "picture", "table", "report"),
+    "runs/made/nearest/*/*/0/status.json": ("plan_rounds", "table", "report"),
+    "control/made/nearest/*/*/*/latencies.csv": ("table", "report"),
+    "control/made/nearest/*/*/*/environment.json": ("table", "report"),
+    "control/made/nearest/*/*/*/status.json": ("table", "report"),
+    "rounds.json": ("table", "report"),
     "scores/made/nearest/*.json": ("table", "report"),
 }
 
@@ -87,7 +103,7 @@ def _is_given(command: list[str], path: Path) -> bool:
     return any(word in (str(path), str(path.parent)) or Path(word).parent == path.parent for word in words)
 
 
-WRITTEN = ("--out", "--latencies", "--environment")
+WRITTEN = ("--out", "--latencies", "--replaced", "--environment")
 
 
 def outcome_of(command: list[str], folder: Path) -> tuple[int, str, Any]:
@@ -105,7 +121,7 @@ def made_by(command: list[str], folder: Path) -> Any:
     def record(option: str) -> Any:
         return read_json(folder / values[option])
 
-    if script == "infer":
+    if script in ("infer", "time_round"):
         predictions = Predictions.open(folder / values["--predictions"])
         return record("--status")["status"], {i: predictions.digest(i) for i in predictions.ids}
     if script == "build_engine":

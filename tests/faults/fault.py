@@ -57,7 +57,13 @@ def drawn_flow(folder: Path) -> Any:
             "variants": ["paddle_onednn-fp32", "paddle_onednn-int8", "openvino-int8-table"],
             "reference": "paddle_onednn-fp32",
             "rounds": 2,
-            "timing": {"images_per_round": 2, "max_repeats": 0, "warm_up": {"max_s": 1}},
+            "timing": {
+                "images_per_round": 2,
+                "round_min_s": 0,
+                "extra_s": 0,
+                "max_repeats": 0,
+                "warm_up": {"max_s": 1},
+            },
             "calibration": {"images": 3, "judging_images": 3},
             "dataset_catalogue": {
                 "drawn": {"kind": "cityscapes", "generate": {**small, "train": 6, "val": 4, "seed": 0}}

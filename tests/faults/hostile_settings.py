@@ -41,7 +41,7 @@ def attacks(folder: Path, trap: Path) -> Iterator[Attack]:
         "a text": "hello",
         "merge of itself": "a: &a\n  <<: *a",
         "number of 5000 digits": "rounds: " + "9" * 5000,
-        "not a number": "timing: {half_width: .nan}",
+        "not a number": "timing: {target: .nan}",
         "infinite": "limits: {stall_s: .inf}",
         "key that is a list": "? [a, b]\n: c",
         "control characters": "models: [\x01]",

@@ -32,14 +32,14 @@ TARGETS = ("snakemake", "group", "script")
 STAGES = (
     "make_demo_set", "index_dataset", "fetch_checkpoint", "check_inputs", "decode_images",
     "export_onnx_model", "export_paddle", "export_onnx", "calibrate", "choose_layers",
-    "build_engine", "infer", "score", "picture", "table", "report",
+    "build_engine", "infer", "score", "time_round", "plan_rounds", "picture", "table", "report",
 )  # fmt: skip
 LONGEST_S = {"onnx": 1.5, "paddle": 6.0}  # by kind of model: Paddle alone takes 3 s to import
 FLOWS = {"onnx": lambda folder: small_flow(folder, calibrated=True), "paddle": drawn_flow}
 END_S = 15.0  # after a kill, until the last process has to be gone
 # What has times or the machine in it; and Paddle's quantised graph, whose bytes are not the same twice.
 TIMES = re.compile(
-    r"latencies\.csv|(environment|status|layers|onnx)\.json|table\.|report\.html|plots/|logs/|cache/"
+    r"(latencies|replaced)\.csv|(environment|status|layers|onnx)\.json|table\.|report\.html|plots/|logs/|cache/"
     r"|paddle_(ptq|onednn-int8)/.*pdmodel"
 )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-TIMED = ("infer", "infer_reference", "time_pair", "time_loadgen")
+TIMED = ("infer", "infer_reference", "time_round", "time_control", "time_pair", "time_loadgen")
 TERMINAL_S = 600  # a start that has not ended by then hangs
 
 
@@ -140,7 +140,7 @@ def interrupt(run: Run, kind: str, chooser: random.Random) -> str:
 
 
 def overlaps(records: list[dict[str, str]], rules: dict[str, str], gpus: dict[str, int]) -> list[tuple[str, str]]:
-    """Pairs of jobs that ran at the same time although one of them was a timed job without a GPU of its own. Slurm's
+    """Pairs of jobs that ran at the same time although one of them ran an engine and had no GPU of its own. Slurm's
     records have whole seconds."""
     found = []
     spans = [(_seconds(r["StartTime"]), _seconds(r["EndTime"]), r["JobId"]) for r in records]

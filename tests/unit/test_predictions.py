@@ -82,7 +82,7 @@ def test_equal_maps_have_equal_digests(tmp_path, written):
     first, later = Predictions.open(written), Predictions.open(tmp_path / "later.zip")
     assert first.digest("a") == later.digest("a") == later.digest("b") != first.digest("b")
     assert refusal(tmp_path / "later.zip").endswith(
-        "later.zip: has digests of class maps only; class maps are kept by the first round"
+        "later.zip: has digests of class maps only; the accuracy pass keeps class maps"
     )
 
 

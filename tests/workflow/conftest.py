@@ -92,7 +92,7 @@ def small_config(folder: Path) -> dict:
         "models": ["nearest"],
         "variants": ["onnxruntime-fp32", "openvino-fp32"],
         "rounds": 2,
-        "timing": {"images_per_round": 2},
+        "timing": {"images_per_round": 2, "round_min_s": 0, "extra_s": 0},  # short rounds, and no further ones
         "dataset_catalogue": {
             "made": {
                 "kind": "folder",

@@ -101,6 +101,7 @@ rule engine:
     input: workflow_scripts/build_engine.py, results/models/m/model.json
     output: results/engines/d/m/v/engine, results/engines/d/m/v/status.json
     wildcards: dataset=d, model=m, variant=v
+    priority: 50
 Shell command: .venv-x/bin/python workflow_scripts/build_engine.py --options '{"a b": 1}' 2>&1 | tee results/log
 
 [Thu Nov 26 01:22:27 2026]
@@ -109,23 +110,44 @@ rule all:
 """
     (job,) = gpu_bundle.planned_jobs(printed)
     assert (job.rule, job.python, job.wildcards["variant"]) == ("engine", ".venv-x/bin/python", "v")
+    assert (job.priority, job.row) == (50, ("m", "v"))
     assert job.command == ("workflow_scripts/build_engine.py", "--options", '{"a b": 1}')
     assert job.outputs == ("results/engines/d/m/v/engine", "results/engines/d/m/v/status.json")
 
 
-def test_a_rows_jobs_come_after_what_they_need_and_rounds_in_order():
-    def job(rule, inputs, outputs, **wildcards):
-        return gpu_bundle.Job(rule, inputs, outputs, {"model": "m", "variant": "v", **wildcards}, "gpu", ())
+def test_a_models_rounds_stand_behind_its_scores_block_by_block_with_the_control():
+    def job(rule, priority, inputs, outputs, **wildcards):
+        wildcards = {"model": "m", "variant": "v", **wildcards}
+        python = "python" if rule == "score" else "gpu"
+        return gpu_bundle.Job(rule, inputs, outputs, wildcards, python, (), priority)
 
-    shapes = gpu_bundle.Job("shape_ranges", ("model",), ("shapes",), {"model": "m"}, "gpu", ())
-    score = gpu_bundle.Job("score", ("run 1",), ("score",), {"model": "m", "variant": "v"}, "python", ())
+    shapes = gpu_bundle.Job("collect_shapes", ("model",), ("shapes",), {"model": "m"}, "gpu", ())
     table = gpu_bundle.Job("table", ("score",), ("table",), {}, "python", ())
-    second, first = (job("infer", ("engine",), (f"run {n}",), round=str(n)) for n in (2, 1))
-    engine, other = job("engine", ("shapes",), ("engine",)), job("engine", (), ("other",), variant="w")
-    there = gpu_bundle.jobs_there([table, score, second, other, first, engine, shapes], {"gpu"})
+    picture = job("picture", 0, ("pass",), ("picture",))
+    score = job("score", 30, ("pass",), ("score",))
+    others = [job("time_round", p, ("n engine",), (f"n round {p}",), model="n", round="1") for p in (0.8, 0.7)]
+    other = job("build_engine", 50, (), ("n engine",), model="n")
+    control = job("time_control", 0.8, ("engine",), ("control",), block="m-0a1b2c3d", round="1")
+    second, first = (job("time_round", 1 - n / 10, ("engine",), (f"round {n}",), round=str(n)) for n in (3, 1))
+    engine, accuracy = job("build_engine", 50, ("shapes",), ("engine",)), job("infer", 40, ("engine",), ("pass",))
+    jobs = [table, picture, score, *others, control, second, other, first, accuracy, engine, shapes]
+    there = gpu_bundle.jobs_there(jobs, {"gpu"})
     assert table not in there and score in there
-    row = gpu_bundle.steps({"model": "m", "variant": "v"}, there)
-    assert [one.outputs[0] for one in row] == ["shapes", "engine", "run 1", "score", "run 2"]
+    ordered = [one.outputs[0] for one in gpu_bundle.in_order(there, ["m", "n"])]
+    of_m = ["shapes", "engine", "pass", "score", "round 1", "control", "round 3"]
+    assert ordered == [*of_m, "n engine", "n round 0.8", "n round 0.7"]
+    assert (control.model, control.row, first.row) == ("m", None, ("m", "v"))
+
+
+def test_the_steps_of_some_rows_have_what_they_need_and_no_others():
+    def step(row, output, *needs):
+        return {"row": row, "outputs": [output], "needs": list(needs)}
+
+    v, w = ["m", "v"], ["m", "w"]
+    steps = [step(None, "shapes"), step(v, "v pass", "shapes"), step(w, "w pass"), step(None, "control", "v pass")]
+    steps += [step(w, "w score", "w pass", "v pass")]
+    assert gpu_rows.steps_of({"steps": steps}, [v]) == steps[:2]
+    assert gpu_rows.steps_of({"steps": steps}, [w]) == [*steps[:3], steps[4]]
 
 
 def test_a_picture_under_an_absolute_path_is_refused(tmp_path, monkeypatch):
@@ -172,3 +194,5 @@ def test_rows_are_those_of_the_workflow_and_are_not_run_twice(done, tmp_path):
         assert row["status"] == "ok" and float(row["time_s"]) > 0
         for column in ("miou", "pixel_agreement", "engine_bytes", "reference"):
             assert row[column] == wanted[column], column
+        assert (row["n"], row["rounds"]) == (wanted["n"], wanted["rounds"])
+    assert len(list((tmp_path / "moved/results/control").rglob("latencies.csv"))) == 2  # one in each block

@@ -58,7 +58,7 @@ def test_other_calibration_images_rerun_int8_and_nothing_in_fp32(int8, change):
     planned = int8.plan()
     assert planned["calibrate_table"] == planned["calibrate_model"] == planned["choose_layers"] == 1
     assert "export_onnx_model" not in planned and "index_dataset" not in planned
-    for rule in ("build_engine", "infer", "score"):
+    for rule in ("build_engine", "infer", "time_round", "score"):
         assert int8.planned_variants(rule) == INT8
 
 

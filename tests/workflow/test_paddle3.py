@@ -63,9 +63,9 @@ def test_both_forms_agree_with_paddle_2_and_other_engines_say_why_not(workflow):
     assert rows["own", "all-passes"]["status"] == "failed"
     assert "not support [pir::ArrayAttribute<pir::DoubleAttribute>]" in rows["own", "all-passes"]["reason"]
     assert (rows["own", "paddle-fp32"]["status"], rows["own", "paddle-fp32"]["reason"]) == ("unsupported", NOT_READ)
-    runs = workflow.folder / "results" / "runs" / "made"
-    theirs = Predictions.open(runs / "ann" / "paddle-fp32" / "1" / "0" / "predictions.zip")
-    ours = Predictions.open(runs / "own" / "paddle3-fp32" / "1" / "0" / "predictions.zip")
+    passes = workflow.folder / "results" / "predictions" / "made"
+    theirs = Predictions.open(passes / "ann" / "paddle-fp32" / "0" / "predictions.zip")
+    ours = Predictions.open(passes / "own" / "paddle3-fp32" / "0" / "predictions.zip")
     assert len(theirs) == len(ours) == 4
     for image in theirs.ids:
         assert np.mean(theirs[image] == ours[image]) >= 0.9995, image

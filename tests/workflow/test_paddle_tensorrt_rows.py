@@ -67,6 +67,7 @@ def test_another_workspace_rebuilds_int8_and_calibrates_nothing(run):
     assert {
         "build_engine paddle_tensorrt-int8",
         "infer paddle_tensorrt-int8",
+        "time_round paddle_tensorrt-int8",
         "score paddle_tensorrt-int8",
     } <= found.keys()
     assert not found.keys() & {"calibrate_tensorrt", "collect_shapes", "index_dataset_calibration", "export_paddle"}

@@ -23,14 +23,16 @@ def test_cityscapes_is_the_pages_32_rows(bare):
     planned = jobs(bare, "cityscapes", "--config", "dataset_root=/no/such/folder")
     assert planned["build_engine"] == planned["score"] == 32
     assert planned["fetch_checkpoint"] == planned["export_paddle"] == 8
-    assert planned["collect_shapes"] == planned["calibrate_tensorrt"] == 8 and planned["infer"] == 32 * 6
+    assert planned["collect_shapes"] == planned["calibrate_tensorrt"] == 8 and planned["infer"] == 32
+    assert planned["time_round"] == 32 * 6 and planned["time_control"] == 8 * 6
     assert "calibrate_table" not in planned and "calibrate_model" not in planned and "export_onnx" not in planned
     assert planned["table"] == 1
 
 
 def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
     planned = jobs(bare, "config")
-    assert planned["build_engine"] == 8 * 7 and planned["infer"] == 8 * 7 * 3
+    assert planned["build_engine"] == planned["infer"] == 8 * 7
+    assert planned["time_round"] == 8 * 7 * 3 and planned["time_control"] == 8 * 3
     assert planned["calibrate_table"] == planned["choose_layers"] == 8 and planned["calibrate_model"] == 8 * 2
     assert not {rule for rule in planned if "train" in rule}
     assert "http" not in Path(bare.folder / "config/config.yaml").read_text()
@@ -38,4 +40,4 @@ def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
 
 def test_page_protocol_is_one_round_of_all_images(bare):
     planned = jobs(bare, "page")
-    assert planned["infer"] == planned["build_engine"] == 8 * 7
+    assert planned["time_round"] == planned["infer"] == planned["build_engine"] == 8 * 7

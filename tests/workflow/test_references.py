@@ -13,7 +13,8 @@ def test_reference_that_is_no_row_runs_once_untimed(done):
     done.config["variants"] = ["openvino-fp32"]
     done.config["reference"] = "onnxruntime-fp32"
     done.config["agreement_images"] = 2
-    assert done.plan() == {"infer_reference": 1, "picture": 1, "report": 1, "score": 1, "table": 1}
+    planned = {"infer_reference": 1, "plan_rounds": 1, "picture": 1, "report": 1, "score": 1, "table": 1}
+    assert done.plan() == planned
     done.snakemake()
     assert agreement(done) == {"openvino-fp32": ("onnxruntime-fp32", "1.0")}
     folder = done.folder / "results/references/made/nearest/onnxruntime-fp32"
@@ -22,7 +23,7 @@ def test_reference_that_is_no_row_runs_once_untimed(done):
 
 
 def test_stored_reference_is_read_from_its_file(done):
-    run = done.folder / "results/runs/made/nearest/onnxruntime-fp32/1/0/predictions.zip"
+    run = done.folder / "results/predictions/made/nearest/onnxruntime-fp32/0/predictions.zip"
     shutil.copy(run, done.folder / "nearest made elsewhere.zip")
     done.config["variants"] = ["openvino-fp32"]
     done.config["reference"] = "{model} made elsewhere.zip"

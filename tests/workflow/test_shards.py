@@ -14,18 +14,18 @@ def facts(flow) -> dict:
     return {"score": score, **{name: row[name] for name in told}}
 
 
-def test_round_1_is_split_into_shards_and_adds_up_to_the_whole(done):
+def test_accuracy_pass_is_split_into_shards_and_adds_up_to_the_whole(done):
     done.config["variants"] = ["onnxruntime-fp32"]
     whole = facts(done)
     done.config["shards"] = 3
     planned = done.plan()
-    assert planned["infer"] == planned["score_shard"] == 3, "round 2 stays as it is"
+    assert planned["infer"] == planned["score_shard"] == 3
+    assert "time_round" not in planned, "rounds are whole"
     done.snakemake()
     assert facts(done) == whole
-    folder = done.folder / "results/runs/made/nearest/onnxruntime-fp32"
-    assert sorted(path.name for path in (folder / "1").iterdir()) == ["0", "0of3", "1of3", "2of3"]
-    assert sorted(path.name for path in (folder / "2").iterdir()) == ["0"]
-    shutil.rmtree(folder / "1/2of3")
+    folder = done.folder / "results/predictions/made/nearest/onnxruntime-fp32"
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "0of3", "1of3", "2of3"]
+    shutil.rmtree(folder / "2of3")
     assert done.plan() == WHOLE, "a shard that dies costs only itself"
     done.config["shards"] = 1
     assert "infer" not in done.plan(), "the whole's files were not touched"

@@ -45,7 +45,7 @@ def check(slurm, run, workflow, finished) -> None:
     assert accuracies(cpu) == accuracies(finished.rows()[0])
     assert (gpu["status"], cpu["status"]) == ("unsupported", "ok")
     mine = [record for record in slurm.records() if record["JobId"] in run.rules]
-    assert {run.rules[record["JobId"]] for record in mine} >= {"infer", "build_engine"}
+    assert {run.rules[record["JobId"]] for record in mine} >= {"build_engine", "infer", "time_round", "time_control"}
     gpus = slurm.gpus()
     assert overlaps(mine, run.rules, gpus) == []
     assert 1 <= most_gpus_at_once(mine, gpus) <= 2
@@ -79,18 +79,20 @@ def test_five_kills_and_a_requeue_at_random_moments(slurm, workflow, finished, s
     print(told)
     assert code == 0, run.printed[-6000:]
     check(slurm, run, workflow, finished)
-    done = [r for r in slurm.records() if run.rules.get(r["JobId"]) == "infer" and r["JobState"] == "COMPLETED"]
-    assert 8 <= len(done) <= 8 + 2 * len(told), "each interruption costs no more than what was in flight"
+    done = [run.rules.get(record["JobId"]) for record in slurm.records() if record["JobState"] == "COMPLETED"]
+    counts = [done.count(rule) for rule in ("infer", "time_round", "time_control")]
+    assert all(count >= wanted for count, wanted in zip(counts, (8, 4, 2), strict=True)), counts
+    assert sum(counts) <= 14 + 2 * len(told), "each interruption costs no more than what was in flight"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_job_over_its_time_limit_is_tried_again_with_twice_the_time(slurm, workflow, finished):
-    timing = {"images_per_round": 2, "warm_up": {"min_runs": 1_000_000, "max_runs": 1_000_000, "max_s": 100}}
-    run = submitted(workflow, timing=timing, rounds=1, variants=VARIANTS[:1])
-    run.arguments = ("--set-resources", "infer:runtime=1*attempt")
+    long = {"warm_up": {"min_runs": 1_000_000, "max_runs": 1_000_000, "max_s": 100}}
+    run = submitted(workflow, timing=workflow.config["timing"] | long, rounds=1, variants=VARIANTS[:1])
+    run.arguments = ("--set-resources", "time_round:runtime=1*attempt")
     run.start()
     assert run.wait() == 0, run.printed[-6000:]
-    states = [r["JobState"] for r in slurm.records() if run.rules.get(r["JobId"]) == "infer"]
+    states = [r["JobState"] for r in slurm.records() if run.rules.get(r["JobId"]) == "time_round"]
     assert states == ["TIMEOUT", "COMPLETED"]
     assert workflow.rows()[0]["miou"] == finished.rows()[0]["miou"]

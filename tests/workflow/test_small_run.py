@@ -18,7 +18,7 @@ def test_table_has_a_row_per_variant_with_equal_accuracy(finished):
     assert {row["reference"] for row in rows} == {"onnxruntime-fp32"}
     assert all(float(row["time_s"]) > 0 for row in rows)
     shown = {(row["n"], row["rounds"], row["time_s_low"], row["interval_method"]) for row in rows}
-    assert shown == {("6", "2", "", "")}  # two rounds have no interval
+    assert shown == {("4", "2", "", "")}  # two rounds have no interval
 
 
 def test_markdown_begins_with_the_pages_columns(finished):
@@ -39,7 +39,7 @@ def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
     from segbench.scoring.predictions import Predictions
 
     results = finished.folder / "results"
-    predictions = Predictions.open(results / "runs/made/nearest/openvino-fp32/1/0/predictions.zip")
+    predictions = Predictions.open(results / "predictions/made/nearest/openvino-fp32/0/predictions.zip")
     labels = sorted((finished.folder / "street scenes" / "labels").glob("*.png"))
     label = np.stack([read_label(path, None) for path in labels])
     predicted = np.stack([predictions[image_id] for image_id in predictions.ids])
@@ -57,10 +57,16 @@ def test_every_intermediate_is_a_file(finished):
         "models/nearest/model.onnx",
         "engines/made/nearest/openvino-fp32/engine/model.xml",
         "engines/made/nearest/openvino-fp32/status.json",
+        "predictions/made/nearest/openvino-fp32/0/predictions.zip",
+        "predictions/made/nearest/openvino-fp32/0/environment.json",
         "runs/made/nearest/openvino-fp32/2/0/latencies.csv",
+        "runs/made/nearest/openvino-fp32/2/0/replaced.csv",
         "runs/made/nearest/openvino-fp32/2/0/environment.json",
+        "rounds.json",
     ):
         assert (results / name).stat().st_size > 0, name
+    (block,) = (results / "control/made/nearest/onnxruntime-fp32").iterdir()
+    assert block.name.startswith("nearest-") and (block / "2/latencies.csv").stat().st_size > 0
 
 
 def test_no_temporary_file_is_left(finished):
@@ -73,23 +79,24 @@ def test_repeat_has_nothing_to_do(done):
 
 def test_more_rounds_add_rounds_only(done):
     done.config["rounds"] = 4
-    assert done.plan() == {"infer": 4, "report": 1, "table": 1}
+    assert done.plan() == {"time_round": 4, "time_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
 
 
-def test_other_configuration_and_back_runs_table_and_report_only(done):
+def test_other_configuration_and_back_times_nothing(done):
     first = yaml.safe_load(yaml.safe_dump(done.config))
     done.config["model_catalogue"]["other"] = done.config["model_catalogue"]["nearest"]
     done.config["models"] = ["other"]
     done.snakemake()
     assert {row["model"] for row in done.rows()} == {"other"}
     done.config = first
-    assert done.plan() == {"report": 1, "table": 1}
+    assert done.plan() == {"plan_rounds": 1, "report": 1, "table": 1}
 
 
 def test_one_variants_option_touches_that_variant(done):
     done.config["variant_catalogue"] = {"openvino-fp32": {"run": {"pinning": False}}}
-    assert done.plan() == {"infer": 2, "report": 1, "score": 1, "table": 1}
-    assert done.planned_variants("infer") == {"openvino-fp32"}
+    planned = {"infer": 1, "time_round": 2, "plan_rounds": 1, "report": 1, "score": 1, "table": 1}
+    assert done.plan() == planned
+    assert done.planned_variants("infer") == done.planned_variants("time_round") == {"openvino-fp32"}
     done.config["variant_catalogue"] = {"onnxruntime-fp32": {"build": {"optimization": "basic"}}}
     assert done.planned_variants("build_engine") == {"onnxruntime-fp32"}
 
@@ -106,9 +113,14 @@ def test_model_entry_touches_that_model(done):
     assert "model=other" in jobs and "model=nearest" not in jobs
 
 
-def test_timing_settings_rerun_timing_but_no_engine(done):
+def test_timing_settings_rerun_rounds_but_no_engine_and_no_accuracy_pass(done):
     done.config["timing"]["images_per_round"] = 3
-    assert done.plan() == {"infer": 4, "picture": 1, "report": 1, "score": 2, "table": 1}
+    assert done.plan() == {"time_round": 4, "time_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
+
+
+def test_settings_about_finished_rounds_time_nothing(done):
+    done.config["timing"] |= {"target": 0.2, "max_rounds": 5}
+    assert done.plan() == {"plan_rounds": 1, "report": 1, "table": 1}
 
 
 def test_what_changes_no_measurement_reruns_none(done):
@@ -130,14 +142,15 @@ def test_changed_weights_file_is_read_again(done):
 
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
-    planned = {"index_dataset", "decode_images", "check_inputs", "infer", "picture", "report", "score", "table"}
-    assert set(done.plan()) == planned
+    data, timed = {"index_dataset", "decode_images", "check_inputs"}, {"time_round", "time_control", "plan_rounds"}
+    assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "table"}
 
 
 def test_edited_engine_file_reruns_its_variants_only(done):
     done.edit("workflow_scripts/segbench/engines/openvino.py")
     assert done.planned_variants("build_engine") == {"openvino-fp32"}
-    assert done.planned_variants("infer") == {"openvino-fp32"}
+    assert done.planned_variants("infer") == done.planned_variants("time_round") == {"openvino-fp32"}
+    assert "time_control" not in done.plan()
 
 
 def test_edited_metrics_rescore_only(done):

@@ -41,7 +41,7 @@ def steps_ms(place: Place, variant: str, repeats: int) -> dict[str, float]:
     cv2.setNumThreads(1)
     folder = place.results / "data" / place.dataset / "val"
     rows, model = read_index(folder / "index.csv"), read_json(place.results / "models" / place.model / "model.json")
-    run = place.results / "runs" / place.dataset / place.model / variant / "1" / "0" / "predictions.zip"
+    run = place.results / "predictions" / place.dataset / place.model / variant / "0" / "predictions.zip"
     from_file, decoded, maps = ImageReader(None), ImageReader(folder / "decoded.json"), Predictions.open(run)
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     scorer = Scorer(run, run, partial(fold, class_count=len(CLASSES), ignore=255))
@@ -74,7 +74,7 @@ def totals_ms(steps: dict[str, float]) -> dict[str, float]:
 
 
 def job(place: Place, variant: str, decoded: bool) -> dict[str, float]:
-    """Return the wall time of round 1's timed stretch over the time inside the model. Warm-up ends before it."""
+    """Return the wall time of a round's timed stretch over the time inside the model. Warm-up ends before it."""
     index = place.results / "data" / place.dataset / "val" / "decoded.json"
     request = place.request(**place.side(variant), decoded=str(index) if decoded else None)
     found = time_round(request, 1, f"{place.dataset}, {'decoded' if decoded else 'from file'}")

@@ -1,6 +1,6 @@
 """Derive what the report says of rows beyond table.csv: native row, speed-up, loss, Pareto front, the answer.
 
-A row is a dict as `table.rows.read_row` makes it. The report's own keys are `id`, `label`, `native`, `speed_up`,
+A row is a dict as `table.rows.read_rows` makes it. The report's own keys are `id`, `label`, `native`, `speed_up`,
 `speed_up_low`, `speed_up_high`, `front`. Nothing here is rounded.
 """
 

@@ -178,7 +178,7 @@ class Predictions:
         """Return the H×W class map of an image."""
         entry = self._entry(image_id)
         if not self.has_maps:
-            raise InputError(f"{self._path}: has digests of class maps only; class maps are kept by the first round")
+            raise InputError(f"{self._path}: has digests of class maps only; the accuracy pass keeps class maps")
         try:
             frame = self._frames[entry.start : entry.start + entry.size]
             if digest_of(frame) != entry.frame_digest:

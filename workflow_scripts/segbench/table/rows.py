@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +12,16 @@ from segbench.table.row import Row
 from segbench.table.sources import Sources
 
 
-def read_rows(results: Path, selection: dict[str, Any]) -> list[Row]:
-    """Read all rows of a selection (dataset, rounds, models with their titles, variants by name), in its order."""
+def read_rows(results: Path, selection: dict[str, Any], only: Collection[str] | None = None) -> list[Row]:
+    """Read all rows of a selection (dataset, rounds, models with their titles, variants by name), in its order.
+
+    `only`: the rows that are done, as `model/variant`, where others are not.
+    """
     control = control_of(results, selection)
     found = []
     for model in selection["models"]:
-        of_model = [Sources(results, selection, model, variant, control=control) for variant in selection["variants"]]
+        variants = [name for name in selection["variants"] if only is None or f"{model}/{name}" in only]
+        of_model = [Sources(results, selection, model, variant, control=control) for variant in variants]
         reference = next((one for one in of_model if one.score["reference"] == one.variant), None)
         for one in of_model:
             one.reference = reference
@@ -37,11 +42,6 @@ def control_of(results: Path, selection: dict[str, Any]) -> Control | None:
         return None
     name = "/".join(selection["control"])
     return Control(results, selection["dataset"], name, selection.get("average", "median"))
-
-
-def read_row(results: Path, selection: dict[str, Any], model: str, variant: str) -> Row:
-    """Read the row of one model and variant alone. Nothing in it depends on another row."""
-    return _row(Sources(results, selection, model, variant))
 
 
 def _row(sources: Sources) -> Row:

@@ -200,7 +200,7 @@ class Sources:
 
     @property
     def steady(self) -> bool | None:
-        """Return whether warm-up settled in every round; None where a round had no warm-up."""
+        """Return whether every round was steady; None where a round was too short to say."""
         settled = [run.get("steady") for run in self.runs]
         return all(settled) if self.compute and None not in settled else None
 
