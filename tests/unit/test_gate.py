@@ -34,6 +34,7 @@ def row(medians=(1.0, 1.001, 0.999), model="m", **change):
         "repeatable": True,
         "time_s": sorted(medians)[len(medians) // 2] if len(medians) else None,
         "round_medians_s": ";".join(map(repr, map(float, medians))),
+        "round_controls_s": None,
         "hardware_id": "here",
         "software_id": "same",
         "threads": 2,

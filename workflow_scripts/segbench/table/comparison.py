@@ -7,7 +7,16 @@ from typing import Any, TypedDict
 
 from segbench.planning.baselines import Kept, Key
 from segbench.table.row import Row
-from segbench.table.verdict import WRONG, Ratio, faults, paired_ratio, ratio_to_runs, time_verdicts, unpaired_ratio
+from segbench.table.verdict import (
+    WRONG,
+    Ratio,
+    faults,
+    paired_ratio,
+    ratio_to_runs,
+    row_ratio,
+    time_verdicts,
+    unpaired_ratio,
+)
 from segbench.timing import flags
 
 Settings = dict[str, Any]  # the section `comparison`, with `agreement_bounds` and `baseline`
@@ -129,8 +138,8 @@ def _of_rounds(row: Row, other: Row) -> tuple[Ratio | None, str]:
         return None, UNTIMED
     if row["hardware_id"] != other["hardware_id"]:
         return None, OTHER_HARDWARE
-    medians = _medians(row), _medians(other)
-    return paired_ratio(*medians) if all(medians) else None, FEW_ROUNDS if len(medians[0]) < MIN_ROUNDS else ""
+    rounds = min(len(_medians(row)), len(_medians(other)))
+    return row_ratio(row, other), FEW_ROUNDS if rounds < MIN_ROUNDS else ""
 
 
 def _alternated(record: Mapping[str, Any]) -> tuple[Ratio | None, list[str]]:
