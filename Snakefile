@@ -42,6 +42,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         merge_tables,
         compare,
         gate,
+        update_baseline,
         plan_rounds,
 
     rule all:

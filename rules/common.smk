@@ -17,7 +17,7 @@ os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.envi
 from segbench.planning.check import read_config
 from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
-from segbench.planning.comparison import OTHER
+from segbench.planning.comparison import OTHER, WITH_BASELINE
 from segbench.planning.data import GENERATED
 from segbench.planning.engines import ENGINE
 from segbench.planning.inference import CONTROL, PASS, RUN

@@ -1,4 +1,4 @@
-"""Compare this run with a baseline's table and variants with each other, and fail for CI where one is worse."""
+"""Compare this run with baselines and variants with each other, and fail for CI where one is worse or not shown."""
 
 
 rule time_pair:
@@ -27,12 +27,34 @@ rule time_pair:
         mem_mb=planning.jobs.memory_mb,
     params:
         pair=planning.comparison.pair,
+        more=[],
         timing=planning.comparison.pair_timing,
         threads=config["threads"] or 0,
     shell:
         "python {input.script} --pair {params.pair:q} --engines {input.engine:q} {input.other_engine:q}"
         " --statuses {input.status:q} {input.other_status:q} --model {input.model:q} --index {input.index:q}"
-        " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
+        " {params.more:q} --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
+
+
+use rule time_pair as time_pair_baseline with:
+    """Time a variant as the baseline has it and as it is now, alternating in the same way."""
+    input:
+        **planning.comparison.code(),
+        engine=planning.comparison.kept_engine("engine"),
+        status=planning.comparison.kept_engine("status.json"),
+        other_engine=f"{ENGINE}/engine",
+        other_status=f"{ENGINE}/status.json",
+        model="results/models/{model}/model.json",
+        kept_model=planning.comparison.kept_model,
+        index="results/data/{dataset}/val/index.csv",
+        images=ancient(planning.data.folder),
+    output:
+        WITH_BASELINE,
+    log:
+        "results/logs/time_pair_baseline/{dataset}/{model}/{variant}.log",
+    params:
+        pair=planning.comparison.kept_and_now,
+        more=lambda wildcards, input: [f"--first-model={input.kept_model}"],
 
 
 rule time_loadgen:
@@ -68,12 +90,12 @@ rule time_loadgen:
         " --timing {params.timing:q} --threads {params.threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
-rule compare:
+checkpoint compare:
     """Give verdicts on time and accuracy. The job succeeds whatever they are. Only `gate` fails."""
     input:
         **code("compare.py"),
         table=rules.table.output.csv,
-        baseline=planning.comparison.baseline,
+        baseline=planning.comparison.baseline_files,
         pairs=planning.comparison.pairs(),
     output:
         markdown="results/comparison.md",
@@ -90,13 +112,40 @@ rule compare:
 
 
 rule gate:
-    """Fail when anything is SLOWER or WRONG. The rule writes no file, so it judges again each time."""
+    """Fail unless every row is shown to be right and not slower than allowed. What is not shown is timed again first.
+
+    The rule writes no file, so it judges again each time.
+    """
     input:
         **code("gate.py"),
         comparison=rules.compare.output.json,
+        pairs=lambda wildcards: planning.comparison.pairs_with_baseline(checkpoints.compare.get().output.json),
     log:
         "results/logs/gate.log",
     conda:
         "../envs/base.yaml"
+    params:
+        pairs="results/baseline_pairs",
+        settings=planning.comparison.bounds,
     shell:
-        "python {input.script} --comparison {input.comparison:q} 2>&1 | tee {log:q}"
+        "python {input.script} --comparison {input.comparison:q} --pairs {params.pairs:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+
+
+rule update_baseline:
+    """Keep this run as the baseline that the configuration names: its table, and the engines for a later gate."""
+    input:
+        **code("update_baseline.py"),
+        table=rules.table.output.csv,
+        models=expand("results/models/{model}/model.json", model=config["models"]),
+        engines=planning.report.row_files(f"{ENGINE}/engine"),
+        statuses=planning.report.row_files(f"{ENGINE}/status.json"),
+    log:
+        "results/logs/update_baseline.log",
+    conda:
+        "../envs/base.yaml"
+    params:
+        settings=planning.comparison.to_keep,
+    shell:
+        "python {input.script} --table {input.table:q} --results results --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,4 +1,4 @@
-"""Compare this run's table with a baseline's, or its variants with each other, in comparison.md and comparison.json."""
+"""Compare this run's table with baselines, or its variants with each other, in comparison.md and comparison.json."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from segbench.files import read_json, write_json, write_text
+from segbench.planning.baselines import kept_rows, table_of
 from segbench.process.lifetime import command
-from segbench.table.comparison import Comparison, against_baseline, of_pairs
+from segbench.table.comparison import Comparison, against_baselines, judged, of_pairs, to_time_again
 from segbench.table.csv import read_table
 from segbench.table.markdown import table
 
@@ -18,16 +19,18 @@ def compare(csv: Path, pairs: list[Path], settings: dict[str, Any]) -> list[Comp
     """Return all comparisons that `settings` ask for. `pairs` are records of jobs that timed two variants
     alternating.
     """
-    rows = read_table(csv)
-    found = against_baseline(rows, read_table(settings["baseline"]), settings) if settings["baseline"] else []
+    rows, baselines = read_table(csv), settings["baselines"]
+    runs = [read_table(table_of(path)) for path in baselines]
+    found = against_baselines(rows, runs, settings) if runs else []
+    found = to_time_again(found, rows, runs, kept_rows(baselines), settings)
     timed = {(record["model"], record["variant"], record["other"]): record for record in map(read_json, pairs)}
-    return found + of_pairs(rows, timed, settings)
+    return judged(found + of_pairs(rows, timed, settings), settings["margin"])
 
 
 def report(found: list[Comparison], settings: dict[str, Any]) -> str:
     """Write the comparisons as Markdown, with the meaning of the verdicts."""
     if not found:
-        return "# Comparison\n\nNothing to compare: set `baseline` to a table.csv, or `comparison.pairs`.\n"
+        return "# Comparison\n\nNothing to compare: set `baseline` to an earlier run, or `comparison.pairs`.\n"
     header = ["model", "variant", "against", "verdict", "ratio", "95% interval", "notes"]
     cells = [
         [
@@ -45,13 +48,19 @@ def report(found: list[Comparison], settings: dict[str, Any]) -> str:
     margin, drop = settings["margin"], settings["max_drop"]
     explained = (
         "Ratio: the variant's time over the time it is compared with. SAME: the whole interval is within "
-        f"±{margin:g}; SLOWER, FASTER: it excludes 1 and the ratio is beyond that; UNCLEAR: more rounds are needed; "
+        f"±{margin:g}; SLOWER, FASTER: it excludes 1 and the ratio is beyond that (SLOWER: corrected by Holm for the "
+        "number of rows); UNCLEAR: more rounds are needed; "
         f"WRONG: it no longer runs, lost more than {drop:g} mIoU, or computes something else."
     )
-    baseline = [f"Baseline: `{settings['baseline']}`."] if settings["baseline"] else []
-    return (
-        "\n\n".join(["# Comparison", *baseline, table(header, cells), f"{counts or 'No verdicts'}.", explained]) + "\n"
-    )
+    parts = ["# Comparison", *_baselines(settings["baselines"]), table(header, cells)]
+    return "\n\n".join([*parts, f"{counts or 'No verdicts'}.", explained]) + "\n"
+
+
+def _baselines(paths: list[str]) -> list[str]:
+    named = ", ".join(f"`{path}`" for path in paths)
+    if len(paths) == 1:
+        return [f"Baseline: {named}. It is one run: how runs of different days differ is not in the intervals."]
+    return [f"Baselines: {named}. How these runs differ is in the intervals."] if paths else []
 
 
 def _words(found: list[Comparison]) -> list[str]:
@@ -65,7 +74,11 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="table.csv of this run")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="records of results/pairs/")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="JSON: the section comparison, baseline, bounds of agreement"
+        "--settings",
+        type=json.loads,
+        required=True,
+        help="JSON: the section comparison; bounds of agreement; baselines, a list of paths; codes, by variant the"
+        " digest of its engine's modules",
     )
     parser.add_argument("--markdown", type=Path, required=True, help="comparison.md to write")
     parser.add_argument("--out", type=Path, required=True, help="comparison.json to write")

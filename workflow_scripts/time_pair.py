@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from segbench.engines.base import load
-from segbench.files import write_record
+from segbench.files import read_json, write_record
 from segbench.images.index import IndexEntry, read_index
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
@@ -265,6 +265,15 @@ def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
     )
 
 
+def other_input(first: Path, model: Path) -> str:
+    """Say how the input of a model differs between two model.json. Empty: it does not. Both engines of a pair run the
+    same input.
+    """
+    mine, others = read_json(model), read_json(first)
+    changed = [key for key in ("input", "preprocessing") if mine[key] != others[key]]
+    return "; ".join(f"{key} of the model: {others[key]} → {mine[key]}" for key in changed)
+
+
 @command
 def main() -> None:
     """Parse the command line and time the pair."""
@@ -275,6 +284,7 @@ def main() -> None:
     parser.add_argument("--engines", type=Path, nargs=2, required=True, help="folders of the built engines")
     parser.add_argument("--statuses", type=Path, nargs=2, required=True, help="their status.json")
     job_arguments(parser)
+    parser.add_argument("--first-model", type=Path, help="model.json of the first variant, where it is of another run")
     parser.add_argument("--out", type=Path, required=True, help="record to write")
     args = parser.parse_args()
     sides: list[Side] = [
@@ -289,7 +299,12 @@ def main() -> None:
     ]
     names, model = [side["variant"]["name"] for side in sides], args.model.parent.name
     request: PairRequest = {**job_request(args), "sides": sides, "round": 1}
-    record = time_pair(request, configured_limits(), f"{model} {' and '.join(names)}")
+    fault = other_input(args.first_model, args.model) if args.first_model else ""
+    record = (
+        {"status": "unsupported", "reason": fault}
+        if fault
+        else time_pair(request, configured_limits(), f"{model} {' and '.join(names)}")
+    )
     environment = environment_record(this_machine(), args.threads)
     hashes = [config_hash({**request, **side}) for side in sides]
     facts = {"model": model, "variant": names[0], "other": names[1]}

@@ -2,13 +2,17 @@
 
 import pytest
 from segbench.errors import InputError
-from segbench.table.comparison import against_baseline, of_pairs
+from segbench.table.comparison import against_baselines, judged, of_pairs
 from segbench.table.csv import read_table
 
 BOUNDS = {"agreement_bounds": {"fp32": 0.999}, "class_agreement_bounds": {"fp32": 0.99}}
 SETTINGS = {"margin": 0.03, "max_drop": 0.005, **BOUNDS}
 NAMES = "dataset,model,variant,status,reason,precision,miou,pixel_agreement,time_s,hardware_id"
 GOOD = "d,m,{variant},ok,,fp32,0.7,1.0,{time},here"
+
+
+def against_baseline(now, before, settings):
+    return judged(against_baselines(now, [before], settings), settings["margin"])
 
 
 def table(path, header, *lines):
@@ -54,8 +58,8 @@ def test_flags_of_both_sides_are_noted_also_of_a_baseline_without_sentences(tmp_
 def test_disturbed_round_of_a_pair_is_named_with_its_share(tmp_path):
     rows = table(tmp_path / "a.csv", NAMES, *(GOOD.format(variant=name, time=1) for name in "ab"))
     seen = {"contended": True, "contention_share": 0.05, "disturbances": [{"other_share": 0.2}]}
-    record = {"status": "ok", "ratio": 1.0, "ratio_low": 0.9, "ratio_high": 1.1, "method": "", "warnings": []}
-    timed = {("m", "a", "b"): record | {"rounds": [{"steady": True}, seen]}}
+    rounds = [{"steady": True, "ratio": 0.99}, {**seen, "ratio": 1.01}]
+    timed = {("m", "a", "b"): {"status": "ok", "warnings": [], "rounds": rounds}}
     (found,) = of_pairs(rows, timed, {**SETTINGS, "pairs": [["a", "b"]], "alternate": True})
     assert found["notes"] == [
         "round 2 is contended: other processes used 20% of a CPU (allowed: 5%)."

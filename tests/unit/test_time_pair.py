@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from segbench.files import write_json
 from segbench.timing import clock
-from time_pair import Pair, runs_in_stretch, summary
+from time_pair import Pair, other_input, runs_in_stretch, summary
 
 NOW = [0.0]  # seconds
 
@@ -96,3 +97,13 @@ def test_output_that_changes_between_runs_is_told():
 def test_output_that_changes_between_rounds_is_told():
     rounds = [round_of(make_pair(maps=iter([value] * 8))[0], 1.5) for value in (1, 2)]
     assert summary(rounds, SIDES)["warnings"] == ["a: 2 class map(s) differ between its own runs"]
+
+
+def test_a_model_that_takes_another_input_is_no_pair(tmp_path):
+    now, before = tmp_path / "now.json", tmp_path / "before.json"
+    record = {"input": {"height": 32, "width": 64}, "preprocessing": {"scale": 1.0}}
+    write_json(now, record)
+    write_json(before, {**record, "input": {"height": 64, "width": 64}})
+    assert other_input(now, now) == ""
+    told = "input of the model: {'height': 64, 'width': 64} → {'height': 32, 'width': 64}"
+    assert other_input(before, now) == told

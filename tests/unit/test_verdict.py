@@ -16,7 +16,9 @@ from segbench.table.verdict import (
     Ratio,
     faults,
     paired_ratio,
+    ratio_to_runs,
     time_verdict,
+    time_verdicts,
     unpaired_ratio,
 )
 
@@ -52,7 +54,7 @@ def test_exchanged_sides_give_the_inverse(ratio):
 @pytest.mark.parametrize("ratio", [paired_ratio, unpaired_ratio])
 def test_one_round_is_unclear(ratio):
     found = ratio([2.0], [1.0])
-    assert found == (2.0, None, None, "one round")
+    assert found == Ratio(2.0, None, None, "one round")
     assert time_verdict(found, 0.03) == UNCLEAR
 
 
@@ -68,6 +70,49 @@ def test_equal_rounds_without_any_spread_are_the_same(ratio):
 def test_paired_wants_as_many_rounds_on_both_sides():
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         paired_ratio(A, B[:3])
+
+
+def test_chance_of_a_slower_row_is_scipys():
+    assert paired_ratio(A, B).p_slower == pytest.approx(stats.ttest_rel(np.log(A), np.log(B), alternative="greater")[1])
+    expected = stats.ttest_ind(np.log(A), np.log(B[:3]), equal_var=False, alternative="greater")[1]
+    assert unpaired_ratio(A, B[:3]).p_slower == pytest.approx(expected)
+
+
+def test_interval_over_runs_is_the_one_for_a_further_draw_of_their_means():
+    runs = [[1.0, 1.02], [1.1, 1.12], [0.95, 0.97, 0.96]]
+    found = ratio_to_runs([1.0, 1.001, 0.999], runs)
+    means = [np.mean(np.log(run)) for run in runs]
+    half = stats.t.ppf(0.975, 2) * np.std(means, ddof=1) * math.sqrt(1 + 1 / 3)
+    assert (found.low, found.high) == pytest.approx((found.value * math.exp(-half), found.value * math.exp(half)))
+    assert found.value == pytest.approx(math.exp(np.mean(np.log([1.0, 1.001, 0.999])) - np.mean(means)))
+
+
+def test_noisy_rounds_against_runs_that_happen_to_agree_count_themselves():
+    noisy = [1.0, 1.5, 0.7]
+    found = ratio_to_runs(noisy, [[1.0, 1.0]] * 3)
+    assert math.log(found.high / found.value) == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(np.log(noisy)))
+
+
+def test_interval_over_runs_covers_an_unchanged_row():
+    random, inside = np.random.default_rng(3), 0
+    for _ in range(2000):
+        now, *runs = np.exp(random.normal(0, 0.05, (4, 1)) + random.normal(0, 0.02, (4, 6)))
+        found = ratio_to_runs(list(now), list(map(list, runs)))
+        inside += found.low <= 1 <= found.high
+    assert 0.94 <= inside / 2000 <= 0.98
+
+
+def test_slower_rows_are_corrected_for_their_number():
+    """Holm's example is worked by hand: with 3 rows the least chance must be below .025/3, the next below .025/2."""
+
+    def ratio(p_slower):
+        return Ratio(1.2, 1.01, 1.4, "", p_slower)
+
+    faster = Ratio(0.8, 0.7, 0.9, "", 0.99)
+    assert time_verdicts([ratio(0.01), faster, None, ratio(0.008)], 0.03) == [SLOWER, FASTER, None, SLOWER]
+    assert time_verdicts([ratio(0.013), faster, ratio(0.008)], 0.03) == [UNCLEAR, FASTER, SLOWER]
+    assert time_verdicts([ratio(0.01), faster, ratio(0.009)], 0.03) == [UNCLEAR, FASTER, UNCLEAR]
+    assert time_verdicts([ratio(0.02)], 0.03) == [SLOWER]
 
 
 @pytest.mark.parametrize(

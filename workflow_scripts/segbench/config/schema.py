@@ -102,6 +102,11 @@ class Comparison(Section):
     margin: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.03, description="Times that differ by no more than this fraction count as the same."
     )
+    allowed: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1,
+        description="`snakemake gate` lets a row pass when the upper end of its ratio's 95% interval is below 1 plus"
+        " this fraction.",
+    )
     max_drop: Annotated[float, Field(ge=0)] = Field(
         0.005, description="mIoU that a row may lose; a row that loses more is WRONG."
     )
@@ -111,7 +116,9 @@ class Comparison(Section):
     alternate: bool = Field(
         True, description="Time each pair again, alternating (A B B A) in one job; false: compare this run's rounds."
     )
-    rounds: Annotated[int, Field(ge=2)] = Field(6, description="Number of timed processes for each pair.")
+    rounds: Annotated[int, Field(ge=2)] = Field(
+        6, description="Number of timed processes for each pair, those of the gate with a baseline's engine included."
+    )
     blocks: Positive = Field(
         32,
         description="Maximum number of A B B A blocks in each process; a block is one image, a letter up to 8 runs in"
@@ -393,8 +400,10 @@ class Config(Section):
         " null: one per fast physical core of a socket.",
     )
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
-    baseline: str | None = Field(
-        None, description="A table.csv of an earlier run, for `results/comparison.md` and `snakemake gate`; null: none."
+    baseline: PathOfInput | list[PathOfInput] | None = Field(
+        None,
+        description="An earlier run, for `results/comparison.md` and `snakemake gate`: a folder that `snakemake"
+        " update_baseline` wrote, or a table.csv. A list: three or more runs of the same version. null: none.",
     )
     tables: list[str] = Field([], description="The table.csv of several machines, for `results/merged.md`.")
     comparison: Comparison = Field(

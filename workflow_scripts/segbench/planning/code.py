@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,19 @@ def modules_of(script: str, chosen: str | None = None) -> list[str]:
                 found.add(path)
                 todo.append(path)
     return sorted(found)
+
+
+def engine_digest(engine: str) -> str:
+    """Return a short digest of the modules that open and run an engine: its file, and what it imports of `engines` and
+    `runtimes`.
+    """
+    file = f"engines/{engine}.py"
+    rooms = tuple(f"{SCRIPTS}/segbench/{room}/" for room in ("engines", "runtimes"))
+    found = hashlib.sha256()
+    for path in modules_of(f"segbench/{file}", file):
+        if path.startswith(rooms):
+            found.update(path.encode() + Path(path).read_bytes())
+    return found.hexdigest()[:12]
 
 
 @functools.cache

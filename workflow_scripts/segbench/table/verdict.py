@@ -17,19 +17,37 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from segbench.table.row import Figure, Row
-from segbench.timing.intervals import LEVEL, log_interval
+from segbench.timing.intervals import LEVEL
 
 MIN_PAIRS = 3  # blocks that two rows share, for their ratio to be taken block by block
 SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "WRONG"
 
 
 class Ratio(NamedTuple):
-    """A ratio of the rounds' medians (geometric mean), its 95% interval (None: too few rounds), and how it was made."""
+    """A ratio of times (geometric mean over rounds), its 95% interval, and how it was made.
+
+    `p_slower` is the chance of such a ratio or a greater one, were the judged variant not slower (one-sided). Interval
+    and chance are None where there are too few rounds.
+    """
 
     value: float
     low: float | None
     high: float | None
     method: str
+    p_slower: float | None = None
+
+
+def _student(centre: float, error: float, freedom: float, method: str) -> Ratio:
+    """Return the ratio whose logarithm is `centre` with this standard error, by Student's t."""
+    from scipy.special import stdtr, stdtrit
+
+    half = error * float(stdtrit(freedom, 0.5 + LEVEL / 2)) if error else 0.0
+    p_slower = float(stdtr(freedom, -centre / error)) if error else float(centre <= 0)
+    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), method, p_slower)
+
+
+def _logarithms(values: list[float]) -> list[float]:
+    return [math.log(value) for value in values]
 
 
 def paired_ratio(judged: list[float], other: list[float]) -> Ratio:
@@ -40,8 +58,9 @@ def paired_ratio(judged: list[float], other: list[float]) -> Ratio:
     ratios = [a / b for a, b in zip(judged, other, strict=True)]
     if len(ratios) < 2:
         return Ratio(ratios[0], None, None, "one round")
-    centre, half = log_interval(ratios)
-    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), "paired-t-log")
+    logarithms = _logarithms(ratios)
+    error = statistics.stdev(logarithms) / math.sqrt(len(ratios))
+    return _student(statistics.fmean(logarithms), error, len(ratios) - 1, "paired-t-log")
 
 
 def row_ratio(judged: Row, other: Row) -> Ratio | None:
@@ -72,20 +91,32 @@ def unpaired_ratio(judged: list[float], other: list[float]) -> Ratio:
     """Return the ratio of medians of separate runs.
 
     Welch's t on the logarithms of the rounds' medians (B. L. Welch, Biometrika 34, 1947): The rounds of the two may
-    vary differently, and differ in number. Without two rounds on each side there is no interval.
+    vary differently, and differ in number. Without two rounds on each side there is no interval. The interval does not
+    contain what differs between whole runs, of which each side is one draw.
     """
-    from scipy.special import stdtrit
-
-    logarithms = [[math.log(value) for value in values] for values in (judged, other)]
+    logarithms = [_logarithms(judged), _logarithms(other)]
     centre = statistics.fmean(logarithms[0]) - statistics.fmean(logarithms[1])
     if min(map(len, logarithms)) < 2:
         return Ratio(math.exp(centre), None, None, "one round")
     errors = [statistics.variance(values) / len(values) for values in logarithms]
-    if sum(errors) == 0:
-        return Ratio(math.exp(centre), math.exp(centre), math.exp(centre), "welch-t-log")
     parts = [error**2 / (len(values) - 1) for error, values in zip(errors, logarithms, strict=True)]
-    half = math.sqrt(sum(errors)) * float(stdtrit(sum(errors) ** 2 / sum(parts), 0.5 + LEVEL / 2))
-    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), "welch-t-log")
+    freedom = sum(errors) ** 2 / sum(parts) if any(parts) else 1
+    return _student(centre, math.sqrt(sum(errors)), freedom, "welch-t-log")
+
+
+def ratio_to_runs(judged: list[float], runs: list[list[float]]) -> Ratio:
+    """Return the ratio of one run's medians to those of several whole runs, with what differs between runs.
+
+    Two levels: runs, and rounds within a run. Only the highest level counts for the error (Kalibera and Jones): the
+    variance of the runs' means, which has the rounds' share in it. The judged run is one more draw of it. Where its
+    own rounds scatter more, their variance counts instead. `runs` has at least two, else statistics.StatisticsError.
+    """
+    rounds = _logarithms(judged)
+    means = [statistics.fmean(_logarithms(run)) for run in runs]
+    between = statistics.variance(means)
+    own = statistics.variance(rounds) / len(rounds) if len(rounds) > 1 else 0.0
+    error = math.sqrt(between / len(means) + max(between, own))
+    return _student(statistics.fmean(rounds) - statistics.fmean(means), error, len(means) - 1, "runs-t-log")
 
 
 def time_verdict(ratio: Ratio, margin: float) -> str:
@@ -106,6 +137,23 @@ def time_verdict(ratio: Ratio, margin: float) -> str:
     if ratio.high < 1 and ratio.value < least:
         return FASTER
     return UNCLEAR
+
+
+def time_verdicts(ratios: list[Ratio | None], margin: float) -> list[str | None]:
+    """Return the verdicts on all ratios of one comparison; None where there is no ratio.
+
+    Of many ratios some would be SLOWER by chance alone. SLOWER is therefore corrected by Holm's step-down procedure
+    (Scandinavian Journal of Statistics 6, 1979): the chance of any false SLOWER stays where it is for one ratio. What
+    does not survive is UNCLEAR.
+    """
+    found = [ratio and time_verdict(ratio, margin) for ratio in ratios]
+    tested = sorted((ratio.p_slower, n) for n, ratio in enumerate(ratios) if ratio and ratio.p_slower is not None)
+    survives = True
+    for rank, (p_slower, n) in enumerate(tested):
+        survives = survives and p_slower <= (1 - LEVEL) / 2 / (len(tested) - rank)
+        if found[n] == SLOWER and not survives:
+            found[n] = UNCLEAR
+    return found
 
 
 def faults(judged: Row, other: Row, settings: Mapping[str, Any]) -> list[str]:
