@@ -65,6 +65,8 @@ def how_calibrated(status: str) -> Outcome:
         "calibration_s": sum(record["wall_s"] for record in records),
         "calibration_rss_bytes": max(peaks, default=None),
         "calibration_drop": records[-1].get("drop"),
+        "max_drop": records[-1].get("max_drop"),
+        "calibration_warnings": records[-1].get("warnings", []),
     }
     return Outcome(worst["status"], worst["reason"], facts)
 

@@ -18,7 +18,8 @@ from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
-    from segbench.calibration.images import CalibrationImages, HeldOut
+    from segbench.calibration.images import CalibrationImages
+    from segbench.calibration.judging import HeldOut
 
 TABLE, LAYERS = "table.json", "layers.json"
 QUANTIZED = "quantized"
@@ -34,7 +35,7 @@ class Task:
     model: ExportedModel
     images: CalibrationImages
     held_out: HeldOut
-    max_drop: float | None  # mIoU that the result may lose on `held_out`; None: not measured, all layers stay INT8
+    max_drop: float | None  # mIoU that the result may lose on `held_out`; None: not judged, all layers stay INT8
     reduce_range: bool  # 7-bit weights
     cache: Path  # folder for unfinished work
 

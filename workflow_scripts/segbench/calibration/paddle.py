@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from segbench.calibration.base import Calibrator, Task
-from segbench.calibration.mixed_precision import drop_of, keep_worst, worst_first
+from segbench.calibration.mixed_precision import Candidate, first_1_2_4, worst_first
 from segbench.engines.base import load
 from segbench.errors import Failed, framework_errors
 from segbench.models.exported import paddle_files
@@ -49,21 +50,20 @@ class PaddlePTQ(Calibrator):
             pass
         with framework_errors("quantising", Exception):
             quantize(source, task, options.method, out, [])
-        facts: dict[str, Any] = {"fp32_layers": []}
         if task.max_drop is None:
-            return facts
-        full = task.held_out.miou(_predictor(source, "fp32"))
-        drop = drop_of(full, task.held_out.miou(_predictor(out, "int8")))
+            return {"fp32_layers": []}
+        judge = task.held_out.judge(_predictor(source, "fp32"))
+        return judge.choose(_candidates(source, task, options.method, out), task.max_drop)
 
-        def drop_with(kept: list[str]) -> float | None:
-            progress(f"quantising with {len(kept)} layers in FP32")
-            with framework_errors("quantising", Exception):
-                quantize(source, task, options.method, out, kept)
-            return drop_of(full, task.held_out.miou(_predictor(out, "int8")))
 
-        mixed = keep_worst(drop, task.max_drop, lambda: rank(source, task), drop_with)
-        facts |= {"fp32_miou": full, "drop_before": drop, "drop": mixed.drop, "fp32_layers": mixed.fp32_layers}
-        return facts
+def _candidates(source: Path, task: Task, method: str, out: Path) -> Iterator[Candidate]:
+    """Yield the model of folder `out`, then with the layers that hurt most in FP32. Each replaces the one before it."""
+    yield Candidate([], _predictor(out, "int8"))
+    for kept in first_1_2_4(rank(source, task)):
+        progress(f"quantising with {len(kept)} layers in FP32")
+        with framework_errors("quantising", Exception):
+            quantize(source, task, method, out, kept)
+        yield Candidate(kept, _predictor(out, "int8"))
 
 
 def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
