@@ -1,6 +1,7 @@
 """Judge what a calibration table costs in mIoU. If that is too much, keep the layers that hurt most in FP32.
 
-ONNX Runtime runs the table's Q/DQ model on training images that calibration has not seen, never on val.
+ONNX Runtime, or OpenVINO where it builds from the table, runs the Q/DQ model on training images that calibration has
+not seen, never on val.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -26,6 +27,7 @@ from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
+from segbench.runtimes.openvino import class_maps
 
 
 class Request(TypedDict):
@@ -35,6 +37,7 @@ class Request(TypedDict):
     table: str
     index: str
     dataset: str
+    runtime: str
     cache: str
     settings: dict[str, Any]
 
@@ -47,32 +50,40 @@ def choose(request: Request) -> dict[str, Any]:
         return {"fp32_layers": []}
     table = read_table(Path(request["table"]), model.digest)
     with tempfile.TemporaryDirectory() as folder:
-        work = Work(qdq.prepare(model, Path(folder)), table, Path(folder))
+        work = Work(qdq.prepare(model, Path(folder)), table, Path(folder), RUNTIMES[request["runtime"]])
         progress("measuring the loss")
-        judge = judging.judge(session(work.prepared))
-        return judge.choose(candidates(request, work, judge), settings["max_drop"])
+        judge = judging.judge(work.open(work.prepared))
+        return judge.choose(candidates(request, work, judge), settings["max_drop"])[1]
 
 
 class Work:
-    """One model with its table in a folder of its own."""
+    """One model with its table in a folder of its own. `open` opens an ONNX file in the runtime that judges."""
 
-    def __init__(self, prepared: Path, table: CalibrationTable, folder: Path) -> None:
-        self.prepared, self._table, self._out = prepared, table, folder / "qdq.onnx"
+    def __init__(self, prepared: Path, table: CalibrationTable, folder: Path, open: Callable[[Path], Predict]) -> None:
+        self.prepared, self._table, self._out, self.open = prepared, table, folder / "qdq.onnx", open
         self._reduce_range = needs_reduced_range(this_machine())
 
     def quantized(self, **which: Any) -> Predict:
         """Return the Q/DQ model's class maps. `which` is passed to `qdq.quantize`."""
         qdq.quantize(self.prepared, self._table, self._out, reduce_range=self._reduce_range, **which)
-        return session(self._out)
+        return self.open(self._out)
 
 
-def session(path: Path) -> Predict:
-    """Return a function from network input to class map, through ONNX Runtime."""
+def _onnxruntime(path: Path) -> Predict:
     import onnxruntime
 
     opened = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = opened.get_inputs()[0].name
     return lambda image: opened.run(None, {name: image})[0][0]
+
+
+def _openvino(path: Path) -> Predict:
+    import openvino
+
+    return class_maps(openvino.Core().read_model(str(path)))
+
+
+RUNTIMES = {"onnxruntime": _onnxruntime, "openvino": _openvino}  # by name: from network input to class map
 
 
 def candidates(request: Request, work: Work, judge: Judge) -> Iterator[Candidate]:
@@ -84,7 +95,7 @@ def candidates(request: Request, work: Work, judge: Judge) -> Iterator[Candidate
 
 def ranking(request: Request, work: Work, judge: Judge) -> list[str]:
     """Return the layers, the worst first. They are kept as a file, so that another bound needs no other pass."""
-    facts = [sha256_of(request["table"]), sha256_of(request["index"]), judge.choosing]
+    facts = [sha256_of(request["table"]), sha256_of(request["index"]), request["runtime"], judge.choosing]
     path = Path(request["cache"]) / f"worst-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.json"
     try:
         found: list[str] = read_json(path)["ranking"]
@@ -96,7 +107,7 @@ def ranking(request: Request, work: Work, judge: Judge) -> list[str]:
 
 def run(request: Request, status: Path, limits: Limits, out: Path) -> None:
     """Choose under supervision in the parent. Where there is no table, record why."""
-    name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name}"
+    name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name} {request['runtime']}"
     calibrated = read_json(status)
     if calibrated["status"] == "ok" and sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
         raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
@@ -115,12 +126,13 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, max_drop")
+    parser.add_argument("--runtime", choices=RUNTIMES, required=True, help="what runs the Q/DQ model")
     parser.add_argument("--cache", type=Path, required=True, help="folder for rankings of layers")
-    parser.add_argument("--out", type=Path, required=True, help="layers.json to write")
+    parser.add_argument("--out", type=Path, required=True, help="file of the layers to write")
     args = parser.parse_args()
     request: Request = {
         "model": str(args.model), "table": str(args.table), "index": str(args.index), "dataset": str(args.dataset),
-        "cache": str(args.cache), "settings": args.settings,
+        "runtime": args.runtime, "cache": str(args.cache), "settings": args.settings,
     }  # fmt: skip
     run(request, args.status, configured_limits(), args.out)
 

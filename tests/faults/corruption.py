@@ -55,7 +55,7 @@ READERS = {
     "models/nearest/model.json": ("calibrate", "choose_layers", "build_engine", "infer", "score", "picture", "report"),
     "calibration/made/nearest/*/table.json": ("choose_layers", "build_engine"),
     "calibration/made/nearest/*/status.json": ("choose_layers", "build_engine"),
-    "calibration/made/nearest/*/layers.json": ("build_engine",),
+    "calibration/made/nearest/*/layers.*.json": ("build_engine",),
     "engines/made/nearest/*/engine/*": ("infer",),
     "engines/made/nearest/*/status.json": ("infer", "table", "report"),
     "runs/made/nearest/*/1/0/predictions.zip": ("score", "picture", "table", "report"),

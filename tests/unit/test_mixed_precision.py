@@ -75,8 +75,9 @@ def onnx_model(folder: Path) -> ExportedModel:
     return exported(folder, "model.onnx")
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize(("bound", "some"), [(0.005, True), (None, False), (1.0, False)])
-def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows, tmp_path, bound, some):
+def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows, tmp_path, bound, some, runtime):
     model = onnx_model(tmp_path)
     images = CalibrationImages(rows, model.facts)
     ranges = collect(qdq.prepare(model, tmp_path), images, Options(), tmp_path / "unfinished.npz", tmp_path)
@@ -92,7 +93,7 @@ def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows,
     arguments = {name: tmp_path / f"{name}.json" for name in ("model", "table", "status", "dataset")}
     arguments |= {"index": tmp_path / "index.csv", "cache": tmp_path / "cache", "out": tmp_path / "layers.json"}
     settings = json.dumps({"images": 4, "max_drop": bound})
-    command = [sys.executable, str(SCRIPTS / "choose_layers.py"), "--settings", settings]
+    command = [sys.executable, str(SCRIPTS / "choose_layers.py"), "--settings", settings, "--runtime", runtime]
     command += [part for name, path in arguments.items() for part in (f"--{name}", str(path))]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     chosen = json.loads((tmp_path / "layers.json").read_text())

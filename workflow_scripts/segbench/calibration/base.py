@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for th
     from segbench.calibration.images import CalibrationImages
     from segbench.calibration.judging import HeldOut
 
-TABLE, LAYERS = "table.json", "layers.json"
+TABLE = "table.json"
+JUDGE = "onnxruntime"  # judges what a table costs, for engines whose own runtime does not
 QUANTIZED = "quantized"
 ANY_TABLE = "any table"  # an engine that takes this builds from the table of any calibrator
 # Without one of these, a CPU sums products of 8-bit numbers in pairs to 16 bits, where they may saturate.
@@ -83,6 +84,11 @@ def exists(name: str) -> bool:
 def fits(library: str, taken: Collection[str]) -> bool:
     """Return whether an engine that takes `taken` (names of libraries, or ANY_TABLE) can use a calibrator's result."""
     return library in taken or (ANY_TABLE in taken and load(library).leaves_table)
+
+
+def layers_file(runtime: str = JUDGE) -> str:
+    """Name the file beside a table with the layers that stay in FP32, as this runtime judged it."""
+    return f"layers.{runtime}.json"
 
 
 def needs_reduced_range(machine: Machine) -> bool:

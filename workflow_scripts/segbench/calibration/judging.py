@@ -6,7 +6,7 @@ good only where the upper end of its interval is within the bound, and the half 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,15 +28,11 @@ LAYER_IMAGES = 4  # that each layer is ranked by
 class Loss(NamedTuple):
     """The mIoU that INT8 loses over the labelled classes, and the upper end of its 95% interval over images.
 
-    Both are None where no class is labelled. The end is the loss itself where there are too few images for an interval.
+    Both are NaN where no class is labelled. The end is the loss itself where there are too few images for an interval.
     """
 
-    drop: float | None
-    high: float | None
-
-    def exceeds(self, bound: float) -> bool:
-        """Return whether the loss is not shown to be within the bound."""
-        return self.high is not None and self.high > bound
+    drop: float
+    high: float
 
 
 class HeldOut:
@@ -79,35 +75,41 @@ class Judge:
         """Return what `predict` loses on a half, compared with FP32."""
         judged, exact = self._held_out.counts(predict, half), self._counts[half]
         drop = -float(mean_iou_change(np.stack([judged.sum(0), exact.sum(0)])))
-        if np.isnan(drop):
-            return Loss(None, None)
         interval = change_interval(judged, exact)
         return Loss(drop, max(drop, -interval.low) if interval else drop)
 
-    def choose(self, candidates: Iterable[Candidate], bound: float) -> dict[str, Any]:
-        """Take the first candidate whose loss is shown to be within the bound, else the last. Return facts of it.
+    def choose(self, candidates: Iterator[Candidate], bound: float) -> tuple[Candidate, dict[str, Any]]:
+        """Take the first candidate whose loss is shown to be within the bound. If none is, take that of the lowest end.
 
-        No candidate is asked for after the one that is taken, so that candidates can be made one by one.
+        No candidate is asked for after one within the bound, so that candidates can be made one by one. Returned with
+        the candidate are facts for the record.
         """
-        readings = []
-        for candidate in candidates:
-            readings.append(self.loss(candidate.predict, self.choosing))
-            if not readings[-1].exceeds(bound):
-                break
-        confirmed, fp32_miou = self.loss(candidate.predict, self.confirming), float(mean_iou(self._counts.sum(0)))
-        return {
-            "fp32_layers": candidate.fp32_layers,
-            "fp32_miou": None if np.isnan(fp32_miou) else fp32_miou,
-            "drop_before": readings[0].drop,
-            "drop_choosing": readings[-1].drop,
-            "drop_choosing_high": readings[-1].high,
-            "drop": confirmed.drop,
-            "drop_high": confirmed.high,
+        taken = next(candidates)
+        first = lowest = self._reading(taken)
+        while lowest.high > bound and (candidate := next(candidates, None)):
+            loss = self._reading(candidate)
+            if loss.high < lowest.high:
+                taken, lowest = candidate, loss
+        confirmed = self.loss(taken.predict, self.confirming)
+        return taken, {
+            "fp32_layers": taken.fp32_layers,
+            "fp32_miou": _known(float(mean_iou(self._counts.sum(0)))),
+            "drop_before": _known(first.drop),
+            "drop_choosing": _known(lowest.drop),
+            "drop_choosing_high": _known(lowest.high),
+            "drop": _known(confirmed.drop),
+            "drop_high": _known(confirmed.high),
             "max_drop": bound,
             "choosing_images": [self._held_out.rows[number]["image_id"] for number in self.choosing],
             "confirming_images": [self._held_out.rows[number]["image_id"] for number in self.confirming],
-            "warnings": [*self._doubts(), *_misses(readings[-1], confirmed, bound, len(candidate.fp32_layers))],
+            "warnings": [*self._doubts(), *_misses(lowest, confirmed, bound)],
         }
+
+    def _reading(self, candidate: Candidate) -> Loss:
+        loss = self.loss(candidate.predict, self.choosing)
+        kept = f"{len(candidate.fp32_layers)} layers in FP32"
+        print(f"{kept}: INT8 loses {loss.drop:.4f} mIoU (at most {loss.high:.4f})", flush=True)
+        return loss
 
     def layers_worst_first(self, layers: list[str], with_only: Callable[[str], Predict]) -> list[str]:
         """Rank layers by what is lost of the class maps when one alone is quantised, the worst first.
@@ -147,14 +149,18 @@ class Judge:
         return found
 
 
-def _misses(chosen: Loss, confirmed: Loss, bound: float, kept: int) -> list[str]:
+def _misses(chosen: Loss, confirmed: Loss, bound: float) -> list[str]:
     """Return in which ways the bound was missed."""
     found, asked = [], f"calibration.max_drop is {bound:g}"
-    if chosen.exceeds(bound):
-        found.append(f"INT8 may lose {chosen.high:.4f} mIoU with {kept} layers in FP32, and no other can be ({asked})")
-    if confirmed.drop is not None and confirmed.drop > bound:
+    if chosen.high > bound:
+        found.append(f"INT8 may lose {chosen.high:.4f} mIoU, whichever layers stay in FP32 ({asked})")
+    if confirmed.drop > bound:
         found.append(f"INT8 loses {confirmed.drop:.4f} mIoU on the images that confirm its layers ({asked})")
     return found
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def halves(shown: npt.NDArray[np.bool_]) -> tuple[list[int], list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segbench.arrays import ClassMap, Float32Image
 
@@ -11,10 +11,11 @@ Predict = Callable[[Float32Image], ClassMap]
 
 
 class Candidate(NamedTuple):
-    """A quantised network: the layers that it keeps in FP32, and its class maps."""
+    """A quantised network: the layers that it keeps in FP32, its class maps, and what its maker needs to save it."""
 
     fp32_layers: list[str]
     predict: Predict
+    made: Any = None
 
 
 def first_1_2_4(layers: list[str]) -> Iterator[list[str]]:

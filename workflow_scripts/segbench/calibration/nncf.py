@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.base import Calibrator, Task
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4
 from segbench.errors import Failed, framework_errors
 from segbench.process.supervise import progress
+from segbench.runtimes.openvino import class_maps
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.judging import Judge
@@ -52,16 +52,18 @@ class NNCF(Calibrator):
             graph = openvino.Core().read_model(str(source))
             graph.reshape(list(task.model.shape))
         search = _Search(task, graph, options)
+        quantized = search.quantized
         facts: dict[str, Any] = {"fp32_layers": []}
         if task.max_drop is not None:
-            judge = task.held_out.judge(_predictor(graph))
-            facts |= judge.choose(search.candidates(judge), task.max_drop)
-        openvino.save_model(search.quantized, str(out / "model.xml"), compress_to_fp16=False)
+            judge = task.held_out.judge(class_maps(graph))
+            taken, facts = judge.choose(search.candidates(judge), task.max_drop)
+            quantized = taken.made
+        openvino.save_model(quantized, str(out / "model.xml"), compress_to_fp16=False)
         return facts | {"options": asdict(search.options)}
 
 
 class _Search:
-    """Quantise one FP32 graph, more exactly each time it is asked. `quantized` and `options` are the last ones."""
+    """Quantise one FP32 graph, more exactly each time. `quantized` is the first; `options` are the last ones."""
 
     def __init__(self, task: Task, graph: Any, options: Options) -> None:
         self._task, self._graph, self.options = task, graph, options
@@ -72,16 +74,16 @@ class _Search:
         """Yield the quantised graph, then that of the careful preset, then it with the layers that hurt most in FP32,
         as many as are needed (1, 2, 4, …).
         """
-        yield Candidate([], _predictor(self.quantized))
+        whole = self.quantized
+        yield Candidate([], class_maps(whole), whole)
         if self.options != CAREFUL:
             self.options = CAREFUL
-            self.quantized = self._quantize()
-            yield Candidate([], _predictor(self.quantized))
-        whole = self.quantized
-        ranked = judge.layers_worst_first(_quantized_layers(whole), lambda layer: _predictor(_only(whole, layer)))
+            whole = self._quantize()
+            yield Candidate([], class_maps(whole), whole)
+        ranked = judge.layers_worst_first(_quantized_layers(whole), lambda layer: class_maps(_only(whole, layer)))
         for kept in first_1_2_4(ranked):
-            self.quantized = self._quantize(kept)
-            yield Candidate(kept, _predictor(self.quantized))
+            mixed = self._quantize(kept)
+            yield Candidate(kept, class_maps(mixed), mixed)
 
     def _quantize(self, fp32_layers: Sequence[str] = ()) -> Any:
         """Return the quantised graph. The layers of these names stay in FP32."""
@@ -126,19 +128,6 @@ def _rounds(value: Any) -> bool:
     """Return whether a value is an activation that was rounded (and not a weight)."""
     node = value.get_node()
     return node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() != "Constant"
-
-
-def _predictor(model: Any) -> Callable[[Float32Image], ClassMap]:
-    import openvino
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-
-    def predict(image: Float32Image) -> ClassMap:
-        request.infer([image])
-        return np.array(request.get_output_tensor().data[0])
-
-    return predict
 
 
 def _refuse_not_finite(model: Any) -> None:

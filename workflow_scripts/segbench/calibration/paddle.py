@@ -4,7 +4,9 @@ oneDNN.
 
 from __future__ import annotations
 
+import itertools
 import re
+import tempfile
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from segbench.calibration.base import Calibrator, Task
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4, worst_first
 from segbench.engines.base import load
 from segbench.errors import Failed, framework_errors
+from segbench.files import stage_files
 from segbench.models.exported import paddle_files
 from segbench.models.paddle_files import read_program
 from segbench.process.supervise import progress
@@ -48,26 +51,38 @@ class PaddlePTQ(Calibrator):
         source = paddle_files(task.model)[0].parent
         for _ in task.images:  # Paddle's loader waits for ever for an image that cannot be read
             pass
-        with framework_errors("quantising", Exception):
-            quantize(source, task, options.method, out, [])
         if task.max_drop is None:
+            quantize(source, task, options.method, out, [])
             return {"fp32_layers": []}
-        judge = task.held_out.judge(_predictor(source, "fp32"))
-        return judge.choose(_candidates(source, task, options.method, out), task.max_drop)
+        with tempfile.TemporaryDirectory(dir=out) as folder:
+            candidates = _candidates(source, task, options.method, Path(folder))
+            first = next(candidates)  # quantising refuses what is not a number, which judging would not
+            judge = task.held_out.judge(_predictor(source, "fp32"))
+            taken, facts = judge.choose(itertools.chain([first], candidates), task.max_drop)
+            stage_files([taken.made / name for name in FILES.values()], out)
+        return facts
 
 
-def _candidates(source: Path, task: Task, method: str, out: Path) -> Iterator[Candidate]:
-    """Yield the model of folder `out`, then with the layers that hurt most in FP32. Each replaces the one before it."""
-    yield Candidate([], _predictor(out, "int8"))
-    for kept in first_1_2_4(rank(source, task)):
-        progress(f"quantising with {len(kept)} layers in FP32")
-        with framework_errors("quantising", Exception):
-            quantize(source, task, method, out, kept)
-        yield Candidate(kept, _predictor(out, "int8"))
+def _candidates(source: Path, task: Task, method: str, folder: Path) -> Iterator[Candidate]:
+    """Yield the quantised model, then with the layers that hurt most in FP32, each in a folder below `folder`."""
+
+    def candidate(kept: list[str]) -> Candidate:
+        out = folder / str(len(kept))
+        quantize(source, task, method, out, kept)
+        return Candidate(kept, _predictor(out, "int8"), out)
+
+    yield candidate([])
+    yield from map(candidate, first_1_2_4(rank(source, task)))
 
 
 def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
     """Write the quantised model of folder `source` to folder `out`. The weights named `fp32_layers` stay FP32."""
+    progress(f"quantising with {len(fp32_layers)} layers in FP32" if fp32_layers else "quantising")
+    with framework_errors("quantising", Exception):
+        _quantize(source, task, method, out, fp32_layers)
+
+
+def _quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
     import paddle
     from paddle.static.quantization import PostTrainingQuantization
 
