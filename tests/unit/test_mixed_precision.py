@@ -166,3 +166,14 @@ def test_paddle_leaves_layers_alone_until_the_loss_is_within_the_bound(rows, tmp
     else:
         assert found["drop_before"] > bound >= found["drop"]
         assert len(found["fp32_layers"]) == 1
+
+
+def test_paddle_tries_nothing_between_where_all_layers_in_fp32_are_not_enough(rows, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    model, paddle_ptq = paddle_model(tmp_path), base.load("paddle")
+    found = paddle_ptq.calibrate(task(model, rows, -1.0, tmp_path), paddle_ptq.options(), out)
+    tried = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "INT8 loses" in line]
+    assert tried == ["0", "2"] and len(found["fp32_layers"]) == 2
+    assert "whichever layers stay in FP32" in found["warnings"][0]
+    assert sorted(path.name for path in out.iterdir()) == ["model.pdiparams", "model.pdmodel"]

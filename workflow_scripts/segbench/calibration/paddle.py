@@ -4,14 +4,13 @@ oneDNN.
 
 from __future__ import annotations
 
-import itertools
 import re
 import tempfile
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +22,9 @@ from segbench.files import stage_files
 from segbench.models.exported import paddle_files
 from segbench.models.paddle_files import read_program
 from segbench.process.supervise import progress
+
+if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
+    from segbench.calibration.judging import Judge
 
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
 FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}
@@ -55,24 +57,39 @@ class PaddlePTQ(Calibrator):
             quantize(source, task, options.method, out, [])
             return {"fp32_layers": []}
         with tempfile.TemporaryDirectory(dir=out) as folder:
-            candidates = _candidates(source, task, options.method, Path(folder))
-            first = next(candidates)  # quantising refuses what is not a number, which judging would not
+            search = _Search(source, task, options.method, Path(folder))
+            whole = search.candidate([])  # quantising refuses what is not a number, which judging would not
             judge = task.held_out.judge(_predictor(source, "fp32"))
-            taken, facts = judge.choose(itertools.chain([first], candidates), task.max_drop)
+            taken, facts = judge.choose(search.candidates(whole, judge, task.max_drop), task.max_drop)
             stage_files([taken.made / name for name in FILES.values()], out)
         return facts
 
 
-def _candidates(source: Path, task: Task, method: str, folder: Path) -> Iterator[Candidate]:
-    """Yield the quantised model, then with the layers that hurt most in FP32, each in a folder below `folder`."""
+class _Search:
+    """Quantise one model, each time into a folder of its own below `folder`."""
 
-    def candidate(kept: list[str]) -> Candidate:
-        out = folder / str(len(kept))
-        quantize(source, task, method, out, kept)
+    def __init__(self, source: Path, task: Task, method: str, folder: Path) -> None:
+        self._source, self._task, self._method, self._folder = source, task, method, folder
+
+    def candidate(self, kept: list[str]) -> Candidate:
+        """Return the quantised model that keeps these layers in FP32."""
+        out = self._folder / str(len(kept))
+        quantize(self._source, self._task, self._method, out, kept)
         return Candidate(kept, _predictor(out, "int8"), out)
 
-    yield candidate([])
-    yield from map(candidate, first_1_2_4(rank(source, task)))
+    def candidates(self, whole: Candidate, judge: Judge, bound: float) -> Iterator[Candidate]:
+        """Yield `whole`, then with the layers that hurt most in FP32.
+
+        Sums and concatenations stay in INT8 whatever is chosen. So all layers are tried first: where that is not
+        enough, nothing between is.
+        """
+        yield whole
+        if not (steps := list(first_1_2_4(rank(self._source, self._task)))):
+            return
+        last = self.candidate(steps.pop())
+        if judge.loss(last.predict, judge.choosing).high <= bound:
+            yield from map(self.candidate, steps)
+        yield last
 
 
 def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
