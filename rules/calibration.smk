@@ -85,7 +85,7 @@ use rule calibrate_table as calibrate_tensorrt with:
 
 
 rule choose_layers:
-    """Keep the layers in FP32 that cost too much accuracy in INT8, if any do."""
+    """Keep the layers in FP32 that cost too much accuracy in INT8, if any do, as judged by one runtime."""
     input:
         **code("choose_layers.py"),
         model="results/models/{model}/model.json",
@@ -95,11 +95,12 @@ rule choose_layers:
         index="results/data/{dataset}/calibration/index.csv",
         summary="results/data/{dataset}/calibration/dataset.json",
     output:
-        "results/calibration/{dataset}/{model}/{calibrator}/layers.json",
+        "results/calibration/{dataset}/{model}/{calibrator}/layers.{runtime}.json",
     log:
-        "results/logs/choose_layers/{dataset}/{model}/{calibrator}.log",
+        "results/logs/choose_layers/{dataset}/{model}/{calibrator}-{runtime}.log",
     wildcard_constraints:
         calibrator=planning.calibration.names(table=True),
+        runtime="onnxruntime|openvino",
     priority: PRIORITY["choose_layers"]
     conda:
         "../envs/cpu.yaml"
@@ -111,5 +112,5 @@ rule choose_layers:
         fingerprint=planning.calibration.fingerprint,
     shell:
         "python {input.script} --model {input.model:q} --table {input.table:q} --status {input.status:q}"
-        " --index {input.index:q} --dataset {input.summary:q} --settings {params.settings:q}"
+        " --index {input.index:q} --dataset {input.summary:q} --settings {params.settings:q} --runtime {wildcards.runtime}"
         " --cache results/cache/calibration --out {output:q} 2>&1 | tee {log:q}"

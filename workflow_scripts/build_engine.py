@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
-from segbench.calibration.base import LAYERS
+from segbench.calibration.base import layers_file
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import InputError, Unsupported
@@ -53,11 +53,14 @@ def build(request: Request) -> dict[str, Any]:
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
 
 
-def how_calibrated(status: str) -> Outcome:
-    """Return how a calibration and the following choice of layers ended, and their costs; ok where there is none."""
+def how_calibrated(status: str, judge: str) -> Outcome:
+    """Return how a calibration and the following choice of layers ended, and their costs; ok where there is none.
+
+    `judge` is the runtime that chose the layers.
+    """
     if not status:
         return Outcome("ok")
-    records = [read_json(path) for path in (Path(status), Path(status).with_name(LAYERS)) if path.exists()]
+    records = [read_json(path) for path in (Path(status), Path(status).with_name(layers_file(judge))) if path.exists()]
     worst = next((record for record in records if record["status"] != "ok"), records[0])
     peaks = [record["peak_rss_bytes"] for record in records if record["peak_rss_bytes"]]
     facts = {
@@ -65,6 +68,8 @@ def how_calibrated(status: str) -> Outcome:
         "calibration_s": sum(record["wall_s"] for record in records),
         "calibration_rss_bytes": max(peaks, default=None),
         "calibration_drop": records[-1].get("drop"),
+        "max_drop": records[-1].get("max_drop"),
+        "calibration_warnings": records[-1].get("warnings", []),
     }
     return Outcome(worst["status"], worst["reason"], facts)
 
@@ -87,10 +92,11 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
 def build_engine(request: Request, limits: Limits, engine: Path, status: Path) -> None:
     """Build under supervision in the parent, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
-    calibrated = how_calibrated(request["calibration"])
+    plugin = load(request["variant"]["engine"])
+    calibrated = how_calibrated(request["calibration"], plugin.table_judge)
     upstream = [read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
     with atomic(engine) as folder:
-        variables = load(request["variant"]["engine"]).child_variables()
+        variables = plugin.child_variables()
         outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream, variables)
         folder.mkdir(exist_ok=True)
         manifest = manifest_of(folder) if outcome.status == "ok" else {}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from segbench.calibration.base import TABLE, Task, load, needs_reduced_range
-from segbench.calibration.images import CalibrationImages, HeldOut, split_rows
+from segbench.calibration.images import CalibrationImages, split_rows
+from segbench.calibration.judging import held_out
 from segbench.config.options import parse_options
 from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json
@@ -47,14 +48,15 @@ def calibrate(request: Request) -> dict[str, Any]:
     where = f"calibrator_catalogue.{entry['name']}.options"
     options = parse_options(calibrator.options, entry["options"], where)
     model, dataset = ExportedModel.open(Path(request["model"])), read_json(request["dataset"])
-    rows, others = split_rows(Path(request["index"]), settings["images"])
+    index = Path(request["index"])
+    rows, judging = split_rows(index, settings["images"])[0], held_out(index, settings["images"], model.facts, dataset)
     if len(rows) < settings["images"]:
         print(f"calibrating with all {len(rows)} training images; calibration.images asks for {settings['images']}")
     task = Task(
         model=model,
         images=CalibrationImages(rows, model.facts),
-        held_out=HeldOut(others, model.facts, dataset),
-        max_drop=settings["max_drop"] if model.facts["has_trained_weights"] else None,
+        held_out=judging,
+        max_drop=settings["max_drop"] if model.facts["has_trained_weights"] and judging.rows else None,
         reduce_range=needs_reduced_range(machine),
         cache=Path(request["cache"]),
     )

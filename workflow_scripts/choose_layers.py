@@ -1,6 +1,7 @@
-"""Measure what a calibration table costs in mIoU. If that is too much, keep the layers that hurt most in FP32.
+"""Judge what a calibration table costs in mIoU. If that is too much, keep the layers that hurt most in FP32.
 
-ONNX Runtime runs the table's Q/DQ model on training images that calibration has not seen, never on val.
+ONNX Runtime, or OpenVINO where it builds from the table, runs the Q/DQ model on training images that calibration has
+not seen, never on val.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import argparse
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
 from segbench.calibration import qdq
 from segbench.calibration.base import needs_reduced_range
-from segbench.calibration.images import HeldOut, split_rows
-from segbench.calibration.mixed_precision import changed_pixels, drop_of, keep_worst
-from segbench.calibration.table import read_table
+from segbench.calibration.judging import Judge, held_out
+from segbench.calibration.mixed_precision import Candidate, Predict, first_1_2_4
+from segbench.calibration.table import CalibrationTable, read_table
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, write_record
 from segbench.machine.cpu import this_machine
@@ -25,6 +27,7 @@ from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
+from segbench.runtimes.openvino import class_maps
 
 
 class Request(TypedDict):
@@ -34,83 +37,77 @@ class Request(TypedDict):
     table: str
     index: str
     dataset: str
+    runtime: str
     cache: str
     settings: dict[str, Any]
 
 
 def choose(request: Request) -> dict[str, Any]:
-    """Measure the loss with all layers in INT8. Above the bound, put layers back to FP32 until it holds."""
+    """Judge the model with all layers in INT8. Above the bound, put layers back to FP32 until it holds."""
     model, settings = ExportedModel.open(Path(request["model"])), request["settings"]
-    bound = settings["max_drop"]
-    if bound is None or not model.facts["has_trained_weights"]:
+    judging = held_out(Path(request["index"]), settings["images"], model.facts, read_json(request["dataset"]))
+    if settings["max_drop"] is None or not model.facts["has_trained_weights"] or not judging.rows:
         return {"fp32_layers": []}
     table = read_table(Path(request["table"]), model.digest)
-    held_out = HeldOut(
-        split_rows(Path(request["index"]), settings["images"])[1], model.facts, read_json(request["dataset"])
-    )
-    if not held_out.rows:
-        return {"fp32_layers": []}
     with tempfile.TemporaryDirectory() as folder:
-        work = Work(qdq.prepare(model, Path(folder)), table, Path(folder))
+        work = Work(qdq.prepare(model, Path(folder)), table, Path(folder), RUNTIMES[request["runtime"]])
         progress("measuring the loss")
-        full = held_out.miou(work.session(work.prepared))
-        drop = work.drop(full, held_out, [])
-        mixed = keep_worst(
-            drop,
-            bound,
-            lambda: cached_ranking(request, work, held_out),
-            lambda kept: work.drop(full, held_out, kept),
-        )
-    return {"fp32_miou": full, "drop_before": drop, "image_count": len(held_out.rows), **mixed._asdict()}
+        judge = judging.judge(work.open(work.prepared))
+        return judge.choose(candidates(request, work, judge), settings["max_drop"])[1]
 
 
 class Work:
-    """One model with its table in a folder of its own."""
+    """One model with its table in a folder of its own. `open` opens an ONNX file in the runtime that judges."""
 
-    def __init__(self, prepared: Path, table: Any, folder: Path) -> None:
-        self.prepared, self._table, self._out = prepared, table, folder / "qdq.onnx"
+    def __init__(self, prepared: Path, table: CalibrationTable, folder: Path, open: Callable[[Path], Predict]) -> None:
+        self.prepared, self._table, self._out, self.open = prepared, table, folder / "qdq.onnx", open
         self._reduce_range = needs_reduced_range(this_machine())
 
-    def session(self, path: Path) -> Any:
-        """Return a function from network input to class map, through ONNX Runtime."""
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        return lambda image: session.run(None, {name: image})[0][0]
-
-    def quantized(self, **which: Any) -> Any:
-        """Return such a function for the Q/DQ model. `which` is passed to `qdq.quantize`."""
+    def quantized(self, **which: Any) -> Predict:
+        """Return the Q/DQ model's class maps. `which` is passed to `qdq.quantize`."""
         qdq.quantize(self.prepared, self._table, self._out, reduce_range=self._reduce_range, **which)
-        return self.session(self._out)
-
-    def drop(self, full: float | None, held_out: HeldOut, kept: list[str]) -> float | None:
-        """Return what INT8 loses of mIoU `full` with the layers `kept` in FP32."""
-        return drop_of(full, held_out.miou(self.quantized(fp32_layers=kept)))
+        return self.open(self._out)
 
 
-def cached_ranking(request: Request, work: Work, held_out: HeldOut) -> list[str]:
-    """Return `ranking`, which is kept as a file so that another bound needs no other pass."""
-    key = hashlib.sha256(json.dumps([sha256_of(request["table"]), sha256_of(request["index"])]).encode()).hexdigest()
-    path = Path(request["cache"]) / f"sensitivity-{key[:24]}.json"
+def _onnxruntime(path: Path) -> Predict:
+    import onnxruntime
+
+    opened = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = opened.get_inputs()[0].name
+    return lambda image: opened.run(None, {name: image})[0][0]
+
+
+def _openvino(path: Path) -> Predict:
+    import openvino
+
+    return class_maps(openvino.Core().read_model(str(path)))
+
+
+RUNTIMES = {"onnxruntime": _onnxruntime, "openvino": _openvino}  # by name: from network input to class map
+
+
+def candidates(request: Request, work: Work, judge: Judge) -> Iterator[Candidate]:
+    """Yield the model with all layers in INT8, then with the worst 1, 2, 4, … in FP32."""
+    yield Candidate([], work.quantized())
+    for kept in first_1_2_4(ranking(request, work, judge)):
+        yield Candidate(kept, work.quantized(fp32_layers=kept))
+
+
+def ranking(request: Request, work: Work, judge: Judge) -> list[str]:
+    """Return the layers, the worst first. They are kept as a file, so that another bound needs no other pass."""
+    facts = [sha256_of(request["table"]), sha256_of(request["index"]), request["runtime"], judge.choosing]
+    path = Path(request["cache"]) / f"worst-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.json"
     try:
-        found: list[list[Any]] = read_json(path)["ranking"]
+        found: list[str] = read_json(path)["ranking"]
     except InputError:
-        found = ranking(work, held_out)
+        found = judge.layers_worst_first(qdq.layers(work.prepared), lambda layer: work.quantized(only=[layer]))
         write_record(path, {"ranking": found})
-    return [name for name, _ in found]
-
-
-def ranking(work: Work, held_out: HeldOut) -> list[list[Any]]:
-    """Return layers with the share of pixels that change class when that layer alone is quantised, the worst first."""
-    layers, exact = qdq.layers(work.prepared), work.session(work.prepared)
-    changed = changed_pixels(held_out.images, exact, layers, lambda layer: work.quantized(only=[layer]))
-    return sorted(([layer, share] for layer, share in changed.items()), key=lambda entry: -entry[1])
+    return found
 
 
 def run(request: Request, status: Path, limits: Limits, out: Path) -> None:
     """Choose under supervision in the parent. Where there is no table, record why."""
-    name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name}"
+    name = f"{Path(request['model']).parent.name} mixed precision {out.parent.name} {request['runtime']}"
     calibrated = read_json(status)
     if calibrated["status"] == "ok" and sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
         raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
@@ -129,12 +126,13 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, max_drop")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for sensitivities")
-    parser.add_argument("--out", type=Path, required=True, help="layers.json to write")
+    parser.add_argument("--runtime", choices=RUNTIMES, required=True, help="what runs the Q/DQ model")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for rankings of layers")
+    parser.add_argument("--out", type=Path, required=True, help="file of the layers to write")
     args = parser.parse_args()
     request: Request = {
         "model": str(args.model), "table": str(args.table), "index": str(args.index), "dataset": str(args.dataset),
-        "cache": str(args.cache), "settings": args.settings,
+        "runtime": args.runtime, "cache": str(args.cache), "settings": args.settings,
     }  # fmt: skip
     run(request, args.status, configured_limits(), args.out)
 

@@ -64,7 +64,7 @@ READERS = {
     ),
     "calibration/made/nearest/*/table.json": ("choose_layers", "build_engine"),
     "calibration/made/nearest/*/status.json": ("choose_layers", "build_engine"),
-    "calibration/made/nearest/*/layers.json": ("build_engine",),
+    "calibration/made/nearest/*/layers.*.json": ("build_engine",),
     "engines/made/nearest/*/engine/*": ("infer", "time_round"),
     "engines/made/nearest/*/status.json": ("infer", "time_round", "table", "report"),
     "predictions/made/nearest/*/0/predictions.zip": ("score", "picture", "table", "report"),

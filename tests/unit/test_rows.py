@@ -162,3 +162,28 @@ def test_engine_that_computes_with_fewer_threads_than_asked_says_so(results):
         )
     row = read_rows(results, SELECTION)[0]
     assert (row["threads"], row["warnings"]) == (2, "the engine computed with 1 thread(s) where 2 were asked")
+
+
+def test_row_that_lost_more_than_its_calibration_accepted_says_so(results):
+    label = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
+    wrong = label.copy()
+    wrong[0, 0] = 1  # of a class of six pixels
+    write_score(results, "a", label, [label] * 8)
+    write_score(results, "b", label, [wrong] * 8)
+
+    def warnings(bound):
+        write_json(results / "engines/made/small/b/status.json", {"status": "ok", "max_drop": bound})
+        _, b = read_rows(results, SELECTION)
+        assert b["miou_delta"] == pytest.approx((5 / 6 + 6 / 7 + 2) / 4 - 1)
+        return b["warnings"]
+
+    assert warnings(0.05) == (
+        "lost 0.0774 mIoU against a, where INT8 was chosen to lose at most 0.05 (calibration.max_drop)"
+    )
+    assert warnings(0.1) == warnings(None) == ""
+
+
+def test_warnings_of_the_calibration_reach_the_row(results):
+    write_json(results / "engines/made/small/b/status.json", {"status": "ok", "calibration_warnings": ["one", "two"]})
+    a, b = read_rows(results, SELECTION)
+    assert (a["warnings"], b["warnings"]) == ("", "one; two")

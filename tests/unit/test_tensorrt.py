@@ -42,7 +42,7 @@ def model(tmp_path) -> ExportedModel:
     exported = ExportedModel(tmp_path, {"files": files, "input": {"height": 32, "width": 64}})
     (tmp_path / "table").mkdir()
     write_table(tmp_path / "table" / "table.json", CalibrationTable(exported.digest, {}, {}, {}, RANGES))
-    (tmp_path / "table" / "layers.json").write_text('{"fp32_layers": []}')
+    (tmp_path / "table" / "layers.onnxruntime.json").write_text('{"fp32_layers": []}')
     return exported
 
 

@@ -18,9 +18,11 @@ from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
-    from segbench.calibration.images import CalibrationImages, HeldOut
+    from segbench.calibration.images import CalibrationImages
+    from segbench.calibration.judging import HeldOut
 
-TABLE, LAYERS = "table.json", "layers.json"
+TABLE = "table.json"
+JUDGE = "onnxruntime"  # judges what a table costs, for engines whose own runtime does not
 QUANTIZED = "quantized"
 ANY_TABLE = "any table"  # an engine that takes this builds from the table of any calibrator
 # Without one of these, a CPU sums products of 8-bit numbers in pairs to 16 bits, where they may saturate.
@@ -34,7 +36,7 @@ class Task:
     model: ExportedModel
     images: CalibrationImages
     held_out: HeldOut
-    max_drop: float | None  # mIoU that the result may lose on `held_out`; None: not measured, all layers stay INT8
+    max_drop: float | None  # mIoU that the result may lose on `held_out`; None: not judged, all layers stay INT8
     reduce_range: bool  # 7-bit weights
     cache: Path  # folder for unfinished work
 
@@ -82,6 +84,11 @@ def exists(name: str) -> bool:
 def fits(library: str, taken: Collection[str]) -> bool:
     """Return whether an engine that takes `taken` (names of libraries, or ANY_TABLE) can use a calibrator's result."""
     return library in taken or (ANY_TABLE in taken and load(library).leaves_table)
+
+
+def layers_file(runtime: str = JUDGE) -> str:
+    """Name the file beside a table with the layers that stay in FP32, as this runtime judged it."""
+    return f"layers.{runtime}.json"
 
 
 def needs_reduced_range(machine: Machine) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.base import Calibrator, Task
-from segbench.calibration.mixed_precision import changed_pixels, drop_of, keep_worst, too_much, worst_first
+from segbench.calibration.mixed_precision import Candidate, first_1_2_4
 from segbench.errors import Failed, framework_errors
 from segbench.process.supervise import progress
+from segbench.runtimes.openvino import class_maps
+
+if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
+    from segbench.calibration.judging import Judge
 
 
 @dataclass(frozen=True)
@@ -48,24 +51,41 @@ class NNCF(Calibrator):
         with framework_errors("reading the model", Exception, unsupported=True):
             graph = openvino.Core().read_model(str(source))
             graph.reshape(list(task.model.shape))
-        search = _Search(task, graph)
-        quantized = search.quantize(options)
-        _refuse_not_finite(quantized)
-        facts: dict[str, Any] = {"fp32_layers": [], "options": asdict(options)}
+        search = _Search(task, graph, options)
+        quantized = search.quantized
+        facts: dict[str, Any] = {"fp32_layers": []}
         if task.max_drop is not None:
-            quantized, more = search.within_bound(quantized, options)
-            facts |= more
+            judge = task.held_out.judge(class_maps(graph))
+            taken, facts = judge.choose(search.candidates(judge), task.max_drop)
+            quantized = taken.made
         openvino.save_model(quantized, str(out / "model.xml"), compress_to_fp16=False)
-        return facts
+        return facts | {"options": asdict(search.options)}
 
 
 class _Search:
-    """Quantise one FP32 graph, more exactly each time, until the loss on the held-out images is within the bound."""
+    """Quantise one FP32 graph, more exactly each time. `quantized` is the first; `options` are the last ones."""
 
-    def __init__(self, task: Task, graph: Any) -> None:
-        self._task, self._graph = task, graph
+    def __init__(self, task: Task, graph: Any, options: Options) -> None:
+        self._task, self._graph, self.options = task, graph, options
+        self.quantized = self._quantize()
+        _refuse_not_finite(self.quantized)
 
-    def quantize(self, options: Options, fp32_layers: Sequence[str] = ()) -> Any:
+    def candidates(self, judge: Judge) -> Iterator[Candidate]:
+        """Yield the quantised graph, then that of the careful preset, then it with the layers that hurt most in FP32,
+        as many as are needed (1, 2, 4, …).
+        """
+        whole = self.quantized
+        yield Candidate([], class_maps(whole), whole)
+        if self.options != CAREFUL:
+            self.options = CAREFUL
+            whole = self._quantize()
+            yield Candidate([], class_maps(whole), whole)
+        ranked = judge.layers_worst_first(_quantized_layers(whole), lambda layer: class_maps(_only(whole, layer)))
+        for kept in first_1_2_4(ranked):
+            mixed = self._quantize(kept)
+            yield Candidate(kept, class_maps(mixed), mixed)
+
+    def _quantize(self, fp32_layers: Sequence[str] = ()) -> Any:
         """Return the quantised graph. The layers of these names stay in FP32."""
         import nncf
 
@@ -75,44 +95,13 @@ class _Search:
             return nncf.quantize(
                 self._graph,
                 nncf.Dataset(self._task.images),
-                preset=nncf.QuantizationPreset(options.preset),
-                fast_bias_correction=options.fast_bias_correction,
+                preset=nncf.QuantizationPreset(self.options.preset),
+                fast_bias_correction=self.options.fast_bias_correction,
                 subset_size=len(self._task.images),
                 target_device=nncf.TargetDevice.CPU,
                 ignored_scope=nncf.IgnoredScope(names=list(fp32_layers)) if fp32_layers else None,
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
             )
-
-    def within_bound(self, quantized: Any, options: Options) -> tuple[Any, dict[str, Any]]:
-        """Return a graph and facts for the record. It is the given graph where that loses little enough, else one of
-        the careful preset. Else it has the layers that hurt most in FP32, as many as are needed (1, 2, 4, …).
-        """
-        full = self._task.held_out.miou(_predictor(self._graph))
-        drop = first = self._drop(full, quantized)
-        if too_much(drop, self._task.max_drop) and options != CAREFUL:
-            options = CAREFUL
-            quantized = self.quantize(options)
-            drop = self._drop(full, quantized)
-
-        def drop_with(kept: list[str]) -> float | None:
-            nonlocal quantized
-            quantized = self.quantize(options, kept)
-            return self._drop(full, quantized)
-
-        mixed = keep_worst(drop, self._task.max_drop, lambda: self._rank(quantized), drop_with)
-        facts = {"fp32_miou": full, "drop_before": first, "drop": mixed.drop, "layer_count": mixed.layer_count}
-        return quantized, {**facts, "fp32_layers": mixed.fp32_layers, "options": asdict(options)}
-
-    def _drop(self, full: float | None, quantized: Any) -> float | None:
-        return drop_of(full, self._task.held_out.miou(_predictor(quantized)))
-
-    def _rank(self, quantized: Any) -> list[str]:
-        """Rank layers by the share of pixels that change class when only their activations are rounded, the worst
-        first.
-        """
-        exact, layers = _predictor(self._graph), _quantized_layers(quantized)
-        images = self._task.held_out.images
-        return worst_first(changed_pixels(images, exact, layers, lambda layer: _predictor(_only(quantized, layer))))
 
 
 def _only(quantized: Any, layer: str) -> Any:
@@ -139,19 +128,6 @@ def _rounds(value: Any) -> bool:
     """Return whether a value is an activation that was rounded (and not a weight)."""
     node = value.get_node()
     return node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() != "Constant"
-
-
-def _predictor(model: Any) -> Callable[[Float32Image], ClassMap]:
-    import openvino
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-
-    def predict(image: Float32Image) -> ClassMap:
-        request.infer([image])
-        return np.array(request.get_output_tensor().data[0])
-
-    return predict
 
 
 def _refuse_not_finite(model: Any) -> None:

@@ -5,20 +5,26 @@ oneDNN.
 from __future__ import annotations
 
 import re
+import tempfile
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segbench.calibration.base import Calibrator, Task
-from segbench.calibration.mixed_precision import drop_of, keep_worst, worst_first
+from segbench.calibration.mixed_precision import Candidate, first_1_2_4, worst_first
 from segbench.engines.base import load
 from segbench.errors import Failed, framework_errors
+from segbench.files import stage_files
 from segbench.models.exported import paddle_files
 from segbench.models.paddle_files import read_program
 from segbench.process.supervise import progress
+
+if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
+    from segbench.calibration.judging import Judge
 
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
 FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}
@@ -47,27 +53,53 @@ class PaddlePTQ(Calibrator):
         source = paddle_files(task.model)[0].parent
         for _ in task.images:  # Paddle's loader waits for ever for an image that cannot be read
             pass
-        with framework_errors("quantising", Exception):
-            quantize(source, task, options.method, out, [])
-        facts: dict[str, Any] = {"fp32_layers": []}
         if task.max_drop is None:
-            return facts
-        full = task.held_out.miou(_predictor(source, "fp32"))
-        drop = drop_of(full, task.held_out.miou(_predictor(out, "int8")))
-
-        def drop_with(kept: list[str]) -> float | None:
-            progress(f"quantising with {len(kept)} layers in FP32")
-            with framework_errors("quantising", Exception):
-                quantize(source, task, options.method, out, kept)
-            return drop_of(full, task.held_out.miou(_predictor(out, "int8")))
-
-        mixed = keep_worst(drop, task.max_drop, lambda: rank(source, task), drop_with)
-        facts |= {"fp32_miou": full, "drop_before": drop, "drop": mixed.drop, "fp32_layers": mixed.fp32_layers}
+            quantize(source, task, options.method, out, [])
+            return {"fp32_layers": []}
+        with tempfile.TemporaryDirectory(dir=out) as folder:
+            search = _Search(source, task, options.method, Path(folder))
+            whole = search.candidate([])  # quantising refuses what is not a number, which judging would not
+            judge = task.held_out.judge(_predictor(source, "fp32"))
+            taken, facts = judge.choose(search.candidates(whole, judge, task.max_drop), task.max_drop)
+            stage_files([taken.made / name for name in FILES.values()], out)
         return facts
+
+
+class _Search:
+    """Quantise one model, each time into a folder of its own below `folder`."""
+
+    def __init__(self, source: Path, task: Task, method: str, folder: Path) -> None:
+        self._source, self._task, self._method, self._folder = source, task, method, folder
+
+    def candidate(self, kept: list[str]) -> Candidate:
+        """Return the quantised model that keeps these layers in FP32."""
+        out = self._folder / str(len(kept))
+        quantize(self._source, self._task, self._method, out, kept)
+        return Candidate(kept, _predictor(out, "int8"), out)
+
+    def candidates(self, whole: Candidate, judge: Judge, bound: float) -> Iterator[Candidate]:
+        """Yield `whole`, then with the layers that hurt most in FP32.
+
+        Sums and concatenations stay in INT8 whatever is chosen. So all layers are tried first: where that is not
+        enough, nothing between is.
+        """
+        yield whole
+        if not (steps := list(first_1_2_4(rank(self._source, self._task)))):
+            return
+        last = self.candidate(steps.pop())
+        if judge.loss(last.predict, judge.choosing).high <= bound:
+            yield from map(self.candidate, steps)
+        yield last
 
 
 def quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
     """Write the quantised model of folder `source` to folder `out`. The weights named `fp32_layers` stay FP32."""
+    progress(f"quantising with {len(fp32_layers)} layers in FP32" if fp32_layers else "quantising")
+    with framework_errors("quantising", Exception):
+        _quantize(source, task, method, out, fp32_layers)
+
+
+def _quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: list[str]) -> None:
     import paddle
     from paddle.static.quantization import PostTrainingQuantization
 

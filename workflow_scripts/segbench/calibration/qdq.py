@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from segbench.calibration.base import needs_reduced_range
+from segbench.calibration.base import JUDGE, TABLE, layers_file, needs_reduced_range
 from segbench.calibration.table import CalibrationTable, read_table
 from segbench.errors import InputError, Unsupported
 from segbench.files import read_json, scratch
@@ -71,7 +71,7 @@ def quantize(
 
     known = layers(prepared)
     if strange := sorted({*fp32_layers, *(only or ())} - set(known)):
-        raise InputError(f"{strange[0]!r} is no layer of the model; delete its layers.json and run again")
+        raise InputError(f"{strange[0]!r} is no layer of the model; delete its {layers_file('*')} and run again")
     with tempfile.TemporaryDirectory() as folder:
         ranges = Path(folder) / "ranges.json"
         ranges.write_text(json.dumps(_as_tensors_data(table)))
@@ -92,13 +92,16 @@ def quantize(
         )
 
 
-def build(model: ExportedModel, calibration: Path, out: Path, symmetric: bool = False) -> dict[str, Any]:
+def build(
+    model: ExportedModel, calibration: Path, out: Path, judge: str = JUDGE, symmetric: bool = False
+) -> dict[str, Any]:
     """Write the Q/DQ model of a calibration folder to `out`. Return facts for the engine's record.
 
-    `symmetric` chooses the form that TensorRT takes. 8-bit sums of a GPU do not saturate, so weights keep 8 bits.
+    `judge` is the runtime whose choice of layers stays in FP32. `symmetric` chooses the form that TensorRT takes. 8-bit
+    sums of a GPU do not saturate, so weights keep 8 bits.
     """
-    table = read_table(calibration / "table.json", model.digest)
-    kept = read_json(calibration / "layers.json")["fp32_layers"]
+    table = read_table(calibration / TABLE, model.digest)
+    kept = read_json(calibration / layers_file(judge))["fp32_layers"]
     reduce_range = not symmetric and needs_reduced_range(this_machine())
     with scratch(out) as folder:
         prepared = prepare(model, folder)

@@ -136,11 +136,13 @@ class Calibration(Section):
     images: Positive = Field(32, description="Training images that the calibrator sees.")
     seed: int = Field(0, description="Seed for choosing calibration images.")
     judging_images: Positive = Field(
-        32, description="Number of further training images, on which the loss is measured."
+        32,
+        description="Number of further training images that judge the loss: one half chooses layers, the other confirms"
+        " the choice.",
     )
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         0.005,
-        description="mIoU that INT8 may lose on `judging_images`. Above it the layers that cost most stay in FP32;"
+        description="mIoU that INT8 may lose. Where more cannot be ruled out (95%), layers that cost most stay in FP32;"
         " null: all layers are INT8.",
     )
 

@@ -86,6 +86,7 @@ class Engine(ABC):
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
     modules: tuple[str, ...] = ()  # what of the framework it imports, in this order
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
+    table_judge: str = "onnxruntime"  # runtime that judges what a table costs here (rule choose_layers)
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
     build_options: type = NoOptions  # dataclasses of the options that config may set, with defaults
     run_options: type = NoOptions
@@ -123,7 +124,7 @@ class Engine(ABC):
     ) -> dict[str, Any]:
         """Make folder `out` with the serialized engine. Return facts for its record.
 
-        `calibration` is the folder that the calibrator wrote: `table.json` and `layers.json`, or `quantized/`.
+        `calibration` is the folder that the calibrator wrote: `table.json` and `layers.*.json`, or `quantized/`.
         """
 
     @abstractmethod

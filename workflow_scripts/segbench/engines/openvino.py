@@ -44,6 +44,7 @@ class OpenVINO(Engine):
     packages = ("openvino",)
     modules = ("openvino",)
     calibrators = ("nncf", ANY_TABLE)
+    table_judge = "openvino"
     run_options: type = RunOptions
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
@@ -68,7 +69,7 @@ class OpenVINO(Engine):
             with scratch(out) as folder:
                 if calibration:
                     source = folder / "qdq.onnx"
-                    facts = qdq.build(model, calibration, source)
+                    facts = qdq.build(model, calibration, source, self.table_judge)
                 with framework_errors("reading the model", Exception, unsupported=True):
                     graph = openvino.Core().read_model(str(source))
                     graph.reshape(list(model.shape))

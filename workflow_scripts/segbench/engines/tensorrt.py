@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.calibration import qdq
-from segbench.calibration.base import ANY_TABLE
+from segbench.calibration.base import ANY_TABLE, layers_file
 from segbench.calibration.table import read_table
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
@@ -186,7 +186,7 @@ def build_by_flags(
         builder.config.set_flag(trt.BuilderFlag.INT8)
     if calibration and options.int8 == "calibrator":
         ranges = read_table(calibration / "table.json", model.digest).ranges
-        kept = read_json(calibration / "layers.json")["fp32_layers"]
+        kept = read_json(calibration / layers_file())["fp32_layers"]
         calibrator = make_calibrator(trt, cache_text(ranges, trt.__version__))
         builder.config.int8_calibrator = calibrator
         builder.alive.append(calibrator)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from segbench.calibration.base import QUANTIZED
+from segbench.calibration.base import QUANTIZED, TABLE, layers_file
 from segbench.planning.lookup import Lookup, options
 from segbench.planning.models import Models
 
@@ -53,7 +53,7 @@ class Engines(Lookup):
         if name is None:
             return []
         folder, library = f"results/calibration/{w.dataset}/{w.model}/{name}", self.library(name)
-        results = ["table.json", "layers.json"] if library.leaves_table else [library.folder]
+        results = [TABLE, layers_file(self.engine(w).table_judge)] if library.leaves_table else [library.folder]
         return [f"{folder}/{file}" for file in ("status.json", *results)]
 
     def more(self, w: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Run a stage under supervision, unless a stage before it failed, and write its status.json.
 
-Every record of a stage (`status.json`; `onnx.json`, `shapes.json` and `layers.json` beside a model or a table) begins
+Every record of a stage (`status.json`; `onnx.json`, `shapes.json` and `layers.*.json` beside a model or a table) begins
 with the keys of `Status`. The stage's own keys follow. The facts that its work returned come last.
 """
 
