@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from segbench.files import write_json
 from segbench.table.control import Control, ControlRound
-from segbench.table.verdict import row_ratio
+from segbench.table.verdict import row_ratio, time_verdict
 from segbench.timing.latencies import LatencyLine, write_latencies
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -84,9 +84,9 @@ def test_equal_rows_differ_by_more_than_the_smallest_difference_in_one_case_of_t
     assert np.mean(beyond) == pytest.approx(0.05, abs=0.015)
 
 
-def row(times, controls):
+def row(times, controls, smallest=None):
     texts = (";".join(map(repr, values)) if values else None for values in (times, controls))
-    return dict(zip(("round_medians_s", "round_controls_s"), texts, strict=True))
+    return {**dict(zip(("round_medians_s", "round_controls_s"), texts, strict=True)), "smallest_difference": smallest}
 
 
 def test_rounds_of_one_block_are_compared_as_pairs():
@@ -106,3 +106,12 @@ def test_rows_of_different_blocks_are_compared_through_the_control():
 def test_rows_without_a_control_are_separate_samples():
     assert row_ratio(row([1.0, 1.1, 1.2], None), row([1.0, 1.1, 1.2], [1.0, 1.0, 1.0])).method == "welch-t-log"
     assert row_ratio(row(None, None), row([1.0, 1.1], None)) is None
+
+
+@pytest.mark.parametrize(("smallest", "verdict"), [(0.05, "SLOWER"), (0.2, "UNCLEAR")])
+def test_no_difference_is_claimed_that_the_control_does_not_let_tell(smallest, verdict):
+    drift = [1.0, 3.0, 2.0]
+    ratio = row_ratio(row([1.1 * one for one in drift], drift, smallest), row(drift, drift, 0.01))
+    assert (ratio.low, ratio.high) == pytest.approx((1.1 / (1 + smallest), 1.1 * (1 + smallest)), rel=1e-3)
+    assert time_verdict(ratio, 0.03) == verdict
+    assert (ratio.p_slower < 0.025) is (verdict == "SLOWER")

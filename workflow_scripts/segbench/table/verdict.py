@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from segbench.table.row import Figure, Row
-from segbench.timing.intervals import LEVEL
+from segbench.timing.intervals import LEVEL, quantile_of_t
 
 MIN_PAIRS = 3  # blocks that two rows share, for their ratio to be taken block by block
 SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "WRONG"
@@ -39,9 +39,9 @@ class Ratio(NamedTuple):
 
 def _student(centre: float, error: float, freedom: float, method: str) -> Ratio:
     """Return the ratio whose logarithm is `centre` with this standard error, by Student's t."""
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
-    half = error * float(stdtrit(freedom, 0.5 + LEVEL / 2)) if error else 0.0
+    half = error * quantile_of_t(freedom) if error else 0.0
     p_slower = float(stdtr(freedom, -centre / error)) if error else float(centre <= 0)
     return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), method, p_slower)
 
@@ -68,9 +68,18 @@ def row_ratio(judged: Row, other: Row) -> Ratio | None:
 
     Rounds of one block are a pair: a drift of the machine hits both alike. Rows without three such pairs are compared
     through the control, which was timed in the blocks of both. Without a control, their rounds are separate samples.
+    The interval is never narrower than the smallest difference that the control lets tell apart.
     """
     if not judged["round_medians_s"] or not other["round_medians_s"]:
         return None
+    ratio = _ratio_of_rounds(judged, other)
+    least = math.log1p(max(judged["smallest_difference"] or 0.0, other["smallest_difference"] or 0.0))
+    if not least or ratio.low is None or ratio.high is None or math.log(ratio.high / ratio.low) >= 2 * least:
+        return ratio
+    return _student(math.log(ratio.value), least / quantile_of_t(math.inf), math.inf, ratio.method)
+
+
+def _ratio_of_rounds(judged: Row, other: Row) -> Ratio:
     times, controls = zip(*map(rounds_of, (judged, other)), strict=True)
     if not all(controls):
         return unpaired_ratio(*times)
