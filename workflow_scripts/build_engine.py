@@ -68,6 +68,7 @@ def how_calibrated(status: str, judge: str) -> Outcome:
         "calibration_s": sum(record["wall_s"] for record in records),
         "calibration_rss_bytes": max(peaks, default=None),
         "calibration_drop": records[-1].get("drop"),
+        "calibration_drop_high": records[-1].get("drop_high"),
         "max_drop": records[-1].get("max_drop"),
         "calibration_warnings": records[-1].get("warnings", []),
     }

@@ -22,7 +22,8 @@ STABLE = (
     "miou", "miou_delta", "pixel_agreement", "reference", "time_s", "time_s_low", "time_s_high", "interval_method",
     "round_medians_s", "end_to_end_s", "p90_s", "p99_s", "n", "rounds", "steady", "contended", "throttled",
     "repeatable", "warnings", "build_s", "engine_bytes", "trt_subgraphs", "trt_share", "trt_fallback", "fp32_layers",
-    "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop", "peak_rss_bytes", "peak_gpu_bytes",
+    "calibrator", "calibration_s", "calibration_rss_bytes", "calibration_drop",
+    "calibration_drop_high", "peak_rss_bytes", "peak_gpu_bytes",
     "hardware_id", "hardware",
 )  # fmt: skip
 SLOWEST = """    Column(

@@ -160,7 +160,7 @@ def test_a_class_of_few_images_is_named(tmp_path):
 def test_too_few_images_for_an_interval_are_judged_by_the_loss_itself_and_warned_of(tmp_path):
     judge = HeldOut(scenes(tmp_path, 14), FACTS, DATASET).judge(exact)
     found = choose(judge, [Candidate([], losing(0.5))], 0.5)
-    assert found["drop_choosing_high"] == found["drop_choosing"] > 0
+    assert found["drop_choosing_high"] == found["drop_choosing"] > 0 and found["drop_high"] is None
     (warning,) = found["warnings"]
     assert warning.startswith("INT8 was judged on 14 images, too few for an interval (below 16;")
 

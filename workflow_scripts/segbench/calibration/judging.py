@@ -98,7 +98,7 @@ class Judge:
             "drop_choosing": _known(lowest.drop),
             "drop_choosing_high": _known(lowest.high),
             "drop": _known(confirmed.drop),
-            "drop_high": _known(confirmed.high),
+            "drop_high": _known(confirmed.high) if len(self.confirming) >= MIN_IMAGES else None,
             "max_drop": bound,
             "choosing_images": [self._held_out.rows[number]["image_id"] for number in self.choosing],
             "confirming_images": [self._held_out.rows[number]["image_id"] for number in self.confirming],

@@ -411,6 +411,10 @@ COLUMNS = (
         built("calibration_drop"),
     ),
     Column(
+        "calibration_drop_high", NUMBER, "Upper end of the 95% interval of `calibration_drop` over images.",
+        built("calibration_drop_high"),
+    ),
+    Column(
         "peak_rss_bytes", BYTES, "Largest resident memory of a timed process.",
         lambda s: s.rss_bytes, "memory MB", formats.megabytes,
     ),
