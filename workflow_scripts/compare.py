@@ -59,7 +59,7 @@ def report(found: list[Comparison], settings: dict[str, Any]) -> str:
 def _baselines(paths: list[str]) -> list[str]:
     named = ", ".join(f"`{path}`" for path in paths)
     if len(paths) == 1:
-        return [f"Baseline: {named}. It is one run: how runs of different days differ is not in the intervals."]
+        return [f"Baseline: {named}. It is one run: the spread of the rows tells how runs of different days differ."]
     return [f"Baselines: {named}. How these runs differ is in the intervals."] if paths else []
 
 

@@ -94,8 +94,8 @@ def _clearer(entry: Comparison) -> str:
     if entry["again"] or entry["against"] != BASELINE:
         return "Stop what else runs, or set comparison.rounds higher"
     return (
-        "Give a baseline whose engines can be timed again (snakemake update_baseline), or several runs of it, or set"
-        " rounds higher"
+        "Give a baseline whose engines can be timed again (snakemake update_baseline), or three or more runs of it,"
+        " or set rounds higher"
     )
 
 

@@ -49,7 +49,7 @@ def test_flags_of_both_sides_are_noted_also_of_a_baseline_without_sentences(tmp_
     now = table(tmp_path / "a.csv", f"{NAMES},flags", GOOD.format(variant="v", time=1) + ",round 2 is contended: so")
     before = table(tmp_path / "b.csv", f"{NAMES},throttled", GOOD.format(variant="v", time=1) + ",true")
     (found,) = against_baseline(now, before, SETTINGS)
-    assert found["notes"][:2] == [
+    assert found["notes"][-2:] == [
         "round 2 is contended: so",
         "baseline: throttled: heat, power or a CPU quota slowed the device down",
     ]

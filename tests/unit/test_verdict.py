@@ -20,6 +20,7 @@ from segbench.table.verdict import (
     time_verdict,
     time_verdicts,
     unpaired_ratio,
+    with_spread_of_rows,
 )
 
 A, B = [1.0, 1.1, 0.97, 1.03], [0.9, 1.05, 0.93, 0.99]
@@ -100,6 +101,24 @@ def test_interval_over_runs_covers_an_unchanged_row():
         found = ratio_to_runs(list(now), list(map(list, runs)))
         inside += found.low <= 1 <= found.high
     assert 0.94 <= inside / 2000 <= 0.98
+
+
+def test_no_interval_is_narrower_than_the_spread_of_the_rows():
+    random = np.random.default_rng(1)
+    days = random.normal(0, 0.07, 200)
+    ratios = [unpaired_ratio([math.exp(day), math.exp(day) * 1.001], [1.0, 1.001]) for day in days]
+    assert sum(one.low <= 1 <= one.high for one in ratios) < 20  # each run's rounds alone
+    found = with_spread_of_rows(ratios)
+    assert 0.92 <= sum(one.low <= 1 <= one.high for one in found) / 200 <= 0.98
+    assert [one.value for one in found] == [one.value for one in ratios]
+    assert np.mean([one.p_slower < 0.025 for one in found]) < 0.05
+
+
+def test_few_changed_rows_do_not_widen_the_others_and_few_rows_tell_nothing():
+    same = [unpaired_ratio([1.0, 1.001 + n / 1e5], [1.0, 1.001]) for n in range(10)]
+    slower = unpaired_ratio([5.0, 5.01], [1.0, 1.001])
+    assert max(one.high for one in with_spread_of_rows([*same, slower])[:-1]) < 1.02
+    assert with_spread_of_rows([slower, *same[:6]]) == [slower, *same[:6]]
 
 
 def test_slower_rows_are_corrected_for_their_number():

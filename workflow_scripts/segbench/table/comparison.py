@@ -16,6 +16,7 @@ from segbench.table.verdict import (
     row_ratio,
     time_verdicts,
     unpaired_ratio,
+    with_spread_of_rows,
 )
 from segbench.timing import flags
 
@@ -75,16 +76,29 @@ def against_baselines(rows: list[Row], runs: list[list[Row]], settings: Settings
     found = []
     for row in rows:
         others = before.pop(key_of(row), [])
-        found.append(_beside(row, others, settings) if others else _entry(row, BASELINE, gap=NEW))
-    return found + [_entry(others[0], BASELINE, gap=GONE) for others in before.values()]
+        found.append(_beside(row, others, settings) if others else _entry(row, BASELINE, notes=[NEW], gap=NEW))
+    return _with_spread(found) + [_gone(others) for others in before.values()]
+
+
+def _with_spread(found: list[Comparison]) -> list[Comparison]:
+    """Return the entries; those against one run have in their intervals how far the rows of the two runs differ."""
+    alone = {n: ratio for n, entry in enumerate(found) if (ratio := _ratio_of(entry)) and ratio.method == "welch-t-log"}
+    widened = dict(zip(alone, with_spread_of_rows(list(alone.values())), strict=True))
+    return [_with_ratio(entry, widened[n]) if n in widened else entry for n, entry in enumerate(found)]
+
+
+def _gone(others: list[Row]) -> Comparison:
+    """Return the entry of a row that only baselines have. Nothing is lost with one that did not run."""
+    ran = any(one["status"] == "ok" for one in others)
+    return _entry(others[0], BASELINE, notes=[GONE], gap=GONE if ran else UNTIMED)
 
 
 def _beside(row: Row, others: list[Row], settings: Settings) -> Comparison:
     """Compare a row with its rows of the baselines."""
     other = next((one for one in others if one["status"] == "ok"), others[0])
-    notes = _flags(row, "")
-    for one in others:
-        notes += [note for note in (*_flags(one, "baseline: "), *_circumstances(row, one)) if note not in notes]
+    notes = [note for one in others for note in _circumstances(row, one)]
+    notes += _flags(row, "") + [note for one in others for note in _flags(one, "baseline: ")]
+    notes = list(dict.fromkeys(notes))
     gap, ratio = UNTIMED, None
     if row["status"] == other["status"] == "ok":
         alike, gap = _alike(row, [one for one in others if one["status"] == "ok"])
@@ -207,16 +221,7 @@ def timed_again(entry: Comparison, record: Mapping[str, Any]) -> Comparison:
         return {**entry, "notes": [*entry["notes"], f"beside the baseline's engine {notes[0]}"]}
     before = f"{entry['ratio']:.3f} between the runs; " if entry["ratio"] else f"{entry['gap']}; "
     again = f"{before}timed again beside the baseline's engine, A B B A"
-    return {
-        **entry,
-        "ratio": ratio.value,
-        "ratio_low": ratio.low,
-        "ratio_high": ratio.high,
-        "p_slower": ratio.p_slower,
-        "method": ratio.method,
-        "gap": "",
-        "notes": [again, *notes],
-    }
+    return {**_with_ratio(entry, ratio), "gap": "", "notes": [again, *notes]}
 
 
 def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
@@ -259,6 +264,17 @@ def _ratio_of(entry: Comparison) -> Ratio | None:
     return Ratio(entry["ratio"], entry["ratio_low"], entry["ratio_high"], entry["method"] or "", entry["p_slower"])
 
 
+def _with_ratio(entry: Comparison, ratio: Ratio) -> Comparison:
+    return {
+        **entry,
+        "ratio": ratio.value,
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
+        "p_slower": ratio.p_slower,
+        "method": ratio.method,
+    }
+
+
 def _entry(
     row: Row,
     against: str,
@@ -268,7 +284,6 @@ def _entry(
     gap: str = "",
 ) -> Comparison:
     """Return an entry without its verdicts, which need all other entries."""
-    one_sided = [gap] if gap in (NEW, GONE) else []
     return {
         "dataset": row["dataset"],
         "model": row["model"],
@@ -283,6 +298,6 @@ def _entry(
         "method": ratio and ratio.method,
         "gap": gap,
         "faults": list(wrong),
-        "notes": [*one_sided, *notes],
+        "notes": list(notes),
         "again": "",
     }

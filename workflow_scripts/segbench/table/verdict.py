@@ -20,6 +20,7 @@ from segbench.table.row import Figure, Row
 from segbench.timing.intervals import LEVEL, quantile_of_t
 
 MIN_PAIRS = 3  # blocks that two rows share, for their ratio to be taken block by block
+MIN_ROWS = 8  # rows of two runs that tell how far the runs differ
 SAME, FASTER, SLOWER, UNCLEAR, WRONG = "SAME", "FASTER", "SLOWER", "UNCLEAR", "WRONG"
 
 
@@ -126,6 +127,38 @@ def ratio_to_runs(judged: list[float], runs: list[list[float]]) -> Ratio:
     own = statistics.variance(rounds) / len(rounds) if len(rounds) > 1 else 0.0
     error = math.sqrt(between / len(means) + max(between, own))
     return _student(statistics.fmean(rounds) - statistics.fmean(means), error, len(means) - 1, "runs-t-log")
+
+
+def with_spread_of_rows(ratios: list[Ratio]) -> list[Ratio]:
+    """Return the ratios of two runs' rows, with how the runs differ in their intervals.
+
+    Runs of different days differ by more than their rounds tell, and one run a side cannot say by how much. Their rows
+    can: most of them are unchanged, so that the spread of their ratios is that of an unchanged row. It is 1.4826 times
+    the median absolute deviation from the median, which a few changed rows do not move. No interval is narrower than by
+    that error. A shift that all rows share stays in each of the ratios. Fewer than MIN_ROWS rows say nothing.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    logarithms = _logarithms([ratio.value for ratio in ratios])
+    if len(ratios) < MIN_ROWS:
+        return ratios
+    middle = statistics.median(logarithms)
+    error = 1.4826 * statistics.median(abs(value - middle) for value in logarithms)
+    half = error * float(stdtrit(len(ratios) - 1, 0.5 + LEVEL / 2))
+    if not error:
+        return ratios
+    return [
+        Ratio(
+            ratio.value,
+            min(ratio.low, ratio.value * math.exp(-half)),
+            max(ratio.high, ratio.value * math.exp(half)),
+            "spread-of-rows",
+            max(ratio.p_slower, float(stdtr(len(ratios) - 1, -centre / error))),
+        )
+        if ratio.low is not None and ratio.high is not None and ratio.p_slower is not None
+        else ratio
+        for ratio, centre in zip(ratios, logarithms, strict=True)
+    ]
 
 
 def time_verdict(ratio: Ratio, margin: float) -> str:
