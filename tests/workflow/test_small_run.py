@@ -82,6 +82,18 @@ def test_more_rounds_add_rounds_only(done):
     assert done.plan() == {"time_round": 4, "time_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
 
 
+def test_rows_with_wide_intervals_get_more_rounds_up_to_the_bound(done):
+    done.config["rounds"] = 3
+    done.config["timing"] |= {"target": 1e-6, "max_rounds": 4, "extra_s": 10_000}
+    done.snakemake()
+    assert {(row["rounds"], row["n"]) for row in done.rows()} == {("4", "8")}
+    controls = done.folder.glob("results/control/made/nearest/onnxruntime-fp32/*/*/latencies.csv")
+    assert sorted(path.parent.name for path in controls) == ["1", "2", "3", "4"]
+    assert done.plan() == {}
+    done.config["rounds"] = 4
+    assert done.plan() == {"plan_rounds": 1, "report": 1, "table": 1}
+
+
 def test_other_configuration_and_back_times_nothing(done):
     first = yaml.safe_load(yaml.safe_dump(done.config))
     done.config["model_catalogue"]["other"] = done.config["model_catalogue"]["nearest"]
