@@ -8,7 +8,7 @@ PLOTS = {
     " has a reason against it, and is not eligible. Bars are 95% intervals, from three rounds on.",
     "speed_up": "The model's native FP32 time over the variant's. Lines are 95% intervals of that ratio: rounds of"
     " one block are compared as pairs, others through the control. What is faint has a reason against it, or is over a"
-    " row that has one. The table below also has the speed-ups over the fastest FP32 row of another engine, and over the"
+    " row that has one. The table below has the speed-ups over the fastest FP32 row of another engine too, and over the"
     " FP32 row of the same engine.",
     "accuracy_loss": "Change of mIoU against the model's reference variant, on the same images. Without mIoU, the share"
     " of pixels that differ.",

@@ -5,7 +5,7 @@ loss at which it changes.
 
 A row is eligible where nothing speaks against its figures (`table.distrust`). One row is faster than another where the
 interval of the ratio of their times does not contain 1, and the ratio lies beyond the smallest difference that the
-control allows. "The fastest" is therefore a set: the rows than which none is faster.
+control allows. "The fastest" is therefore a set: the rows than which none is faster. So is "the best".
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from segbench.report.paired_miou import PairedMiou
 from segbench.table import distrust, formats
 from segbench.table.row import Row, value
 from segbench.table.verdict import Ratio, row_ratio
@@ -66,10 +67,13 @@ class Step(NamedTuple):
 
 
 class Claims:
-    """What can be claimed of the rows of one table. `first` is the hardware that rows have to be measured on."""
+    """What can be claimed of the rows of one table.
 
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows, self.measure = rows, measure_of(rows)
+    `measure` is what accuracy is judged by. `first` is the hardware that rows have to be measured on.
+    """
+
+    def __init__(self, rows: list[Row], paired_miou: PairedMiou) -> None:
+        self.rows, self.measure, self._paired_miou = rows, measure_of(rows), paired_miou
         self.first = distrust.first_hardware(rows)
         self._ratios: dict[tuple[int, int], Ratio | None] = {}
 
@@ -107,9 +111,15 @@ class Claims:
         return -math.log(ratio.value) > math.log1p(smallest)
 
     def better(self, row: Row, other: Row) -> bool:
-        """Return whether `row` was shown to be more accurate than `other`."""
-        own, others = self.value(row), self.value(other)
-        return own is not None and others is not None and own > others
+        """Return whether `row` was shown to be more accurate than `other`.
+
+        For mIoU the images are a sample: the 95% interval of the difference, paired over images, has to lie above 0. An
+        agreement is a fact of the images that were compared.
+        """
+        if self.measure == MIOU:
+            change = self._paired_miou.change(row, other)
+            return change is not None and change.low > 0
+        return (self.value(row) or 0.0) > (self.value(other) or 0.0)
 
     def best(self, rows: list[Row] | None = None) -> list[Row]:
         """Return the eligible rows than which none is more accurate, that with the highest figure first."""
@@ -130,7 +140,7 @@ class Claims:
         return unbeaten(self.eligible(), beats)
 
     def below(self, row: Row, best: float) -> float | None:
-        """Return how far a row's accuracy lies below the best, with 4 decimals, rounded up: the loss that accepts it."""
+        """Return how far a row's accuracy lies below the best, rounded up to 4 decimals: the loss that accepts it."""
         value = self.value(row)
         return None if value is None else max(0.0, math.ceil(round((best - value) * 1e4, 6)) / 1e4)
 

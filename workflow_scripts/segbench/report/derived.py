@@ -10,21 +10,17 @@ import unicodedata
 from typing import Any, cast
 
 from segbench.report.answer import Claims, fastest_fp32_elsewhere, native_of, own_fp32, speed_up
+from segbench.report.paired_miou import PairedMiou
 from segbench.table.row import Row
 from segbench.timing import flags
 
 Facts = dict[str, Any]  # a `Row` with the report's own keys; code asks for its keys by variable names
 
 
-def claims_of(rows: list[Facts]) -> Claims:
-    """Return what can be claimed of the report's rows."""
-    return Claims(cast(list[Row], rows))
-
-
-def with_facts(of_table: list[Row]) -> list[Facts]:
-    """Return copies of the table's rows with the report's own keys, in their order."""
+def claims_of(of_table: list[Row], paired_miou: PairedMiou) -> tuple[list[Facts], Claims]:
+    """Return copies of the table's rows with the report's own keys, in their order, and what can be claimed of them."""
     rows: list[Facts] = [{**row} for row in of_table]
-    claims = claims_of(rows)
+    claims = Claims(cast(list[Row], rows), paired_miou)
     titles = {row["model"]: row["title"] for row in rows}
     doubled = [title for title in titles.values() if list(titles.values()).count(title) > 1]
     eligible, front = ({id(row) for row in found} for found in (claims.eligible(), claims.front()))
@@ -39,7 +35,7 @@ def with_facts(of_table: list[Row]) -> list[Facts]:
             "over_other": speed_up(as_row, fastest_fp32_elsewhere(as_row, good), claims),
             "over_fp32": speed_up(as_row, own_fp32(as_row, good), claims),
         }
-    return rows
+    return rows, claims
 
 
 def isolated(name: str) -> str:

@@ -34,6 +34,7 @@ class Content:
     """The contents of the page. Rows have the report's keys."""
 
     rows: list[Facts]
+    claims: answer.Claims
     plots: list[Plot]
     lines: list[Line]
     lines_left_out: int
@@ -61,7 +62,7 @@ def page(content: Content) -> str:
         "megabytes": formats.megabytes,
         "warnings": derived.warnings_of,
     }
-    rows, claims = content.rows, derived.claims_of(content.rows)
+    rows, claims = content.rows, content.claims
     answers = answer_of(claims)
     environment.globals |= {
         "accuracy": partial(accuracy_text, claims.measure),

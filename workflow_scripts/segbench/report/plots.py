@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import altair as alt
 
@@ -25,6 +25,7 @@ from segbench.report.derived import Facts
 from segbench.table import formats
 from segbench.table.cells import time_number
 from segbench.table.formats import change, miou, seconds, share
+from segbench.table.row import Row
 
 HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some space
 SURE, FAINT = 0.9, 0.3  # opacity; faint is what has a reason against it
@@ -119,7 +120,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
                     row["id"],
                     [
                         row["label"],
-                        time_number(row),
+                        time_number(cast(Row, row)),
                         formats.interval(row["time_s_low"], row["time_s_high"]),
                         accuracy_text(measure, row[measure.key]),
                         "yes" if row["front"] else "",
@@ -163,7 +164,8 @@ def speed_up(rows: list[Facts]) -> Plot:
         for row in shown
     ]
     x = alt.X("speed_up:Q", title="native time / time (1: no gain)")
-    bars = bar(figures(), x, engine_colour(rows), alt.Tooltip("speed_up:Q", title="speed-up", format=".3g")).encode(opacity=INK)
+    tip = alt.Tooltip("speed_up:Q", title="speed-up", format=".3g")
+    bars = bar(figures(), x, engine_colour(rows), tip).encode(opacity=INK)
     words = (
         figures()
         .transform_calculate(end="isValid(datum.speed_up_high) ? datum.speed_up_high : datum.speed_up")

@@ -24,7 +24,7 @@ class TimeCell(NamedTuple):
 
 
 def time_cell(row: Row, first: str | None) -> TimeCell:
-    """Return the cell of `time_s`; all of it is empty where nothing was timed. `first`: see `distrust.first_hardware`."""
+    """Return the cell of `time_s`; it is empty where nothing was timed. `first`: see `distrust.first_hardware`."""
     half = row["time_half_width"]
     if row["time_s"] is None:
         precision = ""

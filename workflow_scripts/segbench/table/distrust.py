@@ -44,7 +44,9 @@ REASONS = {  # by the mark in a time cell
         "its rounds computed other class maps than the accuracy pass",
         "Choose another engine or precision for what has to be repeatable",
     ),
-    "h": Reason("other hardware", _elsewhere, "measured on other hardware than the first row", "Time all on one machine"),
+    "h": Reason(
+        "other hardware", _elsewhere, "measured on other hardware than the first row", "Time all on one machine"
+    ),
     "a": Reason(
         "agreement below its bound",
         lambda row, first: row["agrees"] is False,

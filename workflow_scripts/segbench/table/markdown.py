@@ -27,8 +27,8 @@ def notes(rows: list[Row]) -> list[str]:
 
 def legend_line(rows: list[Row]) -> str:
     """Return the meaning of the signs in the time cells of `rows` as one paragraph; empty where nothing was timed."""
-    signs = "; ".join(f"{sign}: {meaning}" for sign, meaning in legend(rows).items())
-    return f"Times: {signs}." if signs else ""
+    signs = "; ".join(f"{sign}, {meaning}" for sign, meaning in legend(rows).items())
+    return f"Signs beside a time: {signs}." if signs else ""
 
 
 def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:

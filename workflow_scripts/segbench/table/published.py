@@ -30,12 +30,12 @@ DIFFERENCES = (
 class Compared(NamedTuple):
     """One row and the page's row: seconds per image, and speed-ups over the model's own native FP32 row.
 
-    `index` is the row's place in the table, and `time` its time cell.
+    `place` is the row's number in the table, and `time` its time cell.
     """
 
     title: str
     variant: str
-    index: int
+    place: int
     miou: float | None
     page_miou: float
     time: str
@@ -57,7 +57,7 @@ def compare(rows: list[Row], page: Page) -> list[Compared]:
     """Return the rows whose title, acceleration and precision the page has too, in the table's order."""
     natives = {row["title"]: row for row in rows if not row["accelerated"] and row["precision"] == "fp32"}
     first, found = distrust.first_hardware(rows), []
-    for index, row in enumerate(rows):
+    for place, row in enumerate(rows):
         theirs = page.get((row["title"], bool(row["accelerated"]), row["precision"]))
         if theirs:
             native = natives.get(row["title"])
@@ -66,7 +66,7 @@ def compare(rows: list[Row], page: Page) -> list[Compared]:
                 Compared(
                     title=row["title"],
                     variant=row["variant"],
-                    index=index,
+                    place=place,
                     miou=row["miou"],
                     page_miou=theirs[0],
                     time=str(time_cell(row, first)),
