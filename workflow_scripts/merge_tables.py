@@ -10,11 +10,13 @@ from pathlib import Path
 from segbench.errors import InputError
 from segbench.files import write_text
 from segbench.process.lifetime import command
+from segbench.table import distrust
+from segbench.table.cells import resolution, time_cell
 from segbench.table.columns import doubts
 from segbench.table.comparison import key_of
 from segbench.table.csv import read_table
-from segbench.table.formats import miou, seconds, share
-from segbench.table.markdown import table
+from segbench.table.formats import miou, share, text
+from segbench.table.markdown import legend_line, table
 from segbench.table.row import Row
 
 FromTable = tuple[Row, str]  # a row, and the table.csv that it is from
@@ -55,19 +57,26 @@ def to_markdown(found: dict[str, list[FromTable]]) -> str:
 
 
 def _measured(rows: list[FromTable]) -> str:
-    header = ["dataset", "model", "variant", "mIoU", "agreement", "time s", "warnings", "table"]
+    """Write the rows of one hardware, and below them the legend and each table's smallest difference."""
+    first = distrust.first_hardware(row for row, _ in rows)
+    header = ["dataset", "model", "variant", "mIoU", "agreement", "time s", "threads", "warnings", "table"]
     cells = [
         [
             *key_of(row),
             miou(row["miou"]),
             share(row["pixel_agreement"]),
-            seconds(row["time_s"]),
+            str(time_cell(row, first)),
+            text(row["threads"]),
             doubts(row),
             path,
         ]
         for row, path in rows
     ]
-    return table(header, cells)
+    by_table: dict[str, list[Row]] = {}
+    for row, path in rows:
+        by_table.setdefault(path, []).append(row)
+    told = [f"{path}: {said}" for path, own in by_table.items() if (said := resolution(own))]
+    return "\n\n".join([table(header, cells), legend_line([row for row, _ in rows]), *told])
 
 
 def to_csv(tables: list[Path]) -> str:
@@ -92,7 +101,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True, help="merged.csv to write")
     args = parser.parse_args()
     if not args.tables:
-        raise InputError("tables: none given; name each machine's table.csv: --config tables='[args.csv,b.csv]'")
+        raise InputError("tables: none given; name each machine's table.csv: --config tables='[a.csv,b.csv]'")
     text = to_markdown(merge(args.tables))
     write_text(args.csv, to_csv(args.tables))
     write_text(args.markdown, text)

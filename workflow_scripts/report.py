@@ -12,9 +12,11 @@ from segbench.files import read_json, write_text
 from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.report import provenance, render
+from segbench.report.answer import Claims
 from segbench.report.charts import Plot
-from segbench.report.derived import Facts, with_facts
+from segbench.report.derived import Facts, claims_of
 from segbench.report.page import Content, page
+from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
 from segbench.report.rounds import rounds_of
 from segbench.report.samples import samples
@@ -22,22 +24,23 @@ from segbench.table.published import compare, read_published
 from segbench.table.rows import read_rows
 
 
-def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], list[Plot]]:
-    """Read the rows with the report's keys, and draw their plots."""
-    rows = with_facts(read_rows(results, selection))
-    return rows, plots(rows, rounds_of(results, rows))
+def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], Claims, list[Plot]]:
+    """Read the rows with the report's keys, judge what can be claimed of them, and draw their plots."""
+    rows, claims = claims_of(read_rows(results, selection), PairedMiou(results))
+    return rows, claims, plots(rows, rounds_of(results, rows))
 
 
-def gather(asked: argparse.Namespace, rows: list[Facts], drawn: list[Plot]) -> Content:
+def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: list[Plot]) -> Content:
     """Read everything that the page shows, below `asked.results`."""
     results, selection = asked.results, asked.selection
     lines, left_out = samples(results, rows, shard_count=selection["shards"])
     return Content(
         rows=rows,
+        claims=claims,
         plots=drawn,
         lines=lines,
         lines_left_out=left_out,
-        compared=compare(rows, read_published(asked.published)),
+        compared=compare(claims.rows, read_published(asked.published)),
         environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),
         classes=read_json(results / "data" / selection["dataset"] / "val" / "dataset.json")["classes"],
@@ -67,11 +70,11 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
     args = parser.parse_args()
     args.selection["extra"] = read_json(args.rounds)["extra"]
-    rows, drawn = read(args.results, args.selection)
+    rows, claims, drawn = read(args.results, args.selection)
     # Processes draw, not threads, since the drawing library holds the interpreter lock.
     with lifetime.pool(2) as others:
         files = [others.submit(render.write, plot.name, plot.file_spec(), args.plots) for plot in drawn]
-        write_text(args.html, page(gather(args, rows, drawn)))
+        write_text(args.html, page(gather(args, rows, claims, drawn)))
         for file in files:
             file.result()
     print(f"The report: {args.html}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from segbench.files import write_json
-from segbench.scoring.predictions import PredictionsWriter
+from segbench.scoring.image_counts import ImageCounts, Packed
+from segbench.scoring.predictions import PredictionsWriter, key_of
 from segbench.scoring.score_record import NO_FIGURES
 from segbench.timing.latencies import LatencyLine, write_latencies
 
@@ -21,24 +23,34 @@ ENTRIES = {
     "openvino-int8": ("openvino", "int8", 0.02, 0.585),
     "openvino-int8-table": ("openvino", "int8", 0.03, 0.597),
     "openvino-fp16": ("openvino", "fp16", None, None),  # cannot run
+    "openvino-fp32": ("openvino", "fp32", 0.0995, 0.60),  # about as fast as onnxruntime-fp32
+    "onnxruntime-int8": ("onnxruntime", "int8", 0.025, 0.597),
 }  # engine, precision, seconds, mIoU
+FIVE = tuple(ENTRIES)[:5]
 REASON = "this CPU has no FP16 arithmetic"
 CLASSES = ["road", "car", "sky"]
 
 
 class Made:
-    """`selection` and `settings` as the rules pass them; files below `folder`/results."""
+    """`selection` and `settings` as the rules pass them; files below `folder`/results.
+
+    `records` has, by variant, what its rounds recorded beside the defaults, e.g. `{"contended": True}`. `drifts` are
+    the factors by which the machine is slower in each round. With `control` every block has a round of the control.
+    """
 
     def __init__(
         self,
         folder: Path,
         models: dict[str, str] | None = None,
-        variants: tuple[str, ...] = tuple(ENTRIES),
+        variants: tuple[str, ...] = FIVE,
         classes: list[str] | None = None,
         labelled: bool = True,
         rounds: int = 3,
         failed: bool = False,
         images: int = IMAGES,
+        records: dict[str, dict[str, Any]] | None = None,
+        drifts: tuple[float, ...] = (),
+        control: bool = False,
     ) -> None:
         self.results, self.random = folder / "results", np.random.default_rng(0)
         self.models = models or {"first": "PSPNet (narrow)", "second": "GCNet (narrow)"}
@@ -46,11 +58,16 @@ class Made:
         entries = {name: {"engine": ENTRIES[name][0], "precision": ENTRIES[name][1]} for name in variants}
         self.selection = {"dataset": "made", "rounds": rounds, "shards": 1, "models": self.models, "variants": entries}
         configuration = {"dataset": "made", "rounds": rounds, "models": list(self.models)}
+        self.records, self.drifts = records or {}, drifts or (1.0,) * rounds
+        if control:
+            self.selection["control"] = [next(iter(self.models)), "onnxruntime-fp32"]
         self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml"}
         self.ids = [f"image {number}" for number in range(images)]
         self._data(folder)
         for number, model in enumerate(self.models):
             self._model(model)
+            if control:
+                self._control(number, model)
             for variant in variants:
                 self._row(model, variant, number)
 
@@ -86,18 +103,42 @@ class Made:
         if ok and self.labelled and miou is not None:
             score |= dict.fromkeys(("miou", "miou_labelled"), miou - number / 10)
             score |= {"iou_per_class": dict.fromkeys(self.classes, miou - number / 10)}
+            score["image_counts"] = self._image_counts(miou - number / 10)
             score |= {"pixel_accuracy": 0.75, "mean_class_accuracy": 0.7}
         if variant == "openvino-int8":
+            score["agrees"] = False
             score["warnings"] = ["agrees with paddle-fp32 on only 0.9687 of pixels (bound 0.99)"]
         write_json(self.results / "scores" / f"{here}.json", score)
         self._maps(self.results / "predictions" / here / "0", status, bool(time), changed)
         for round_ in range(1, self.rounds + 1):
-            self._round(self.results / "runs" / here / str(round_) / "0", status, ok and time, changed)
+            folder = self.results / "runs" / here / str(round_) / "0"
+            record = {**status, **self.records.get(variant, {})} if ok else status
+            self._round(folder, (number, round_), record, ok and time, changed)
 
-    def _round(self, folder: Path, status: dict[str, Any], time: float | None, changed: bool) -> None:
-        flags = {"steady": True, "contended": False, "throttled": False, "peak_rss_bytes": 300_000_000}
-        self._maps(folder, status | (flags if time else {}), bool(time), changed, keep_maps=False)
-        times = time * self.random.uniform(0.95, 1.05, len(self.ids)) if time else []
+    def _image_counts(self, miou: float) -> Packed | None:
+        """Counts of which every class has this IoU, but that images differ in how hard they are."""
+        found, hard = ImageCounts(), np.random.default_rng(1).normal(0, 0.01, len(self.ids))
+        for image_id, by in zip(self.ids, hard - hard.mean(), strict=True):
+            iou, pixels = miou + by, np.full(len(self.classes), 100_000)
+            found.add(key_of(image_id), np.stack([(2 * pixels * iou / (1 + iou)).astype(np.int64), pixels, pixels]))
+        return found.packed()
+
+    def _control(self, number: int, model: str) -> None:
+        """Leave the control's rounds in the blocks of a model."""
+        folder = self.results / "control" / "made" / "/".join(self.selection["control"]) / f"{model}-00000000"
+        for round_ in range(1, self.rounds + 1):
+            self._round(folder / str(round_), (number, round_), {"status": "ok", "reason": ""}, 0.1, False)
+
+    def _round(
+        self, folder: Path, block: tuple[int, int], record: dict[str, Any], time: float | None, changed: bool
+    ) -> None:
+        """Leave a round of a block: the number of its model, and the round. `time` is that of a machine at rest."""
+        started = datetime(2026, 1, 1, block[1], block[0], tzinfo=timezone.utc).isoformat(timespec="milliseconds")
+        told = {"steady": True, "contended": False, "throttled": False, "peak_rss_bytes": 300_000_000}
+        record = {**told, "started": started, **record} if time else record
+        self._maps(folder, record, bool(time), changed, keep_maps=False)
+        slower = self.drifts[block[1] - 1]
+        times = time * slower * self.random.uniform(0.95, 1.05, len(self.ids)) if time else []
         timed = zip(self.ids, times, strict=False)
         write_latencies(folder / "latencies.csv", [LatencyLine(name, time, time * 1.1) for name, time in timed])
         write_latencies(folder / "replaced.csv", [])

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.report_made import Made
+from helpers.report_made import ENTRIES, Made
 from helpers.skips import need_command, need_package
 from segbench.report import PLOTS
-from segbench.report.derived import best_of, fastest_within, with_facts
+from segbench.report.answer import Claims, step_at
 from segbench.table.columns import NAMES
 from segbench.table.markdown import full_cells
-from segbench.table.rows import read_rows
 from test_report_page import HOSTILE
+
+import report
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -55,9 +56,9 @@ class Opened:
     fetched: list[str] = field(default_factory=list)
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows with the report's facts."""
-        return with_facts(read_rows(self.made.results, self.made.selection))
+    def claims(self) -> Claims:
+        """What Python claims of the run's rows."""
+        return report.read(self.made.results, self.made.selection)[1]
 
     def shown(self, selector: str) -> list[str]:
         """Text of the elements that are seen."""
@@ -98,7 +99,7 @@ def everything_shown(request: pytest.FixtureRequest) -> Iterator[None]:
     """Put the shared page's controls back after each test."""
     yield
     if "run" in request.fixturenames:
-        request.getfixturevalue("run").page.evaluate("document.getElementById('controls').reset()")
+        request.getfixturevalue("run").page.evaluate("for (const form of document.forms) form.reset()")
         request.getfixturevalue("run").page.wait_for_timeout(50)
 
 
@@ -129,12 +130,12 @@ def test_figures_are_those_of_the_table(run):
             for name in NAMES:
                 plain = {None: "", True: "true", False: "false"}.get(shown[name], str(shown[name]))
                 assert plain == cells[name] or float(cells[name]) == shown[name], name
-    expected = [[str(cell) for cell in line] for line in full_cells(run.rows)[1]]
+    expected = [[str(cell) for cell in line] for line in full_cells(run.claims.rows)[1]]
     lines = run.page.locator("#rows tbody tr").all()
     assert [[cell.inner_text() for cell in line.locator("th, td").all()] for line in lines] == expected
 
 
-def test_filters_reach_tables_plots_pictures_and_the_answer(run):
+def test_filters_reach_tables_plots_and_pictures(run):
     run.uncheck("engine", "openvino")
     assert run.page.locator("#shown").inner_text() == "4 of 10 rows are shown."
     assert len(run.shown("#rows tbody tr")) == 4
@@ -142,38 +143,77 @@ def test_filters_reach_tables_plots_pictures_and_the_answer(run):
     run.page.wait_for_function(
         "document.querySelectorAll('[data-plot=speed_up] .mark-rect.role-mark > path').length == 2"
     )
-    assert "onnxruntime-fp32" in run.page.locator("#fastest h3").inner_text()
     run.uncheck("model", "first")
     assert len(run.shown("#rows tbody tr")) == 2
     assert not run.page.locator("#samples details[data-model=first]").is_visible()
-    run.uncheck("precision", "fp32")
-    assert "No row" in run.page.locator("#fastest").inner_text()
     run.page.locator("#filters button").click()
     run.page.wait_for_function("document.getElementById('shown').textContent.startsWith('All 10')")
     assert len(run.shown("#rows tbody tr")) == 10
 
 
-@pytest.mark.parametrize("loss", [0, 0.01, 0.05, 1])
-def test_answer_is_the_fastest_within_the_loss(run, loss):
-    run.page.locator("#loss-number").fill(str(loss))
-    wanted = fastest_within(run.rows, "miou", loss)
-    assert run.page.locator("#fastest h3").inner_text() == wanted["label"]
+def groups_of(claims: Claims, by: str) -> list[list[Any]]:
+    """The rows of each model, or of each engine."""
+    return [[row for row in claims.rows if row[by] == one] for one in dict.fromkeys(row[by] for row in claims.rows)]
+
+
+def told(run: Opened, claims: Claims, loss: float) -> None:
+    """Check that the page shows Python's answers at an accepted loss: all of them, and no other."""
+    step = step_at(claims.steps(), loss)
+    assert run.shown("#fastest h3") == [step.fastest[0]["label"]]
+    assert run.shown("#fastest .alike .name") == [row["label"] for row in step.fastest[1:]]
+    assert run.shown("#fastest .but .name") == [one.row["label"] for one in step.but]
     assert run.page.locator("#loss-said").inner_text() == str(loss)
-    assert run.page.locator("#best h3").inner_text() == best_of(run.rows, "miou")["label"]
-    for model in run.made.models:
-        own = fastest_within([row for row in run.rows if row["model"] == model], "miou", loss)
-        assert any(f"{own['title']}\t{own['variant']}" in line for line in run.shown("#by-model tbody tr"))
+    for by, label in (("model", "variant"), ("engine", "label")):
+        lines = run.page.locator(f"#by-{by} tbody tr:visible").all()
+        shown = [[cell.inner_text() for cell in line.locator("th, td").all()] for line in lines]
+        groups = groups_of(claims, by)
+        assert len(shown) == len(groups)
+        for cells, rows in zip(shown, groups, strict=True):
+            step = step_at(claims.steps(rows), loss)
+            assert cells[1] == step.fastest[0][label]
+            assert cells[-2] == ", ".join(row[label] for row in step.fastest[1:])
+            assert cells[-1] == ", ".join(one.row[label] for one in step.but)
 
 
-def test_slider_moves_by_key(run):
+@pytest.mark.parametrize("case", [{}, {"records": {"onnxruntime-int8": {"contended": True}}}], ids=("clean", "flagged"))
+def test_page_shows_what_python_answered_at_every_loss(browser, tmp_path, case):
+    made = Made(tmp_path, variants=tuple(ENTRIES), rounds=4, images=12, control=True, **case)
+    found = opened(browser, made)
+    claims = found.claims
+    assert found.shown("#best h3") == [claims.best()[0]["label"]]
+    assert found.shown("#best .alike .name") == [row["label"] for row in claims.best()[1:]]
+    told(found, claims, 0.01)
+    losses = found.page.evaluate("JSON.parse(document.getElementById('data').textContent).losses")
+    groups = [claims.rows, *groups_of(claims, "model"), *groups_of(claims, "engine")]
+    assert losses == sorted({step.loss for rows in groups for step in claims.steps(rows)})
+    assert len(losses) > 3
+    for loss in (*losses, 0.0007, 0.5, 1):
+        found.page.locator("#loss-number").fill(str(loss))
+        told(found, claims, loss)
+
+
+def test_slider_goes_from_one_answer_to_the_next(run):
+    losses = run.page.evaluate("JSON.parse(document.getElementById('data').textContent).losses")
     run.page.locator("#loss").focus()
-    run.page.keyboard.press("ArrowRight")
-    assert run.page.locator("#loss-number").input_value() == "0.011"
+    run.page.keyboard.press("Home")
+    for loss in losses:
+        assert float(run.page.locator("#loss-number").input_value()) == loss
+        told(run, run.claims, loss)
+        run.page.keyboard.press("ArrowRight")
+
+
+def test_answer_stays_where_plots_are_filtered(run):
+    before = run.shown("#fastest h3")
+    run.uncheck("engine", "onnxruntime")
+    run.uncheck("engine", "openvino")
+    assert run.shown("#fastest h3") == before
 
 
 def test_table_sorts_by_number_with_what_was_not_measured_last(run):
     run.page.locator("#rows thead th button", has_text="time s").first.click()
-    times = [line.locator("td").nth(5).inner_text() for line in run.page.locator("#rows tbody tr").all()]
+    column = run.shown("#rows thead th").index("time s ▲")
+    lines = run.page.locator("#rows tbody tr").all()
+    times = [line.locator("th, td").nth(column).inner_text() for line in lines]
     measured = [float(time) for time in times if time]
     assert measured == sorted(measured) and times[len(measured) :] == ["", ""]
 

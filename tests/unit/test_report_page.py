@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers.report_made import REASON, Made
+from helpers.report_made import ENTRIES, REASON, Made
 from segbench.report import PLOTS, derived, render, samples
-from segbench.report.derived import best_of, fastest_within, pareto_front, warnings_of, with_facts
+from segbench.report.derived import warnings_of
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
 from segbench.report.rounds import rounds_of, summary, thin
@@ -22,11 +22,6 @@ PUBLISHED = ROOT / "resources" / "published" / "paddleseg_v100.csv"
 HOSTILE = ["</script><script>hacked=1</script>", '"><img src=x onerror=hacked=1>', "Straße 道路 🚗 \u202e", "x" * 400]
 
 
-def rows_of(*figures):
-    """Rows of (seconds, mIoU)."""
-    return [{"time_s": time, "miou": miou} for time, miou in figures]
-
-
 def content_of(made: Made):
     asked = argparse.Namespace(
         results=made.results, selection=made.selection, settings=made.settings, published=PUBLISHED, date="today"
@@ -35,35 +30,17 @@ def content_of(made: Made):
 
 
 def made_rows(made: Made):
-    return with_facts(read_rows(made.results, made.selection))
+    return report.read(made.results, made.selection)[0]
 
 
-def test_pareto_front_has_what_nothing_beats():
-    rows = rows_of((3, 0.9), (1, 0.5), (2, 0.4), (2.5, 0.9), (None, 0.99), (0.5, None), (1, 0.6))
-    assert [(row["time_s"], row["miou"]) for row in pareto_front(rows, "miou")] == [(1, 0.6), (2.5, 0.9)]
-
-
-@pytest.mark.parametrize(("loss", "time"), [(0, 3), (0.01, 2), (0.1, 1), (1, 0.5)])
-def test_fastest_is_within_the_accepted_loss(loss, time):
-    rows = rows_of((3, 0.61), (2, 0.60), (1, 0.52), (0.5, 0.1), (0.1, None))
-    assert fastest_within(rows, "miou", loss)["time_s"] == time
-
-
-def test_best_is_the_fastest_of_equals():
-    assert best_of(rows_of((3, 0.6), (2, 0.6), (1, 0.5)), "miou")["time_s"] == 2
-
-
-def test_nothing_timed_has_no_answer():
-    assert fastest_within(rows_of((None, 0.6)), "miou", 1) is None
-    assert best_of([], "miou") is None
-
-
-def test_speed_up_is_over_the_models_own_native_row(tmp_path):
-    rows = {(row["model"], row["variant"]): row for row in made_rows(Made(tmp_path))}
-    native, fast = rows["second", "paddle-fp32"], rows["second", "openvino-int8"]
-    assert native["native"] and native["speed_up"] == 1
-    assert fast["speed_up"] == native["time_s"] / fast["time_s"]
-    assert fast["speed_up_low"] < fast["speed_up"] < fast["speed_up_high"]
+def test_speed_ups_are_over_rows_of_the_same_model(tmp_path):
+    rows = {(row["model"], row["variant"]): row for row in made_rows(Made(tmp_path, variants=tuple(ENTRIES)))}
+    native, fast = rows["second", "paddle-fp32"], rows["second", "onnxruntime-int8"]
+    assert native["native"] and native["speed_up"] is None
+    assert fast["speed_up"].over is native and 7 < fast["speed_up"].value < 9
+    assert fast["speed_up"].low < fast["speed_up"].value < fast["speed_up"].high
+    assert fast["over_other"].over is rows["second", "openvino-fp32"]
+    assert fast["over_fp32"].over is rows["second", "onnxruntime-fp32"]
     assert rows["first", "openvino-fp16"]["speed_up"] is None
 
 
@@ -72,6 +49,32 @@ def test_reference_is_native_where_no_row_is_unaccelerated(tmp_path):
     for path in (made.results / "scores").rglob("*.json"):
         path.write_text(path.read_text().replace("paddle-fp32", "onnxruntime-fp32"))
     assert [row["native"] for row in made_rows(made)] == [True, False, True, False]
+
+
+def test_a_flagged_row_would_be_faster_and_is_not_the_answer(tmp_path):
+    text = page(content_of(Made(tmp_path, records={"openvino-int8-table": {"contended": True}})))
+    answer = Reader(text[text.index('<section id="answer"') : text.index('<section id="accuracy_latency"')]).text
+    first = answer[answer.index("Fastest") : answer.index("Best mIoU")]
+    assert "PSPNet (narrow) · onnxruntime-fp32" in first
+    told = " ".join(first[first.index("Would be faster, but") :].split())
+    assert "openvino-int8-table: 0.03" in told and "contended: other processes used the machine" in told
+
+
+def test_no_eligible_row_is_told_with_its_cure(tmp_path):
+    flagged = {name: {"throttled": True} for name in ENTRIES if name != "openvino-int8"}
+    answer = Reader(page(content_of(Made(tmp_path, records=flagged)))).text
+    assert "No row can be recommended" in answer
+    assert "delete the row's folder in results/runs/, and run again" in answer
+    assert "Choose another calibrator" in answer and "Best mIoU" not in answer
+
+
+def test_what_cannot_be_told_apart_is_said_once(tmp_path):
+    known, unknown = (
+        Reader(page(content_of(Made(tmp_path / name, rounds=4, control=control)))).text
+        for name, control in (("with", True), ("without", False))
+    )
+    assert known.count("cannot be told on this machine today") == 1 and "(first/onnxruntime-fp32)" in known
+    assert unknown.count("It is not known which differences in time can be told") == 1
 
 
 def test_marks_of_direction_turn_nothing_behind_a_name():
@@ -111,7 +114,7 @@ def test_drift_within_a_round_is_told():
 
 def test_every_round_that_ran_has_its_latencies(tmp_path):
     made = Made(tmp_path)
-    found = rounds_of(made.results, made_rows(made), made.rounds)
+    found = rounds_of(made.results, made_rows(made))
     assert len(found) == 2 * 4 * 3
     assert {record["count"] for record in found} == {4}
 
@@ -220,7 +223,7 @@ def test_rows_that_could_not_run_have_their_reasons(tmp_path):
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ({"failed": True}, "No row was timed"),
+        ({"failed": True}, "No row can be recommended"),
         ({"models": {"only": "The only one"}, "variants": ("paddle-fp32",), "rounds": 1}, "Every row ran"),
         ({"labelled": False}, "No mIoU was measured"),
     ],

@@ -3,10 +3,13 @@
 # Each plot's name, as in results/plots/NAME.svg and .png, and its caption, in the page's order. The captions
 # of Snakemake's own report, report/NAME.rst, are made from these by `make docs`.
 PLOTS = {
-    "accuracy_latency": "Further left is faster, further up more accurate. The dashed line is the Pareto front: no"
-    " other variant is both faster and more accurate. Bars are 95% intervals, from three rounds on.",
-    "speed_up": "The model's native FP32 time over the variant's. Bounds divide the opposite ends of both 95%"
-    " intervals, which is wider than an interval of the ratio would be.",
+    "accuracy_latency": "Further left is faster, further up more accurate. A ring is the Pareto front: no other"
+    " variant was shown to be faster without being less accurate, or more accurate without being slower. What is faint"
+    " has a reason against it, and is not eligible. Bars are 95% intervals, from three rounds on.",
+    "speed_up": "The model's native FP32 time over the variant's. Lines are 95% intervals of that ratio: rounds of"
+    " one block are compared as pairs, others through the control. What is faint has a reason against it, or is over a"
+    " row that has one. The table below has the speed-ups over the fastest FP32 row of another engine too, and over the"
+    " FP32 row of the same engine.",
     "accuracy_loss": "Change of mIoU against the model's reference variant, on the same images. Without mIoU, the share"
     " of pixels that differ.",
     "latencies": "A tick is an image, a dot a round's median; a round is a process of its own. Rounds apart from each"

@@ -5,27 +5,28 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from segbench.images.colours import palette
-from segbench.report import derived
+from segbench.report import answer, derived
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
 from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
 from segbench.table import formats, markdown
+from segbench.table.cells import time_cell
 from segbench.table.columns import NAMES
 from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
-from segbench.table.row import Row
+from segbench.table.row import Row, value
 
 TEMPLATES = Path(__file__).parent / "templates"
-SMALLEST_RANGE = 0.02  # of the accepted loss's control, where all rows are about as accurate
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Content:
     """The contents of the page. Rows have the report's keys."""
 
     rows: list[Facts]
+    claims: answer.Claims
     plots: list[Plot]
     lines: list[Line]
     lines_left_out: int
@@ -57,19 +59,22 @@ def page(content: Content) -> str:
         "miou": formats.miou,
         "change": formats.change,
         "share": formats.share,
-        "seconds": formats.seconds,
-        "ratio": formats.ratio,
         "megabytes": formats.megabytes,
         "warnings": derived.warnings_of,
     }
-    environment.globals |= {"interval": formats.interval, "accuracy": accuracy_text}
-    rows, measure = content.rows, derived.measure_of(content.rows)
+    rows, claims = content.rows, content.claims
+    answers = answer_of(claims)
+    environment.globals |= {
+        "accuracy": partial(accuracy_text, claims.measure),
+        "time": partial(time_cell, first=claims.first),
+    }
     return environment.get_template("report.html.j2").render(
         content=content,
         rows=rows,
-        measure=measure,
-        answer=answer(rows),
-        full=dict(zip(("header", "cells"), markdown.full_cells(cast(list[Row], rows)), strict=True)),
+        measure=claims.measure,
+        answer=answers,
+        notes=markdown.notes(claims.rows),
+        full=dict(zip(("header", "cells"), markdown.full_cells(claims.rows), strict=True)),
         published=dict(zip(("header", "cells"), markdown.published_cells(content.compared), strict=True)),
         source=SOURCE,
         page_hardware=HARDWARE,
@@ -86,43 +91,70 @@ def page(content: Content) -> str:
         ],
         colours=[f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in palette(content.classes)],
         configuration=yaml.safe_dump(content.settings["configuration"], sort_keys=False, allow_unicode=True, width=100),
-        data=page_data(rows, content.plots),
+        data=page_data(rows, content.plots, answers["losses"]),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         vega=Markup(javascript()) if any(plot.records for plot in content.plots) else "",
     )
 
 
-def answer(rows: list[Facts], loss: float = derived.ACCEPTED_LOSS) -> dict[str, Any]:
-    """Return the answer that the page begins with. Its script answers again for the shown rows and the accepted loss.
-
-    `fastest` and `best` are rows or None. `by_model` has each model's fastest row within the loss of that model's best.
-    `range` is the largest loss that the control offers.
+@dataclass(frozen=True)
+class Part:
+    """The answers for some rows, by rising accepted loss: `steps` is empty where none is eligible. `best`: see
+    `Claims.best`.
     """
-    key = derived.measure_of(rows).key
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    of_models = (derived.fastest_within([row for row in rows if row["model"] == model], key, loss) for model in models)
-    known = [row[key] for row in rows if key and row[key] is not None]
-    spread = max(known) - min(known) if known else 0.0
+
+    name: str
+    steps: list[answer.Step]
+    best: list[Row]
+    claims: answer.Claims
+
+    def below(self, row: Row) -> float | None:
+        """Return how far the row's accuracy lies below the best one's."""
+        return self.claims.below(row, self.claims.value(self.best[0]) or 0.0) if self.best else None
+
+
+def answer_of(claims: answer.Claims) -> dict[str, Any]:
+    """Return the answers that the page shows: for all rows, and by model and by engine.
+
+    `losses` are the accepted losses at which any of them changes. `step_at` finds the one to begin with.
+    """
+
+    def part(name: str, rows: list[Row]) -> Part:
+        return Part(name, claims.steps(rows), claims.best(rows), claims)
+
+    def parts(key: str, names: dict[str, str]) -> list[Part]:
+        return [part(names[one], [row for row in claims.rows if value(row, key) == one]) for one in names]
+
+    whole = part("", claims.rows)
+    by = {
+        "model": parts("model", {row["model"]: row["title"] for row in claims.rows}),
+        "engine": parts("engine", {row["engine"]: row["engine"] for row in claims.rows}),
+    }
+    every = [whole, *by["model"], *by["engine"]]
     return {
-        "loss": loss,
-        "range": max(SMALLEST_RANGE, round(spread + 0.005, 2)),
-        "fastest": derived.fastest_within(rows, key, loss),
-        "best": derived.best_of(rows, key),
-        "by_model": [row for row in of_models if row],
+        "whole": whole,
+        "by": by,
+        "loss": answer.ACCEPTED_LOSS,
+        "losses": sorted({step.loss for one in every for step in one.steps}),
+        "step_at": answer.step_at,
+        "none": answer.no_answer(claims),
     }
 
 
-def page_data(rows: list[Facts], plots: list[Plot]) -> Markup:
-    """Return JSON for the page's script: the measure, rows in full precision, each plot's specification and figures."""
-    keys = (*NAMES, "id", "label", "speed_up", "native", "front")
-    value = {
-        "measure": derived.measure_of(rows).key,
+def page_data(rows: list[Facts], plots: list[Plot], losses: list[float]) -> Markup:
+    """Return JSON for the page's script: the measure, the accepted losses at which an answer changes, rows in full
+    precision, each plot's specification and figures.
+    """
+    keys = (*NAMES, "id", "label", "eligible", "native", "front")
+    told = {
+        "measure": answer.measure_of(rows).key,
+        "losses": losses,
         "rows": [{key: row[key] for key in keys} for row in rows],
         "plots": {plot.name: {"spec": plot.page_spec(), "figures": plot.records} for plot in plots if plot.records},
     }
     # `<`, `>` and `&` could end the script element or begin a comment in it.
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

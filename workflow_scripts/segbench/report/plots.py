@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import altair as alt
 
 from segbench.report import PLOTS
+from segbench.report.answer import MIOU, Measure, Speed, measure_of
 from segbench.report.charts import (
     COLOURS,
     NARROW,
@@ -20,11 +21,15 @@ from segbench.report.charts import (
     label_axis,
     legend,
 )
-from segbench.report.derived import MIOU, Facts, Measure, measure_of
+from segbench.report.derived import Facts
 from segbench.table import formats
+from segbench.table.cells import time_number
 from segbench.table.formats import change, miou, seconds, share
+from segbench.table.row import Row
 
 HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some space
+SURE, FAINT = 0.9, 0.3  # opacity; faint is what has a reason against it
+INK = alt.Opacity("ink:Q", scale=None)
 LOG = alt.Scale(type="log", nice=False, padding=12)
 SECONDS = alt.Axis(title="seconds per image (logarithmic)", format="~g", labelOverlap=True, grid=True)
 
@@ -44,16 +49,19 @@ def plots(rows: list[Facts], rounds: list[Record]) -> list[Plot]:
 
 
 def accuracy_latency(rows: list[Facts]) -> Plot:
-    """Plot accuracy over latency, with 95% intervals and the Pareto front of the shown rows."""
+    """Plot accuracy over latency, with 95% intervals, a ring around the rows of the Pareto front, and rows that are not
+    eligible for the answer faint.
+    """
     measure = measure_of(rows)
     shown = [row for row in rows if row["time_s"] and measure.key and row[measure.key] is not None]
     heights = heights_of_names([(row["time_s"], row[measure.key or ""], row["title"]) for row in shown])
-    keys = ("label", "title", "variant", "engine", "precision", "time_s", "time_s_low", "time_s_high")
+    keys = ("label", "title", "variant", "engine", "precision", "time_s", "time_s_low", "time_s_high", "front")
     records = [
         {
             "row": row["id"],
             **{key: row[key] for key in keys},
             "accuracy": row[measure.key],
+            "ink": SURE if row["eligible"] else FAINT,
             "name_at": heights[row["title"]],
             "interval": formats.interval(row["time_s_low"], row["time_s_high"]) or "none",
         }
@@ -69,26 +77,26 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
         alt.Tooltip("time_s:Q", title="seconds", format=".4g"),
         alt.Tooltip("interval:N", title="95% interval"),
     ]
-    order: list[alt.SortField | dict[str, str]] = [
-        alt.SortField("time_s"),
-        alt.SortField("accuracy", order="descending"),
-    ]
-    front = (
-        base.transform_window(best="max(accuracy)", frame=[None, 0], sort=order)
-        .transform_window(best_before="lag(best)", sort=order)
-        .transform_filter("!isValid(datum.best_before) || datum.accuracy > datum.best_before")
-        .mark_line(interpolate="step-after", strokeWidth=2, strokeDash=[5, 3], color="#8a8a8a")
+    front = base.transform_filter("datum.front").mark_point(
+        shape="circle", size=330, filled=False, strokeWidth=2, color="#8a8a8a"
     )
-    points = base.mark_point(size=90, filled=True, opacity=0.9).encode(
+    points = base.mark_point(size=90, filled=True).encode(
         color=engine_colour(rows),
+        opacity=INK,
         shape=alt.Shape("precision:N", scale=alt.Scale(domain=precisions), legend=legend()),
         tooltip=tips,
     )
     interval = (
         figures()
         .transform_filter("isValid(datum.time_s_low)")
-        .mark_rule(strokeWidth=2, opacity=0.6)
-        .encode(x=alt.X("time_s_low:Q", scale=LOG), x2="time_s_high:Q", y=y, color=engine_colour(rows))
+        .mark_rule(strokeWidth=2)
+        .encode(
+            x=alt.X("time_s_low:Q", scale=LOG),
+            x2="time_s_high:Q",
+            y=y,
+            color=engine_colour(rows),
+            opacity=INK,
+        )
     )
     names = (
         base.transform_joinaggregate(slowest="max(time_s)", groupby=["title"])
@@ -112,7 +120,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
                     row["id"],
                     [
                         row["label"],
-                        seconds(row["time_s"]),
+                        time_number(cast(Row, row)),
                         formats.interval(row["time_s_low"], row["time_s_high"]),
                         accuracy_text(measure, row[measure.key]),
                         "yes" if row["front"] else "",
@@ -141,12 +149,23 @@ def heights_of_names(points: list[tuple[float, float, str]]) -> dict[str, float]
 
 
 def speed_up(rows: list[Facts]) -> Plot:
-    """Plot how many times faster each variant is than its model's native row."""
-    shown = [row for row in rows if row["speed_up"] is not None and not row["native"]]
-    keys = ("label", "engine", "precision", "speed_up", "speed_up_low", "speed_up_high")
-    records = [{"row": row["id"], **{key: row[key] for key in keys}} for row in shown]
+    """Plot how many times faster each variant is than its model's native row. The table has the other speed-ups too."""
+    shown = [row for row in rows if row["speed_up"] is not None]
+    keys = ("label", "engine", "precision")
+    records = [
+        {
+            "row": row["id"],
+            **{key: row[key] for key in keys},
+            "ink": SURE if row["eligible"] and not row["speed_up"].marks else FAINT,
+            "speed_up": row["speed_up"].value,
+            "speed_up_low": row["speed_up"].low,
+            "speed_up_high": row["speed_up"].high,
+        }
+        for row in shown
+    ]
     x = alt.X("speed_up:Q", title="native time / time (1: no gain)")
-    bars = bar(figures(), x, engine_colour(rows), alt.Tooltip("speed_up:Q", title="speed-up", format=".3g"))
+    tip = alt.Tooltip("speed_up:Q", title="speed-up", format=".3g")
+    bars = bar(figures(), x, engine_colour(rows), tip).encode(opacity=INK)
     words = (
         figures()
         .transform_calculate(end="isValid(datum.speed_up_high) ? datum.speed_up_high : datum.speed_up")
@@ -161,8 +180,9 @@ def speed_up(rows: list[Facts]) -> Plot:
     )
     even = figures().mark_rule(strokeDash=[4, 3], color="#8a8a8a").encode(x=alt.datum(1))
     cells = [
-        (row["id"], [row["label"], f"{row['speed_up']:.2f}", formats.bounds(row["speed_up_low"], row["speed_up_high"])])
-        for row in shown
+        (row["id"], [row["label"], str(row["speed_up"]), *(_over(row[key]) for key in ("over_other", "over_fp32"))])
+        for row in rows
+        if row["speed_up"] or row["over_other"] or row["over_fp32"]
     ]
     return Plot(
         name="speed_up",
@@ -171,9 +191,17 @@ def speed_up(rows: list[Facts]) -> Plot:
         description=f"Bar chart of the speed-up over native of {len(shown)} variants.",
         chart=stacked(bars, even, whiskers, words),
         records=records,
-        table=Table(["model and variant", "speed-up", "bounds"], cells),
+        table=Table(
+            ["model and variant", "over native", "over the fastest FP32 of another engine", "over its engine's FP32"],
+            cells,
+        ),
         nothing="no variant was timed beside a native one",
     )
+
+
+def _over(speed: Speed | None) -> str:
+    """Write a speed-up, and over which variant it is."""
+    return f"{speed}, over {speed.over['variant']}" if speed else ""
 
 
 def accuracy_loss(rows: list[Facts]) -> Plot:

@@ -73,15 +73,27 @@ def change_interval(judged: Counts, other: Counts, level: float = LEVEL, seed: i
     return interval(np.stack([judged, other], 1), mean_iou_change, level, seed)
 
 
+def mean_labelled_iou(sums: npt.NDArray[Any]) -> Values:
+    """Return the mean IoU over the classes that are labelled, from counts …×3×K. NaN: no class is labelled."""
+    return _mean(np.where(sums[..., 1, :] > 0, iou(sums), np.nan))
+
+
 def interval(
     images: Counts, statistic: Callable[[npt.NDArray[Any]], Values], level: float = LEVEL, seed: int = 0
 ) -> Interval | None:
     """Return the bootstrap interval of a `statistic` of sums over images; None below `MIN_IMAGES` images.
 
+    See `resampled` for the arguments. Equal arguments give an equal interval.
+    """
+    values = resampled(images, statistic, seed)
+    return None if values is None else interval_of(values, len(images), level)
+
+
+def resampled(images: Counts, statistic: Callable[[npt.NDArray[Any]], Values], seed: int = 0) -> Values | None:
+    """Return what a `statistic` of sums over images is on each draw of images; None below `MIN_IMAGES` images.
+
     `images` has one entry for each image along its first axis. `statistic` takes an array of sums over images, one for
-    each draw along its first axis, and returns one value for each; a draw with NaN is left out. Equal arguments give an
-    equal interval. It is the percentile interval, expanded for few images as T. Hesterberg says ("What Teachers Should
-    Know About the Bootstrap", The American Statistician 69, 2015).
+    each draw along its first axis, and returns one value for each. Equally many images are drawn equally.
     """
     count = len(images)
     if count < MIN_IMAGES:
@@ -94,11 +106,19 @@ def interval(
         times = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
         values.append(statistic((times @ flat).reshape(draws, *images.shape[1:])))
         left -= draws
-    found = np.concatenate(values)
-    if np.isnan(found).all():
+    return np.concatenate(values)
+
+
+def interval_of(values: Values, count: int, level: float = LEVEL) -> Interval | None:
+    """Return the interval of what was drawn of `count` images. A draw with NaN is left out; None: there is no other.
+
+    It is the percentile interval, expanded for few images as T. Hesterberg says ("What Teachers Should Know About the
+    Bootstrap", The American Statistician 69, 2015).
+    """
+    if np.isnan(values).all():
         return None
     tail = _tail(count, level)
-    low, high = np.nanquantile(found, [tail, 1 - tail])
+    low, high = np.nanquantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 

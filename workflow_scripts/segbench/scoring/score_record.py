@@ -64,6 +64,7 @@ class Figures(TypedDict):
     agreement_matrix: list[list[int]] | None  # (K+1)×(K+1), as `agreement_matrix` makes it
     agreeing_pixels: int
     compared_pixels: int
+    agrees: bool | None  # whether both are at or above their bounds
     agreement_image_count: int
     worst_images: list[list[Any]]  # [image id, agreement], lowest first
     image_count: int
@@ -94,6 +95,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         below, bound = _below(of_classes, judgement.class_agreement_bound), f"bound {judgement.class_agreement_bound:g}"
         mean = f"agrees with {judgement.reference_name} by a mean class IoU of only {below} ({bound})"
         warnings.append(f"{mean}; {_lowest(by_class)}")
+    agrees = None if agreement is None else not warnings
     bottom = None if sums.matrix is None else guessing(sums.matrix)
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
         warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
@@ -114,6 +116,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "agreement_matrix": None if sums.agreement is None else sums.agreement.tolist(),
         "agreeing_pixels": sums.agreeing_pixels,
         "compared_pixels": sums.compared_pixels,
+        "agrees": agrees,
         "agreement_image_count": sums.compared_images,
         "worst_images": sums.worst,
         "image_count": sums.images,

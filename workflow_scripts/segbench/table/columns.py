@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.table import formats
+from segbench.table import cells, formats
 from segbench.table.row import Row, value
 from segbench.table.sources import Sources
 from segbench.timing import flags
@@ -243,6 +243,10 @@ COLUMNS = (
         lambda s: s.lowest_class[1],
     ),
     Column(
+        "agrees", FLAG, "Whether agreement is at or above its bounds; empty where it is not known.",
+        scored("agrees"),
+    ),
+    Column(
         "reference", TEXT, "What class maps are compared with: a variant or a file.",
         lambda s: s.score["reference"],
     ),
@@ -250,7 +254,7 @@ COLUMNS = (
         "time_s", SECONDS,
         "Time per image, as measured: the median over rounds of each round's median `compute_s` (or mean: see"
         " `timing.average`).",
-        lambda s: _over_rounds(s.compute, s.average), "time s", formats.seconds,
+        lambda s: _over_rounds(s.compute, s.average), "time s", cell=cells.time_number,
     ),
     Column(
         "time_s_low", SECONDS, "Lower end of the 95% interval of `time_s`.",
@@ -270,7 +274,7 @@ COLUMNS = (
         "time_adjusted_s", SECONDS,
         "`time_s` with the drift of the machine taken out: each round's time over the control's in its block, times the"
         " control's mean. Empty where its interval would not be narrower.",
-        lambda s: s.adjusted_s and s.adjusted_s[0], "drift taken out s", formats.seconds,
+        lambda s: s.adjusted_s and s.adjusted_s[0], "drift taken out s", cell=cells.adjusted_number,
     ),
     Column(
         "time_adjusted_s_low", SECONDS, "Lower end of the 95% interval of `time_adjusted_s`.",

@@ -26,13 +26,30 @@ def share(value: float | None) -> str:
     return "" if value is None else f"{math.floor(value * 1e6) / 1e6:.6f}"
 
 
-def seconds(value: float | None) -> str:
-    """Write 3 decimals as the published page does, and below 0.1 s three significant digits."""
+def seconds(value: float | None, half_width: float | None = None) -> str:
+    """Write 3 decimals as the published page does, and below 0.1 s three significant digits.
+
+    Where `half_width`, that of the value's interval as a fraction, does not carry so many, there are fewer.
+    """
     if value is None:
         return ""
-    if value >= 0.0995 or value <= 0:
-        return f"{value:.3f}"
-    return f"{value:.{2 - math.floor(math.log10(value))}f}"
+    decimals = 3 if value >= 0.0995 or value <= 0 else 2 - math.floor(math.log10(value))
+    if half_width and value > 0:
+        decimals = max(0, min(decimals, _decimals_of(value * half_width)))
+    return f"{value:.{decimals}f}"
+
+
+def _decimals_of(error: float) -> int:
+    """Return the decimals that an error carries, by the rule of the Particle Data Group (Review of Particle Physics,
+    introduction, 5.3): two digits of the error where they are 10 to 35, else one.
+    """
+    exponent = math.floor(math.log10(error))
+    return (1 if error / 10**exponent < 3.55 else 0) - exponent
+
+
+def significant(value: float | None, digits: int = 2) -> str:
+    """Write a positive number with this many significant digits, and no exponent."""
+    return "" if value is None else f"{value:.{max(0, digits - 1 - math.floor(math.log10(value)))}f}"
 
 
 def tenths(value: float | None) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from segbench.table import distrust
+from segbench.table.cells import legend, resolution, time_cell
 from segbench.table.columns import SHOWN
 from segbench.table.formats import miou, ratio, seconds
 from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
@@ -14,8 +16,19 @@ from segbench.timing import flags
 
 
 def page_table(rows: list[Row]) -> str:
-    """Write the published page's columns, in its order, as Markdown."""
-    return table(*page_cells(rows))
+    """Write the published page's columns, in its order, as Markdown, with the legend of its times below."""
+    return "\n\n".join([table(*page_cells(rows)), *notes(rows)])
+
+
+def notes(rows: list[Row]) -> list[str]:
+    """Return paragraphs for below a table: the legend of its times, and which differences cannot be told."""
+    return [text for text in (legend_line(rows), resolution(rows)) if text]
+
+
+def legend_line(rows: list[Row]) -> str:
+    """Return the meaning of the signs in the time cells of `rows` as one paragraph; empty where nothing was timed."""
+    signs = "; ".join(f"{sign}, {meaning}" for sign, meaning in legend(rows).items())
+    return f"Signs beside a time: {signs}." if signs else ""
 
 
 def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
@@ -29,7 +42,7 @@ def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
     native = "N" if only_tensorrt else "-"
     shown = [by if row["accelerated"] else native for row, by in zip(rows, accelerators, strict=True)]
     looks = [(row["model"], by, row["precision"]) for row, by in zip(rows, shown, strict=True)]
-    cells = []
+    first, cells = distrust.first_hardware(rows), []
     for row, by, look in zip(rows, shown, looks, strict=True):
         cells.append(
             [
@@ -37,7 +50,7 @@ def page_cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
                 f"{by} ({row['variant']})" if looks.count(look) > 1 else by,
                 row["precision"].upper(),
                 miou(row["miou"]),
-                seconds(row["time_s"]) or row["status"].replace("ok", ""),
+                str(time_cell(row, first)) or row["status"].replace("ok", ""),
             ]
         )
     return header, cells
@@ -101,7 +114,7 @@ def published_cells(compared: list[Compared]) -> tuple[list[str], list[list[str]
             row.variant,
             miou(row.miou),
             miou(row.page_miou),
-            seconds(row.time_s),
+            row.time,
             seconds(row.page_time_s),
             ratio(row.speed_up),
             ratio(row.page_speed_up),

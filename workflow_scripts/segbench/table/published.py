@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from segbench.table import distrust
+from segbench.table.cells import time_cell
+from segbench.table.row import Row
+from segbench.table.verdict import row_ratio
 
 # (title, whether TensorRT ran it, precision in lower case) → mIoU and seconds.
 Page = dict[tuple[str, bool, str], tuple[float, float]]
@@ -24,14 +28,17 @@ DIFFERENCES = (
 
 
 class Compared(NamedTuple):
-    """One row and the page's row: seconds per image, and speed-ups over the model's own native FP32 row."""
+    """One row and the page's row: seconds per image, and speed-ups over the model's own native FP32 row.
+
+    `place` is the row's number in the table, and `time` its time cell.
+    """
 
     title: str
     variant: str
-    id: str
+    place: int
     miou: float | None
     page_miou: float
-    time_s: float | None
+    time: str
     page_time_s: float
     speed_up: float | None
     page_speed_up: float
@@ -46,28 +53,25 @@ def read_published(path: Path) -> Page:
         }
 
 
-def compare(rows: Sequence[Mapping[str, Any]], page: Page) -> list[Compared]:
+def compare(rows: list[Row], page: Page) -> list[Compared]:
     """Return the rows whose title, acceleration and precision the page has too, in the table's order."""
-    natives = {
-        row["title"]: row["time_s"]
-        for row in rows
-        if not row["accelerated"] and row["precision"] == "fp32" and row["time_s"]
-    }
-    found = []
-    for row in rows:
+    natives = {row["title"]: row for row in rows if not row["accelerated"] and row["precision"] == "fp32"}
+    first, found = distrust.first_hardware(rows), []
+    for place, row in enumerate(rows):
         theirs = page.get((row["title"], bool(row["accelerated"]), row["precision"]))
         if theirs:
-            native, time = natives.get(row["title"]), row["time_s"]
+            native = natives.get(row["title"])
+            ratio = native and row_ratio(native, row)
             found.append(
                 Compared(
                     title=row["title"],
                     variant=row["variant"],
-                    id=row.get("id", ""),
+                    place=place,
                     miou=row["miou"],
                     page_miou=theirs[0],
-                    time_s=time,
+                    time=str(time_cell(row, first)),
                     page_time_s=theirs[1],
-                    speed_up=native / time if native and time else None,
+                    speed_up=ratio.value if ratio else None,
                     page_speed_up=page[row["title"], False, "fp32"][1] / theirs[1],
                 )
             )

@@ -36,6 +36,7 @@ class Row(TypedDict):
     class_agreement: Figure
     lowest_class: str | None
     lowest_class_agreement: Figure
+    agrees: bool | None
     reference: str | None
     time_s: Figure
     time_s_low: Figure

@@ -2,51 +2,18 @@
 (() => {
   const page = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
-  const form = byId("controls"), range = byId("loss"), number = byId("loss-number");
+  const form = byId("filter-form"), range = byId("loss"), number = byId("loss-number");
   const phone = matchMedia("(max-width: 600px)").matches;
   const views = {};
   document.documentElement.classList.add("scripted");
 
-  // The answer, as facts.py has it: among rows that are shown.
-  const known = (row) => row.time_s !== null && (!page.measure || row[page.measure] !== null);
-  const value = (row) => (page.measure ? row[page.measure] : 0);
-  const highest = (rows) => Math.max(...rows.map(value));
-  const first = (rows, before) => rows.reduce((a, b) => (a === null || before(b, a) ? b : a), null);
-  const within = (rows, loss) => rows.filter((row) => highest(rows) - value(row) <= loss + 1e-12);
-  const fastest = (rows) => first(rows, (a, b) => a.time_s < b.time_s);
-  const best = (rows) => first(rows, (a, b) => value(a) > value(b) || (value(a) === value(b) && a.time_s < b.time_s));
-
-  function copy(kind, row, rows) {
-    const made = byId(`${kind}-${row.id}`).content.cloneNode(true);
-    const below = highest(rows) - value(row);
-    for (const slot of made.querySelectorAll("[data-below]"))
-      if (page.measure) slot.textContent = kind === "line" ? below.toFixed(4) : below > 0 ? `(${below.toFixed(4)} below the best)` : "(the best)";
-    return made;
-  }
-
-  function put(place, row, rows, rivals) {
-    if (!place) return;
-    if (!row) { place.textContent = "No row that is shown has both figures."; return; }
-    place.replaceChildren(copy("card", row, rows));
-    const alike = rivals.filter((other) => other !== row && other.time_s_low !== null && row.time_s_high !== null &&
-      other.time_s_low <= row.time_s_high && row.time_s_low <= other.time_s_high);
-    if (alike.length) place.querySelector("[data-alike]").textContent =
-      `No clear difference in time (95% intervals overlap): ${alike.map((other) => other.label).join("; ")}`;
-  }
-
-  function answer(rows) {
-    const loss = number && number.value !== "" ? Number(number.value) : 0;
-    const usable = rows.filter(known), eligible = within(usable, loss);
-    put(byId("fastest"), fastest(eligible), usable, eligible);
-    put(byId("best"), best(usable), usable, []);
-    if (byId("loss-said")) byId("loss-said").textContent = String(loss);
-    const body = document.querySelector("#by-model tbody");
-    if (!body) return;
-    const lines = [...new Set(usable.map((row) => row.model))].map((model) => {
-      const own = usable.filter((row) => row.model === model);
-      return copy("line", fastest(within(own, loss)), own);
-    });
-    body.replaceChildren(...lines);
+  // Every answer was computed by segbench/report/answer.py, and stands in the page: here one of them is shown.
+  function choose(loss) {
+    for (const group of document.querySelectorAll("[data-steps]")) {
+      const steps = [...group.children], chosen = steps.findLast((step) => Number(step.dataset.from) <= loss);
+      for (const step of steps) step.hidden = step !== chosen;
+    }
+    byId("loss-said").textContent = String(loss);
   }
 
   function shownRows() {
@@ -62,7 +29,6 @@
     for (const [name, view] of Object.entries(views))
       view.data("figures", page.plots[name].figures.filter((figure) => ids.has(figure.row))).resize().runAsync();
     byId("shown").textContent = rows.length === page.rows.length ? `All ${rows.length} rows are shown.` : `${rows.length} of ${page.rows.length} rows are shown.`;
-    answer(rows);
   }
 
   async function draw(element) {
@@ -101,8 +67,13 @@
       button.addEventListener("click", () => sortBy(table, column, header));
       header.append(button);
     });
-  if (range) range.addEventListener("input", () => { number.value = range.value; answer(shownRows()); });
-  if (number) number.addEventListener("input", () => { range.value = number.value; answer(shownRows()); });
+  // The slider goes from one loss at which an answer changes to the next; the number may be any loss.
+  range?.addEventListener("input", () => { number.value = page.losses[range.value]; choose(Number(number.value)); });
+  number?.addEventListener("input", () => {
+    range.value = Math.max(0, page.losses.findLastIndex((loss) => loss <= Number(number.value)));
+    choose(Number(number.value));
+  });
+  byId("controls")?.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", (event) => { if (event.target.type === "checkbox") apply(); });
   form.addEventListener("reset", () => setTimeout(apply));
   form.addEventListener("submit", (event) => event.preventDefault());
