@@ -35,7 +35,7 @@ def _line(
 ) -> list[Picture]:
     image = read_image(row["image"], row.get("image_sha256"))
     colours = palette(dataset["classes"])[:, ::-1]
-    predicted = train_ids(class_map_of(predictions, row["image_id"]), model, dataset, *image.shape[:2])
+    predicted = train_ids(class_map_of(predictions, row["image_id"]), model, dataset)
     if not row["label"]:
         return [image, colours[predicted]]
     label = read_label(row["label"], dataset["id_map"], row.get("label_sha256"))

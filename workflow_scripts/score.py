@@ -21,7 +21,6 @@ from segbench.arrays import ClassMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
 from segbench.images.index import IndexEntry, index_rows
-from segbench.images.normalize import resize_class_map
 from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
@@ -82,7 +81,7 @@ class Scorer:
     @staticmethod
     def _against_label(row: IndexEntry, class_map: ClassMap) -> Matrix:
         label = read_label(row["label"], None, row.get("label_sha256"))
-        return pair_counts(label, resize_class_map(class_map, *label.shape))
+        return pair_counts(label, class_map)
 
     def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> Matrix | None:
         """Count pairs of outputs, the reference's and the variant's; None for an image that the reference did not
@@ -93,10 +92,11 @@ class Scorer:
         other = self._maps("reference", self.reference)
         if image_id not in other:
             return None
-        if (own.height, own.width) != (other.height, other.width):
+        (height, width), theirs = own.shape(image_id), other.shape(image_id)
+        if (height, width) != theirs:
             raise InputError(
-                f"{self.reference}: class maps of {other.height}×{other.width}, the variant's are of"
-                f" {own.height}×{own.width}; make the reference again with this model entry"
+                f"{self.reference}: class map of {image_id} is of {theirs[0]}×{theirs[1]}, the variant's of"
+                f" {height}×{width}; make the reference again with this model entry"
             )
         if class_map is None:
             class_map = own[image_id]

@@ -132,11 +132,18 @@ def test_raw_ids_and_outputs_are_mapped(run):
     assert run.score() == plain
 
 
-def test_class_maps_are_scored_at_the_labels_size(run):
-    run.predict("predictions", run.maps.repeat(2, 1).repeat(2, 2))
-    run.options["reference"] = None
+def test_class_maps_that_were_brought_to_the_labels_size_are_scored_there(run):
+    """The engine's own maps are of another size. They are equal, but the maps that are scored are not."""
+    reference = (run.maps + (run.maps == 3)) % 4
+    for name, maps in (("predictions", run.maps), ("reference", reference)):
+        with PredictionsWriter(run.folder / f"{name}.zip", 2, 3) as writer:
+            for image_id, class_map in zip(run.ids, maps, strict=True):
+                writer.add_at_image_size(image_id, class_map, np.zeros((2, 3), np.uint8))
+    found = run.score()
     expected = sklearn.metrics.accuracy_score(run.labels[run.labels != 255], run.maps[run.labels != 255])
-    assert run.score()["pixel_accuracy"] == expected
+    assert found["pixel_accuracy"] == expected
+    assert found["pixel_agreement"] == (run.maps == reference).mean()
+    assert found["compared_pixels"] == run.maps.size
 
 
 def test_agreement_names_the_worst_images(run):
@@ -268,7 +275,7 @@ def test_stored_reference_that_is_missing_is_named(run):
 
 def test_reference_of_another_size_is_refused(run):
     run.predict("reference", run.maps[:, :-1])
-    with pytest.raises(InputError, match="class maps of 11×20, the variant's are of 12×20; make the reference again"):
+    with pytest.raises(InputError, match="of image0 is of 11×20, the variant's of 12×20; make the reference again"):
         run.score()
 
 

@@ -1,0 +1,240 @@
+"""Resized images are scored as PaddleSeg does it: logits are brought to the image's size before the argmax."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import build_engine
+import numpy as np
+import onnx
+import paddle
+import pytest
+from export_paddle import export
+from helpers.made import make_onnx_model
+from helpers.paddle3_made import paddle3, save_with_paddle3
+from helpers.paddle_made import run_openvino, save_network, street_images
+from helpers.skips import need_package
+from onnx import TensorProto, helper
+from segbench.calibration import qdq
+from segbench.calibration.onnxruntime import Options, collect
+from segbench.calibration.table import CalibrationTable, write_table
+from segbench.calibration.typed_onnx import write_typed
+from segbench.config.options import Variant
+from segbench.engines.base import load
+from segbench.errors import Unsupported
+from segbench.files import read_json, sha256_of, write_record
+from segbench.images.normalize import enlarged_class_map
+from segbench.models import onnx_twin
+from segbench.models.exported import ExportedModel
+from segbench.models.logits import LogitsModel, calibration_with_logits
+from segbench.models.record import model_record
+from segbench.runtimes.tensorrt.flags import write_with_wide_output
+
+ROOT = Path(__file__).parents[2]
+HEIGHT, WIDTH = 96, 192  # of the network's input
+ENTRY = {
+    "kind": "narrow", "architecture": "unet", "title": "", "weights": "trained", "class_count": 19, "class_map": None,
+    "input": {"height": HEIGHT, "width": WIDTH}, "output": None,
+    "preprocessing": {
+        "channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "stretch",
+    },
+}  # fmt: skip
+CPU_ENGINES = ("paddle", "paddle_onednn", "onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model.json of the demo's trained UNet, exported at an input that is smaller than its images, with a twin."""
+    folder = tmp_path_factory.mktemp("results") / "models" / "unet"
+    folder.mkdir(parents=True)
+    files = {name: folder / name for name in ("model.pdmodel", "model.pdiparams")}
+    export("unet", ENTRY, ROOT / "resources/demo_models/unet.npz", *files.values())
+    onnx.save(onnx_twin.make_twin(*files.values()), str(folder / "model.onnx"))
+    record = folder / "model.json"
+    write_record(record, model_record("unet", ENTRY, files, 0, ()))
+    write_record(folder / "onnx.json", {"status": "ok", "reason": "", "sha256": sha256_of(folder / "model.onnx")})
+    return record
+
+
+def build(model: Path, engine: str, out: Path, *, logits: bool) -> Any:
+    """A session of the engine that the build script makes."""
+    variant = {"name": f"{engine}-fp32", "engine": engine, "precision": "fp32"}
+    request: build_engine.Request = {
+        "model": str(model), "variant": variant, "options": {}, "calibration": "", "shapes": "", "logits": logits,
+        "twin": str(model.with_name("onnx.json")), "out": str(out),
+    }  # fmt: skip
+    build_engine.build(request)
+    return load(engine).open(out, Variant(**variant), load(engine).run_options(), 2)
+
+
+def run(session: Any, image: np.ndarray) -> np.ndarray:
+    session.upload(image)
+    session.execute()
+    session.synchronize()
+    return session.download()
+
+
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_engine_with_logits_computes_what_the_timed_one_does(model, tmp_path, engine):
+    timed, second = (build(model, engine, tmp_path / str(n), logits=n == 1) for n in range(2))
+    for image in street_images(HEIGHT, WIDTH):
+        class_map, logits = run(timed, image), run(second, image)
+        assert (class_map.dtype, logits.dtype, logits.shape) == (np.uint8, np.float32, (19, HEIGHT, WIDTH))
+        assert (logits.argmax(0) == class_map).mean() > 0.9999  # engines fuse the argmax differently
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+RUN_PADDLE_3 = """
+import sys
+from pathlib import Path
+import numpy as np
+scripts, folder, work = sys.argv[1:]
+sys.path.insert(0, scripts)
+from segbench.calibration import qdq
+from segbench.calibration.onnxruntime import Options, collect
+from segbench.calibration.table import CalibrationTable, write_table
+from segbench.config.options import Variant
+from segbench.engines.base import load
+from segbench.models.exported import ExportedModel
+from segbench.models.logits import LogitsModel
+
+facts = {"class_count": 4, "files": {}}
+models = ExportedModel(Path(folder), facts), LogitsModel(Path(folder), facts, Path(work))
+image = np.random.default_rng(0).normal(size=(1, 3, 32, 64)).astype(np.float32)
+for name in ("paddle3", "paddle3_onednn"):
+    outputs = []
+    for number, model in enumerate(models):
+        engine, variant, out = load(name), Variant(name, name, "fp32"), Path(work) / f"{name} {number}"
+        engine.build(model, None, variant, None, out)
+        session = engine.open(out, variant, engine.run_options(), 2)
+        session.upload(image)
+        session.execute()
+        outputs.append(session.download())
+    class_map, logits = outputs
+    assert logits.shape == (4, 32, 64) and logits.dtype == np.float32
+    assert (logits.argmax(0) == class_map).all()
+    assert len(set(class_map.ravel().tolist())) > 1
+"""
+
+
+def test_paddle_3_models_can_end_in_logits_too(tmp_path):
+    code = 'save("program", lambda logits: logits.argmax(1, dtype="int32").cast("uint8"), size=(32, 64))'
+    save_with_paddle3(tmp_path, code)
+    (tmp_path / "work").mkdir()
+    command = [paddle3(), "-c", RUN_PADDLE_3, str(ROOT / "workflow_scripts"), str(tmp_path), str(tmp_path / "work")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_quantised_network_of_nncf_can_end_in_logits_too(model, tmp_path):
+    import nncf
+    import openvino
+
+    images, folder = street_images(HEIGHT, WIDTH), tmp_path / "calibration"
+    graph = openvino.Core().read_model(str(model.with_name("model.onnx")))
+    (folder / "quantized").mkdir(parents=True)
+    quantised = nncf.quantize(graph, nncf.Dataset(images), subset_size=2)
+    openvino.save_model(quantised, str(folder / "quantized/model.xml"), compress_to_fp16=False)
+    second = calibration_with_logits(folder, tmp_path / "second", 19)
+    timed, logits = (run_openvino(one / "quantized/model.xml", images) for one in (folder, second))
+    assert all((score.argmax(1) == class_map).all() for score, class_map in zip(logits, timed, strict=True))
+
+
+def test_int8_of_a_table_quantises_the_same_tensors(model, tmp_path):
+    """The logits of Q/DQ are those that the timed graph's argmax reads: the table names tensors, not outputs."""
+    images, folder = street_images(HEIGHT, WIDTH), tmp_path / "calibration"
+    facts = read_json(model)
+    (tmp_path / "work").mkdir()
+    timed, second = ExportedModel(model.parent, facts), LogitsModel(model.parent, facts, tmp_path / "work")
+    folder.mkdir()
+    prepared = qdq.prepare(timed, tmp_path)
+    ranges = collect(prepared, images, Options(method="minmax"), tmp_path / "unfinished.npz", tmp_path)
+    write_table(folder / "table.json", CalibrationTable(timed.digest, {}, {"method": "minmax"}, {}, ranges))
+    (folder / "layers.json").write_text('{"fp32_layers": []}')
+    variant = Variant("onnxruntime-int8", "onnxruntime", "int8")
+    engine, sessions = load("onnxruntime"), []
+    for number, one in enumerate((timed, second)):
+        out = tmp_path / str(number)
+        assert engine.build(one, folder, variant, engine.build_options(), out)["int8_layers"] > 5
+        sessions.append(engine.open(out, variant, engine.run_options(), 2))
+    for image in images:
+        class_map, logits = (run(session, image) for session in sessions)
+        assert logits.dtype == np.float32
+        assert (logits.argmax(0) == class_map).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_tensorrt_is_given_a_network_of_float_logits(model, tmp_path, precision):
+    need_package("tensorrt_rtx_bindings")
+    import tensorrt_rtx_bindings as trt
+    from segbench.runtimes.tensorrt.plan import Builder
+
+    (tmp_path / "work").mkdir()
+    second = LogitsModel(model.parent, read_json(model), tmp_path / "work")
+    write_typed(second, None, Variant("v", "tensorrt_rtx", precision), tmp_path / "typed.onnx")
+    write_with_wide_output(tmp_path / "typed.onnx", tmp_path / "wide.onnx")  # version 8 gets it by this way
+    for name in ("typed", "wide"):
+        network = Builder(trt, tmp_path / f"{name}.onnx").network
+        result = network.get_output(0)
+        assert (network.num_outputs, tuple(result.shape), result.dtype) == (1, (1, 19, HEIGHT, WIDTH), trt.float32)
+
+
+def ends_in(folder: Path, *nodes: Any) -> Path:
+    """An ONNX model of 4 classes at 32×64 whose logits go through `nodes` to `class_map`."""
+    graph = onnx.load(str(make_onnx_model(folder / "model.onnx")))
+    graph.graph.node.extend(nodes)
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("class_map", TensorProto.UINT8, None))
+    onnx.save(onnx.shape_inference.infer_shapes(graph), str(folder / "model.onnx"))
+    return folder / "model.onnx"
+
+
+BEST = helper.make_node("ArgMax", ["logits"], ["best"], axis=1, keepdims=0)
+CAST = helper.make_node("Cast", ["best"], ["class_map"], to=TensorProto.UINT8)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "count", "reason"),
+    [
+        ([helper.make_node("Cast", ["logits"], ["class_map"], to=TensorProto.UINT8)], 4, "it ends in Conv, not in an"),
+        ([helper.make_node("ArgMax", ["logits"], ["best"], axis=3, keepdims=0), CAST], 4, "it ends in ArgMax, not in"),
+        ([BEST, CAST], 5, r"what its argmax reads is \[1, 4, 32, 64\], not \[1, 5, height, width\]"),
+    ],
+    ids=["no argmax", "another axis", "other classes"],
+)
+def test_network_that_ends_in_something_else_has_no_logits(tmp_path, nodes, count, reason):
+    ends_in(tmp_path, *nodes)
+    with pytest.raises(Unsupported, match=rf"model\.onnx: no logits: {reason}"):
+        LogitsModel(tmp_path, {"class_count": count}, tmp_path / "work").file("model.onnx")
+
+
+def test_paddle_network_that_ends_in_something_else_has_no_logits(tmp_path):
+    save_network(tmp_path / "model", lambda logits: (logits.argmax(1) * 2).cast("uint8"), size=(32, 64))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(Unsupported, match=r"model\.pdmodel: no logits: it ends in scale, not in an argmax"):
+        LogitsModel(tmp_path, {"class_count": 4}, tmp_path / "work").file("model.pdmodel")
+
+
+def test_an_empty_twin_stays_an_empty_twin(tmp_path):
+    (tmp_path / "model.onnx").touch()
+    model = LogitsModel(tmp_path, {"class_count": 4}, tmp_path / "work")
+    assert model.file("model.onnx") == tmp_path / "model.onnx"
+    assert model.file("model.pdmodel") is None
+
+
+@pytest.mark.parametrize("size", [(13, 40), (24, 32), (50, 7), (9, 9)])
+def test_logits_are_enlarged_as_paddleseg_does_it(size):
+    from paddleseg.core.infer import reverse_transform
+
+    logits = np.random.default_rng(0).normal(size=(5, 24, 32)).astype(np.float32)
+    theirs = reverse_transform(paddle.to_tensor(logits[None]), [("resize", size)], "bilinear").argmax(1)[0].numpy()
+    found = enlarged_class_map(logits, *size)
+    assert found.dtype == np.uint8
+    assert (found == theirs).mean() > 0.998  # of equal scores, but for rounding, either may win
+
+
+def test_the_first_of_equal_logits_wins_as_in_an_argmax():
+    logits = np.zeros((3, 4, 4), np.float32)
+    logits[1:, :2] = 1
+    assert enlarged_class_map(logits, 8, 8).tolist() == [[1] * 8] * 5 + [[0] * 8] * 3
