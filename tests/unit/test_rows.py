@@ -44,6 +44,7 @@ def results(tmp_path):
         here = f"made/small/{variant}"
         write_json(tmp_path / "engines" / here / "status.json", {"status": "ok"})
         score = {"status": "ok", "reference": "a", "miou": 0.5, "pixel_agreement": 1.0}
+        score |= {"scored_by": "", "scored_by_warning": "", **score}
         write_json(tmp_path / "scores" / f"{here}.json", NO_FIGURES | score)
         for number, times in ((1, [1.0, 2.0, 4.0]), (2, [3.0, 3.5, 9.0])):
             write_round(tmp_path / "runs" / here / f"{number}/0", times, {"x": 1, "y": 2, "z": 3})

@@ -20,9 +20,8 @@ from segbench.files import check_manifest, read_json
 from segbench.images.normalize import enlarged_class_map, resize_class_map
 from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
+from segbench.scoring.score_record import CLASS_MAPS, LOGITS
 from segbench.timing.job import Entries, PassRequest, TimedSession
-
-LOGITS, CLASS_MAPS = "logits", "class maps"  # what was resized to the images' size: values of `scored_by`
 
 
 class Protocol(TypedDict):
@@ -36,28 +35,32 @@ class Protocol(TypedDict):
     logits_agreement: float | None
 
 
+NOT_RESIZED: Protocol = {"scored_by": "", "scored_by_reason": "", "logits_agreement": None}
+
+
 def any_resized(opened: TimedSession, rows: Entries) -> bool:
     """Return whether an image of `rows` has another size than the network's input."""
     size = opened.normalize.height, opened.normalize.width
     return any((int(row["height"]), int(row["width"])) != size for row in rows)
 
 
-def run_resized(opened: TimedSession, rows: Entries, predictions: PredictionsWriter, request: PassRequest) -> Protocol:
-    """Run `rows`, and add to `predictions` a class map of each image's own size."""
+def keep_class_maps_of_image_size(opened: TimedSession, rows: Entries, request: PassRequest) -> Protocol:
+    """Run the images of `rows`, and write class maps of each image's own size to `request["predictions"]`."""
     second, reason = _open_logits(opened, request)
     equal = pixels = 0
-    for done, row in enumerate(rows, 1):
-        image, size = opened.image(row), (int(row["height"]), int(row["width"]))
-        own = _output(opened.session, image)
-        if second is None:
-            at_size = resize_class_map(own, *size)
-        else:
-            logits = _output(second, image)
-            at_size = enlarged_class_map(logits, *size)
-            equal += int(np.count_nonzero(enlarged_class_map(logits, *own.shape) == own))
-            pixels += own.size
-        predictions.add_at_image_size(row["image_id"], at_size, own)
-        progress("running", done, len(rows))
+    with PredictionsWriter(request["predictions"], opened.normalize.height, opened.normalize.width) as predictions:
+        for done, row in enumerate(rows, 1):
+            image, size = opened.image(row), (int(row["height"]), int(row["width"]))
+            own = _output(opened.session, image)
+            if second is None:
+                at_size = resize_class_map(own, *size)
+            else:
+                logits = _output(second, image)
+                at_size = enlarged_class_map(logits, *size)
+                equal += int(np.count_nonzero(enlarged_class_map(logits, *own.shape) == own))
+                pixels += own.size
+            predictions.add_at_image_size(row["image_id"], at_size, own)
+            progress("running", done, len(rows))
     return {
         "scored_by": LOGITS if second else CLASS_MAPS,
         "scored_by_reason": reason,
