@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import build_engine
+import cv2
 import numpy as np
 import onnx
 import paddle
 import pytest
+from demo.scene import scene
 from export_paddle import export
 from helpers.made import make_onnx_model
 from helpers.paddle3_made import paddle3, save_with_paddle3
@@ -26,11 +31,15 @@ from segbench.engines.base import load
 from segbench.errors import Unsupported
 from segbench.files import read_json, sha256_of, write_record
 from segbench.images.normalize import enlarged_class_map
-from segbench.models import onnx_twin
+from segbench.images.read import read_label
+from segbench.models import architectures, onnx_twin
+from segbench.models.checkpoint import read_arrays
 from segbench.models.exported import ExportedModel
 from segbench.models.logits import LogitsModel, calibration_with_logits
 from segbench.models.record import model_record
 from segbench.runtimes.tensorrt.flags import write_with_wide_output
+from segbench.scoring.confusion import fold, pair_counts, scores
+from segbench.scoring.predictions import Predictions
 
 ROOT = Path(__file__).parents[2]
 HEIGHT, WIDTH = 96, 192  # of the network's input
@@ -238,3 +247,94 @@ def test_the_first_of_equal_logits_wins_as_in_an_argmax():
     logits = np.zeros((3, 4, 4), np.float32)
     logits[1:, :2] = 1
     assert enlarged_class_map(logits, 8, 8).tolist() == [[1] * 8] * 5 + [[0] * 8] * 3
+
+
+SIZES = [(192, 384), (96, 192), (150, 200), (240, 320), (64, 160), (200, 400), (120, 256)]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """An index's rows of 20 drawn scenes with labels, of sizes that differ from the input's and from each other."""
+    folder, rows = tmp_path_factory.mktemp("scenes"), []
+    for number in range(20):
+        height, width = SIZES[number % len(SIZES)]
+        row = {"image_id": str(number), "height": str(height), "width": str(width)}
+        for name, pixels in zip(("image", "label"), scene(0, "val", number, height, width), strict=True):
+            row[name] = str(folder / f"{number} {name}.png")
+            cv2.imwrite(row[name], pixels)
+        rows.append(row | {"image_sha256": sha256_of(row["image"]), "label_sha256": sha256_of(row["label"])})
+    with open(folder / "index.csv", "w", newline="") as stream:
+        table = csv.DictWriter(stream, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    return rows
+
+
+def by_hand(script: str, **arguments: object) -> None:
+    """Run a script of the workflow as a person would."""
+    options = [
+        f"--{name.replace('_', '-')}" + (f"={value}" if value != "" else "") for name, value in arguments.items()
+    ]
+    command = [sys.executable, str(ROOT / "workflow_scripts" / script), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def accuracy_pass(model: Path, index: Path, out: Path, *, logits: bool) -> tuple[dict[str, Any], Predictions]:
+    """status.json and class maps of the native engine, with and without a second engine that ends in logits."""
+    variant = json.dumps({"name": "paddle-fp32", "engine": "paddle", "precision": "fp32"})
+    folders = out / "results/timed", out / "results/logits"
+    for folder, more in zip(folders, ({}, {"logits": ""}), strict=True):
+        place = {"engine": folder / "engine", "status": folder / "status.json"}
+        by_hand("build_engine.py", model=model, variant=variant, **more, **place)
+    second = {"logits": folders[1] / "engine", "logits_status": folders[1] / "status.json"} if logits else {}
+    outputs = {name: out / "results" / f"{name}.json" for name in ("environment", "status")}
+    outputs["predictions"] = out / "results/predictions.zip"
+    timed = {"engine": folders[0] / "engine", "engine_status": folders[0] / "status.json"}
+    by_hand("infer.py", model=model, variant=variant, index=index, **timed, **second, **outputs)
+    return read_json(outputs["status"]), Predictions.open(outputs["predictions"])
+
+
+def miou(predictions: Predictions, rows: list[dict[str, str]]) -> float:
+    counts = sum(pair_counts(read_label(row["label"], None), predictions[row["image_id"]]) for row in rows)
+    found = scores(fold(counts, 19, 255))
+    assert None not in found.iou  # PaddleSeg counts a class that does not occur as 0
+    return found.miou
+
+
+def paddlesegs_miou(rows: list[dict[str, str]], folder: Path) -> float:
+    """What PaddleSeg's own evaluation says of the same network, images and labels."""
+    from paddleseg import core
+    from paddleseg.datasets import Dataset
+    from paddleseg.transforms import Normalize, Resize
+
+    from validation.peers.other_packages import mended_metrics
+
+    mended_metrics()
+    listed = folder / "val.txt"
+    listed.write_text("".join(f"{row['image']}|{row['label']}\n" for row in rows))
+    transforms = [Resize(target_size=(WIDTH, HEIGHT)), Normalize()]
+    data = Dataset("val", "/", transforms, 19, val_path=str(listed), separator="|", ignore_index=255)
+    layer = architectures.build(ENTRY, HEIGHT, WIDTH)
+    architectures.load(layer, read_arrays(ROOT / "resources/demo_models/unet.npz"), "unet")
+    return float(core.evaluate(layer, data, num_workers=0, print_detail=False)[0])
+
+
+def test_resized_images_have_the_miou_of_paddlesegs_own_evaluation(model, scenes, tmp_path):
+    index = Path(scenes[0]["image"]).with_name("index.csv")
+    status, predictions = accuracy_pass(model, index, tmp_path, logits=True)
+    assert (status["status"], status["scored_by"], status["scored_by_reason"]) == ("ok", "logits", "")
+    assert status["logits_agreement"] > 0.9999
+    assert {predictions.shape(row["image_id"]) for row in scenes} == set(SIZES)
+    theirs = paddlesegs_miou(scenes, tmp_path)
+    assert round(miou(predictions, scenes), 4) == round(theirs, 4)
+    assert miou(predictions, scenes) == pytest.approx(theirs, abs=2e-6)
+
+
+def test_without_logits_class_maps_are_resized_and_the_row_says_so(model, scenes, tmp_path):
+    index = Path(scenes[0]["image"]).with_name("index.csv")
+    status, predictions = accuracy_pass(model, index, tmp_path, logits=False)
+    assert (status["scored_by"], status["logits_agreement"]) == ("class maps", None)
+    assert status["scored_by_reason"] == "no engine with logits was built"
+    assert {predictions.shape(row["image_id"]) for row in scenes} == set(SIZES)
+    assert miou(predictions, scenes) < paddlesegs_miou(scenes, tmp_path) - 0.002
