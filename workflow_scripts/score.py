@@ -191,7 +191,7 @@ def _usable_reference(args: argparse.Namespace, run: dict[str, Any]) -> tuple[Pa
         return None, f"{args.reference_name}: {other['status']}: {other['reason']}"
     own, theirs = run.get("scored_by", ""), other.get("scored_by", run.get("scored_by", ""))
     if own != theirs:
-        return None, f"class maps of {args.reference_name} were made by resizing {theirs}, this row's by {own}"
+        return None, f"class maps of {args.reference_name} were made by resizing {theirs}, this row's by resizing {own}"
     return checked(args.reference, other), ""
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from segbench.files import write_json
+from segbench.files import read_json, write_json
 from segbench.scoring.confusion import confusion_matrix, iou_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import PredictionsWriter, key_of
@@ -106,6 +106,21 @@ def test_class_map_that_changes_within_a_round_is_told(results):
     path = results / "runs/made/small/b/2/0/status.json"
     write_json(path, {"status": "ok", "reason": "", "steady": True, "changed": ["z"]})
     assert read_rows(results, SELECTION)[1]["warnings"].endswith("e.g. of z")
+
+
+def test_accuracy_by_logits_is_not_compared_with_accuracy_by_class_maps(results):
+    path = results / "scores/made/small/b.json"
+    record = read_json(path) | {"scored_by": "logits"}
+    write_json(path, record)
+    first, second = read_rows(results, SELECTION)
+    assert (first["miou_delta"], second["miou_delta"]) == (0, None)
+    assert (first["scored_by"], second["scored_by"]) == ("", "logits")
+
+
+def test_a_doubt_of_how_a_row_was_scored_is_a_warning(results):
+    path = results / "scores/made/small/b.json"
+    write_json(path, read_json(path) | {"scored_by": "class maps", "scored_by_warning": "scored by class maps"})
+    assert read_rows(results, SELECTION)[1]["warnings"] == "scored by class maps"
 
 
 def test_rounds_beyond_the_planned_ones_count(results):

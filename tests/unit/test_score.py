@@ -261,6 +261,27 @@ def test_reference_that_could_not_run_is_the_reason(run):
     assert found["miou"] is not None
 
 
+def test_scores_by_logits_and_by_class_maps_are_not_compared(run):
+    run.write("run", OK | {"scored_by": "class maps", "scored_by_reason": "model.onnx: no logits: it ends in Conv"})
+    run.options["reference_status"] = run.write("reference", OK | {"scored_by": "logits"})
+    found = run.score()
+    assert (found["pixel_agreement"], found["miou"] is None) == (None, False)
+    assert found["agreement_reason"] == (
+        "class maps of paddle-fp32 were made by resizing logits, this row's by resizing class maps"
+    )
+    assert found["scored_by"] == "class maps"
+    assert found["scored_by_warning"] == (
+        "scored by resized class maps, which costs mIoU, and not by logits: model.onnx: no logits: it ends in Conv"
+    )
+
+
+@pytest.mark.parametrize(("agreement", "warned"), [(0.9994, True), (0.9995, False), (None, False)])
+def test_logits_that_are_not_the_timed_engines_are_warned_about(run, agreement, warned):
+    run.write("run", OK | {"scored_by": "logits", "scored_by_reason": "", "logits_agreement": agreement})
+    text = "the highest logits are the timed engine's classes on only 0.9994 of pixels (bound 0.9995)"
+    assert run.score()["scored_by_warning"] == (text if warned else "")
+
+
 def test_no_reference_at_all(run):
     run.options["reference"] = None
     found = run.score()

@@ -204,10 +204,10 @@ COLUMNS = (
         scored("miou_all_classes"),
     ),
     Column(
-        "scored_by", one_of(LOGITS, CLASS_MAPS, ""),
-        "What was resized to the labels' size, where images are resized to the model's input: `logits`, as PaddleSeg and"
-        " mmsegmentation do it, or the `class maps` of an engine that gives no logits, by nearest pixels. Empty where"
-        " images have the input's size.",
+        "scored_by", Kind(f"`{LOGITS}`, `{CLASS_MAPS}`", {"enum": [LOGITS, CLASS_MAPS, ""]}, empty=""),
+        "What was resized to the labels' size, where images are resized to the model's input: `logits`, as PaddleSeg"
+        " and mmsegmentation do it, or the `class maps` of an engine that gives no logits, by nearest pixels. Empty"
+        " where images have the input's size.",
         lambda s: s.figures["scored_by"],
     ),
     Column(
