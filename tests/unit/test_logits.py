@@ -11,6 +11,7 @@ from typing import Any
 
 import build_engine
 import cv2
+import export_onnx_model
 import numpy as np
 import onnx
 import paddle
@@ -19,7 +20,7 @@ from demo.scene import scene
 from export_paddle import export
 from helpers.made import make_onnx_model
 from helpers.paddle3_made import paddle3, save_with_paddle3
-from helpers.paddle_made import run_openvino, save_network, street_images
+from helpers.paddle_made import run_onnxruntime, run_openvino, save_network, street_images
 from helpers.skips import need_package
 from onnx import TensorProto, helper
 from segbench.calibration import qdq
@@ -197,6 +198,24 @@ def ends_in(folder: Path, *nodes: Any) -> Path:
     graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("class_map", TensorProto.UINT8, None))
     onnx.save(onnx.shape_inference.infer_shapes(graph), str(folder / "model.onnx"))
     return folder / "model.onnx"
+
+
+def test_small_logits_of_a_persons_own_model_are_resized_once(tmp_path):
+    """As transformers' post-processing does it: from the network's size to the image's, not by way of the input's."""
+    graph = onnx.load(str(make_onnx_model(tmp_path / "own.onnx")))
+    graph.graph.node[0].attribute.append(helper.make_attribute("strides", [4, 4]))
+    onnx.save(graph, str(tmp_path / "own.onnx"))
+    entry = {"class_count": 4, "class_map": None, "output": None, "input": {"height": 32, "width": 64}}
+    exported, notes = export_onnx_model.export("own", entry, tmp_path / "own.onnx")
+    assert "are resized" in notes[0]
+    onnx.save(exported, str(tmp_path / "model.onnx"))
+    (tmp_path / "work").mkdir()
+    cut = LogitsModel(tmp_path, {"class_count": 4}, tmp_path / "work").file("model.onnx")
+    (image,) = street_images(32, 64, 1)
+    (logits,), (class_map,) = (run_onnxruntime(path, [image]) for path in (cut, tmp_path / "model.onnx"))
+    assert logits.shape == (1, 4, 8, 16)
+    assert (enlarged_class_map(logits[0], 32, 64) == class_map[0]).mean() > 0.99
+    assert len(np.unique(class_map)) > 1
 
 
 BEST = helper.make_node("ArgMax", ["logits"], ["best"], axis=1, keepdims=0)

@@ -15,7 +15,7 @@ from typing import Any
 
 from segbench.errors import Unsupported
 from segbench.models.exported import FILES, PADDLE_3, ExportedModel
-from segbench.models.onnx_twin import drop_unused, shapes_of
+from segbench.models.onnx_twin import RESIZE, drop_unused, shapes_of
 from segbench.models.paddle_files import read_program
 
 # What may stand between the argmax and the output: it changes type or shape of the class ids and none of their values.
@@ -81,7 +81,7 @@ def _cut_pdmodel(path: Path, out: Path, count: int) -> None:
     name = result
     while (maker := made_by.get(name)) is not None and maker.type() in PADDLE_MOVES and _is_neutral(maker):
         (name,) = maker.input("X")
-    if maker is None or maker.type() != "arg_max" or maker.attr("axis") != 1:
+    if maker is None or maker.type() != "arg_max" or maker.attr("axis") not in (1, -3):
         raise _no_logits(path, f"it ends in {maker.type() if maker else name}, not in an argmax over channels")
     (logits,) = maker.input("X")
     _check_shape(path, block.find_var(logits.encode()).shape(), count)
@@ -112,9 +112,12 @@ def _cut_onnx(path: Path, out: Path, count: int) -> None:
     while maker is not None and maker.op_type in ONNX_MOVES:
         maker = made_by.get(maker.input[0])
     axes = [attribute.i for attribute in maker.attribute if attribute.name == "axis"] if maker else []
-    if maker is None or maker.op_type != "ArgMax" or axes != [1]:
+    if maker is None or maker.op_type != "ArgMax" or axes not in ([1], [-3]):
         raise _no_logits(path, f"it ends in {maker.op_type if maker else 'its input'}, not in an argmax over channels")
     logits = maker.input[0]
+    resize = made_by.get(logits)
+    if resize is not None and resize.name == RESIZE:  # a person's own model: its logits are resized once, not twice
+        logits = resize.input[0]
     shape = shapes_of(graph).get(logits, (0,) * 4)
     _check_shape(path, [size or -1 for size in shape], count)
     del graph.output[:]
