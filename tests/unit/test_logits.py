@@ -20,7 +20,7 @@ from demo.scene import scene
 from export_paddle import export
 from helpers.made import make_onnx_model
 from helpers.paddle3_made import paddle3, save_with_paddle3
-from helpers.paddle_made import run_onnxruntime, run_openvino, save_network, street_images
+from helpers.paddle_made import run_onnxruntime, run_openvino, run_paddle, save_network, street_images
 from helpers.skips import need_package
 from onnx import TensorProto, helper
 from segbench.calibration import qdq
@@ -37,6 +37,7 @@ from segbench.models import architectures, onnx_twin
 from segbench.models.checkpoint import read_arrays
 from segbench.models.exported import ExportedModel
 from segbench.models.logits import LogitsModel, calibration_with_logits
+from segbench.models.paddle_files import read_program
 from segbench.models.record import model_record
 from segbench.runtimes.tensorrt.flags import write_with_wide_output
 from segbench.scoring.confusion import fold, pair_counts, scores
@@ -242,6 +243,24 @@ def test_paddle_network_that_ends_in_something_else_has_no_logits(tmp_path):
     (tmp_path / "work").mkdir()
     with pytest.raises(Unsupported, match=r"model\.pdmodel: no logits: it ends in scale, not in an argmax"):
         LogitsModel(tmp_path, {"class_count": 4}, tmp_path / "work").file("model.pdmodel")
+
+
+def test_paddle_operators_that_work_in_place_are_passed_once(tmp_path):
+    """Paddle's quantisation saves a program once more, which gives it such a scale."""
+    path = save_network(tmp_path / "model", lambda logits: logits.argmax(1).cast("uint8"), size=(32, 64))
+    program = read_program(path.read_bytes())
+    block = program.block(0)
+    scale = next(one for one in map(block.op, range(block.op_size())) if one.type() == "scale")
+    again = block._insert_op(block.op_size() - 1)
+    again.copy_from(scale)
+    again._rename_input(scale.input("X")[0], scale.output("Out")[0])
+    assert again.input("X") == again.output("Out")
+    path.write_bytes(program.serialize_to_string())
+    (tmp_path / "work").mkdir()
+    cut = LogitsModel(tmp_path, {"class_count": 4}, tmp_path / "work").file("model.pdmodel")
+    images = street_images(32, 64, 1)
+    (logits,), (class_map,) = run_paddle(cut, images), run_paddle(path, images)
+    assert (logits.argmax(1) == class_map).all()
 
 
 def test_an_empty_twin_stays_an_empty_twin(tmp_path):

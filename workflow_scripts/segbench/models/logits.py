@@ -75,14 +75,16 @@ def _cut_pdmodel(path: Path, out: Path, count: int) -> None:
     program = read_program(path.read_bytes())
     block = program.block(0)
     operators = [block.op(number) for number in range(block.op_size())]
-    made_by = {name: one for one in operators for name in one.output_arg_names()}
     (fetch,) = (one for one in operators if one.type() == "fetch")
     (result,) = fetch.input("X")
-    name = result
-    while (maker := made_by.get(name)) is not None and maker.type() in PADDLE_MOVES and _is_neutral(maker):
-        (name,) = maker.input("X")
-    if maker is None or maker.type() != "arg_max" or maker.attr("axis") not in (1, -3):
-        raise _no_logits(path, f"it ends in {maker.type() if maker else name}, not in an argmax over channels")
+    name, maker = result, fetch
+    for maker in reversed(operators):  # in this order, since a quantised program has operators that work in place
+        if name in maker.output_arg_names():
+            if maker.type() not in PADDLE_MOVES or not _is_neutral(maker):
+                break
+            (name,) = maker.input("X")
+    if maker.type() != "arg_max" or maker.attr("axis") not in (1, -3):
+        raise _no_logits(path, f"it ends in {maker.type()}, not in an argmax over channels")
     (logits,) = maker.input("X")
     _check_shape(path, block.find_var(logits.encode()).shape(), count)
     fetch._rename_input(result, logits)
