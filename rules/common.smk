@@ -19,7 +19,7 @@ from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
 from segbench.planning.comparison import OTHER, WITH_BASELINE
 from segbench.planning.data import GENERATED
-from segbench.planning.engines import ENGINE
+from segbench.planning.engines import ENGINE, LOGITS
 from segbench.planning.inference import CONTROL, PASS, RUN
 from segbench.planning.rules import Planning
 from segbench.report import PLOTS

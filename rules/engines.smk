@@ -57,3 +57,14 @@ rule build_engine:
         "{params.python} {input.script} --model {input.model:q} --variant {params.variant:q}"
         " --options {params.options:q} {params.more:q}"
         " --engine {output.engine:q} --status {output.status:q} 2>&1 | tee {log:q}"
+
+
+use rule build_engine as build_engine_with_logits with:
+    """Build the variant's engine once more, ended in logits: the accuracy pass resizes them where images are resized."""
+    output:
+        engine=directory(f"{LOGITS}/engine"),
+        status=f"{LOGITS}/status.json",
+    log:
+        "results/logs/build_engine_with_logits/{dataset}/{model}/{variant}.log",
+    params:
+        more=planning.engines.more_with_logits,

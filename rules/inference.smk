@@ -4,6 +4,7 @@
 rule infer:
     """Run every image once and keep the class maps, to be scored. Nothing is timed."""
     input:
+        unpack(planning.engines.logits),
         **code("infer.py", engine=True),
         engine=f"{ENGINE}/engine",
         status=f"{ENGINE}/status.json",
@@ -32,13 +33,14 @@ rule infer:
         variant=planning.engines.identity,
         options=planning.engines.variant_options("run"),
         images=planning.inference.whole,
+        logits=planning.engines.logits_arguments,
         threads=config["threads"] or 0,
         fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
         " --model {input.model:q} --index {input.index:q} --decoded {input.decoded:q}"
         " --variant {params.variant:q} --options {params.options:q} {params.images:q} --threads {params.threads}"
-        " --predictions {output.predictions:q}"
+        " {params.logits:q} --predictions {output.predictions:q}"
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +18,7 @@ from segbench.files import atomic, manifest_of, read_json, sha256_of
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.models.exported import ExportedModel
+from segbench.models.logits import LogitsModel, calibration_with_logits
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
@@ -32,6 +34,7 @@ class Request(TypedDict):
     calibration: str
     twin: str
     shapes: str
+    logits: bool  # whether the engine ends in logits, for the accuracy pass, and not in a class map
     out: str  # folder to fill; the parent names it
 
 
@@ -48,8 +51,13 @@ def build(request: Request) -> dict[str, Any]:
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
     table = open_calibration(request["calibration"], model)
     progress("building")
+    out = Path(request["out"])
     started = time.perf_counter()
-    facts = engine.build(model, table, variant, options, Path(request["out"]))
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=out.name) as work:
+        if request["logits"]:
+            model = LogitsModel(model.folder, model.facts, Path(work))
+            table = table and calibration_with_logits(table, Path(work) / "calibration", model.facts["class_count"])
+        facts = engine.build(model, table, variant, options, out)
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
 
 
@@ -93,6 +101,7 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
 def build_engine(request: Request, limits: Limits, engine: Path, status: Path) -> None:
     """Build under supervision in the parent, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
+    name += " with logits" if request["logits"] else ""
     plugin = load(request["variant"]["engine"])
     calibrated = how_calibrated(request["calibration"], plugin.table_judge)
     upstream = [read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
@@ -125,12 +134,14 @@ def main() -> None:
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the engine builds from it")
     parser.add_argument("--shapes", default="", help="shapes.json of the model, where the engine wants it")
     parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
+    parser.add_argument("--logits", action="store_true", help="end in logits, for the accuracy of resized images")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     args = parser.parse_args()
     request: Request = {
         "model": str(args.model), "variant": args.variant, "options": args.options,
-        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "out": "",
+        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "logits": args.logits,
+        "out": "",
     }  # fmt: skip
     build_engine(request, configured_limits(), args.engine, args.status)
 

@@ -12,6 +12,7 @@ from segbench.files import as_fetched, atomic, sha256_of, write_record
 from segbench.models.onnx_files import count_parameters, read_onnx
 from segbench.models.onnx_twin import (
     CLASS_MAP,
+    RESIZE,
     constants_to_initializers,
     drop_unused,
     fold,
@@ -121,7 +122,7 @@ def _append_argmax(model: Any, source: Path, where: str, entry: dict[str, Any]) 
     if kind in INTEGERS:
         if shape not in ((1, *size), (1, 1, *size)):
             raise InputError(f"{where}: {shown}; an integer class map must be [1, {size[0]}, {size[1]}]")
-        last = _add(model, "Reshape", [output.name, _constant(model, "shape", (1, *size))])
+        last = _add(model, f"{CLASS_MAP}/Reshape", [output.name, _constant(model, "shape", (1, *size))])
     else:
         notes, last = _index_of_highest(model, where, entry["class_count"], output.name, shape, kind, shown, size)
     model.graph.node.append(helper.make_node("Cast", [last], [CLASS_MAP], name=CLASS_MAP, to=TensorProto.UINT8))
@@ -144,16 +145,15 @@ def _index_of_highest(
     if shape[2:] != tuple(size):
         notes.append(f"logits of {shape[2]}×{shape[3]} are resized (bilinear) to {size[0]}×{size[1]} before argmax")
         inputs = [logits, "", "", _constant(model, "sizes", (1, count, *size))]
-        logits = _add(model, "Resize", inputs, mode="linear", coordinate_transformation_mode="half_pixel")
-    return notes, _add(model, "ArgMax", [logits], axis=1, keepdims=0)
+        logits = _add(model, RESIZE, inputs, mode="linear", coordinate_transformation_mode="half_pixel")
+    return notes, _add(model, f"{CLASS_MAP}/ArgMax", [logits], axis=1, keepdims=0)
 
 
-def _add(model: Any, operator: str, inputs: list[str], **attributes: Any) -> str:
-    """Append a node, and return the name of its output."""
+def _add(model: Any, name: str, inputs: list[str], **attributes: Any) -> str:
+    """Append a node whose name ends in its operator's, and return the name of its output, which is the same."""
     from onnx import helper
 
-    name = f"{CLASS_MAP}/{operator}"
-    model.graph.node.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+    model.graph.node.append(helper.make_node(name.rpartition("/")[2], inputs, [name], name=name, **attributes))
     return name
 
 

@@ -21,6 +21,7 @@ from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
+from segbench.timing.image_size import NOT_RESIZED, any_resized, keep_class_maps_of_image_size
 from segbench.timing.job import (
     Entries,
     PassRequest,
@@ -36,8 +37,13 @@ def infer(request: PassRequest) -> dict[str, Any]:
     """Open the engine in the child, run the images in the index's order, and write their class maps."""
     opened = open_engine(request)
     rows = read_index(request["index"], request["shard"])
-    keep_class_maps(opened, rows[: request["images"]] if request["images"] else rows, request["predictions"])
-    return {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
+    rows = rows[: request["images"]] if request["images"] else rows
+    protocol = NOT_RESIZED
+    if any_resized(opened, rows):
+        protocol = keep_class_maps_of_image_size(opened, rows, request)
+    else:
+        keep_class_maps(opened, rows, request["predictions"])
+    return {"environment": environment_record(opened.machine, opened.threads, opened.cpus), **protocol}
 
 
 def keep_class_maps(opened: TimedSession, rows: Entries, path: str) -> float:
@@ -77,6 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     engine_arguments(parser)
     job_arguments(parser, timing=False)
+    parser.add_argument("--logits", default="", help="folder of the engine that ends in logits, for resized images")
+    parser.add_argument("--logits-status", default="", help="its status.json")
     parser.add_argument("--images", type=int, default=0, help="the first N images only (0: all)")
     parser.add_argument("--shard", default=WHOLE, help="which images, e.g. 2of7 (default: all)")
     outputs = ("predictions", "environment", "status")
@@ -85,6 +93,8 @@ def main() -> None:
     args = parser.parse_args()
     request: PassRequest = {
         **request_of(args),
+        "logits": args.logits,
+        "logits_status": args.logits_status,
         "shard": args.shard,
         "images": args.images,
         "predictions": "",  # the parent names it

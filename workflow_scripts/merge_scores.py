@@ -22,7 +22,13 @@ def merge(shards: list[Score], classes: list[str], judgement: Judgement) -> Scor
     gaps = {shard["agreement_reason"] for shard in shards} - {"", NO_COMMON_IMAGE}
     if found["pixel_agreement"] is None:
         gaps = gaps or {NO_COMMON_IMAGE}
-    return {**worst, **found, "agreement_reason": min(gaps, default="")}
+    return {
+        **worst,
+        **found,
+        "agreement_reason": min(gaps, default=""),
+        "scored_by": max(shard["scored_by"] for shard in shards),  # a shard may have no image that was resized
+        "scored_by_warning": max(shard["scored_by_warning"] for shard in shards),
+    }
 
 
 @command

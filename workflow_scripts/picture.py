@@ -27,7 +27,9 @@ def draw(
     """Draw a line per row of the index, BGR uint8. Its class map is in one of `predictions`. Without labels the
     second and fourth picture are left out.
     """
-    return np.vstack([_framed(_line(row, predictions, model, dataset)) for row in rows])
+    lines = [_framed(_line(row, predictions, model, dataset)) for row in rows]
+    width = max(line.shape[1] for line in lines)  # images may differ in size
+    return np.vstack([np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in lines])
 
 
 def _line(
@@ -35,7 +37,7 @@ def _line(
 ) -> list[Picture]:
     image = read_image(row["image"], row.get("image_sha256"))
     colours = palette(dataset["classes"])[:, ::-1]
-    predicted = train_ids(class_map_of(predictions, row["image_id"]), model, dataset, *image.shape[:2])
+    predicted = train_ids(class_map_of(predictions, row["image_id"]), model, dataset)
     if not row["label"]:
         return [image, colours[predicted]]
     label = read_label(row["label"], dataset["id_map"], row.get("label_sha256"))

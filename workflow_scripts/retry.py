@@ -13,6 +13,7 @@ PATTERNS = (
     "models/*/shapes.json",
     "calibration/*/*/*/status.json",
     "engines/*/*/*/status.json",
+    "engines/*/*/*/logits/status.json",
     "references/*/*/*/status.json",
     "predictions/*/*/*/*/status.json",
     "runs/*/*/*/*/*/status.json",

@@ -21,14 +21,22 @@ from segbench.arrays import ClassMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
 from segbench.images.index import IndexEntry, index_rows
-from segbench.images.normalize import resize_class_map
 from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import Predictions, key_of
-from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, WORST, Judgement, Score, Sums, figures
+from segbench.scoring.score_record import (
+    CLASS_MAPS,
+    NO_COMMON_IMAGE,
+    NO_FIGURES,
+    WORST,
+    Judgement,
+    Score,
+    Sums,
+    figures,
+)
 
 BATCH = 256  # rows handed to the threads at a time
 
@@ -82,7 +90,7 @@ class Scorer:
     @staticmethod
     def _against_label(row: IndexEntry, class_map: ClassMap) -> Matrix:
         label = read_label(row["label"], None, row.get("label_sha256"))
-        return pair_counts(label, resize_class_map(class_map, *label.shape))
+        return pair_counts(label, class_map)
 
     def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> Matrix | None:
         """Count pairs of outputs, the reference's and the variant's; None for an image that the reference did not
@@ -93,10 +101,11 @@ class Scorer:
         other = self._maps("reference", self.reference)
         if image_id not in other:
             return None
-        if (own.height, own.width) != (other.height, other.width):
+        (height, width), theirs = own.shape(image_id), other.shape(image_id)
+        if theirs != (height, width):
             raise InputError(
-                f"{self.reference}: class maps of {other.height}×{other.width}, the variant's are of"
-                f" {own.height}×{own.width}; make the reference again with this model entry"
+                f"{self.reference}: class map of {image_id} is of {theirs[0]}×{theirs[1]}, the variant's of"
+                f" {height}×{width}; make the reference again with this model entry"
             )
         if class_map is None:
             class_map = own[image_id]
@@ -148,10 +157,12 @@ def score_run(args: argparse.Namespace) -> Score:
         **NO_FIGURES,
         "miou_reason": miou_reason,
         "agreement_reason": "",
+        "scored_by": run.get("scored_by", ""),
+        "scored_by_warning": _doubt_of_protocol(run, args.agreement_bound),
     }
     if run["status"] != "ok":
         return record
-    reference, gap = _usable_reference(args)
+    reference, gap = _usable_reference(args, run)
     classes, class_map = dataset["classes"], model["class_map"]
     folding = partial(
         fold,
@@ -169,7 +180,7 @@ def score_run(args: argparse.Namespace) -> Score:
     return {**record, **found, "agreement_reason": gap}
 
 
-def _usable_reference(args: argparse.Namespace) -> tuple[Path | None, str]:
+def _usable_reference(args: argparse.Namespace, run: dict[str, Any]) -> tuple[Path | None, str]:
     """Return the reference's predictions, or None and why there are none."""
     if args.reference is None:
         return None, "no reference"
@@ -178,6 +189,9 @@ def _usable_reference(args: argparse.Namespace) -> tuple[Path | None, str]:
     other = read_json(args.reference_status) if args.reference_status else {"status": "ok"}
     if other["status"] != "ok":
         return None, f"{args.reference_name}: {other['status']}: {other['reason']}"
+    own, theirs = run.get("scored_by", ""), other.get("scored_by", run.get("scored_by", ""))
+    if own != theirs:
+        return None, f"class maps of {args.reference_name} were made by resizing {theirs}, this row's by resizing {own}"
     return checked(args.reference, other), ""
 
 
@@ -193,6 +207,16 @@ def _rows(index: Path, predictions: Path, shard: str) -> Iterable[IndexEntry]:
         raise InputError(
             f"{predictions}: has {len(written) - count} class map(s) that {index} does not name; run again"
         )
+
+
+def _doubt_of_protocol(run: dict[str, Any], bound: float) -> str:
+    """Return why a run's scores are not those of PaddleSeg's protocol, where images are resized; "" where they are."""
+    if run.get("scored_by") == CLASS_MAPS:
+        return f"scored by resized class maps, which costs mIoU, and not by logits: {run['scored_by_reason']}"
+    agreement = run.get("logits_agreement")
+    if agreement is not None and agreement < bound:
+        return f"the highest logits are the timed engine's classes on only {agreement:.4f} of pixels (bound {bound:g})"
+    return ""
 
 
 def _why_no_miou(model: dict[str, Any], dataset: dict[str, Any]) -> str:

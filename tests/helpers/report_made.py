@@ -98,7 +98,7 @@ class Made:
         write_json(self.results / "engines" / here / "status.json", status | built)
         changed = variant not in ("paddle-fp32", "onnxruntime-fp32")
         agreement = {"pixel_agreement": 0.96875 if changed else 1.0, "reference": "paddle-fp32"}
-        score = NO_FIGURES | status | agreement | {"agreement_reason": ""}
+        score = NO_FIGURES | status | agreement | {"agreement_reason": "", "scored_by": "", "scored_by_warning": ""}
         score["worst_images"] = [[self.ids[1], agreement["pixel_agreement"]]]
         if ok and self.labelled and miou is not None:
             score |= dict.fromkeys(("miou", "miou_labelled"), miou - number / 10)

@@ -188,10 +188,20 @@ def test_buffer_is_reused():
     assert (second == 1).all()
 
 
-def test_other_size_is_stretched_or_refused():
+@pytest.mark.parametrize("preprocessing", [PAGE, IMAGENET], ids=["page", "imagenet"])
+@pytest.mark.parametrize("size", [(40, 60), (31, 17), (20, 30)])
+def test_stretched_input_is_paddlesegs_bit_by_bit(paddleseg_normalize, preprocessing, size):
     image = picture(20, 30)
-    stretched = Normalizer({**PAGE, "resize": "stretch"}, 40, 60)(image).copy()
-    assert (stretched == Normalizer(PAGE, 40, 60)(cv2.resize(image, (60, 40)))).all()
+    rgb = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)  # its Compose reads images as float32
+    resized = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)  # its functional.resize
+    mean, std = np.array(preprocessing["mean"]), np.array(preprocessing["std"])
+    expected = paddleseg_normalize(resized, mean, std).transpose(2, 0, 1)[None]
+    found = Normalizer({**preprocessing, "resize": "stretch"}, *size)(image)
+    assert found.tobytes() == np.ascontiguousarray(expected).tobytes()
+
+
+def test_other_size_is_refused_unless_it_may_be_stretched():
+    image = picture(20, 30)
     with pytest.raises(InputError) as error:
         Normalizer(PAGE, 40, 60)(image, "val/7.png")
     assert str(error.value) == (

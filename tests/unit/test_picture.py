@@ -48,6 +48,21 @@ def test_without_labels_image_and_prediction_stand_alone(tmp_path):
     assert len(one_image(tmp_path, labelled=False)) == 2
 
 
+def test_images_of_several_sizes_stand_below_each_other(tmp_path):
+    rows = []
+    with PredictionsWriter(tmp_path / "p.zip", HEIGHT, WIDTH) as writer:
+        for name, size in (("small", (8, 16)), ("large", (10, 30))):
+            cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((*size, 3), np.uint8))
+            writer.add_at_image_size(name, np.ones(size, np.uint8), np.ones((HEIGHT, WIDTH), np.uint8))
+            rows.append({"image_id": name, "image": str(tmp_path / f"{name}.png"), "label": ""})
+    picture = draw(rows, [Predictions.open(tmp_path / "p.zip")], {"class_map": None}, DATASET)
+    assert picture.shape == (8 + 10 + 2 * GAP, 2 * (30 + GAP), 3)
+    assert (picture[:8, 2 * (16 + GAP) :] == 255).all()
+    colour = palette(DATASET["classes"])[1, ::-1]
+    assert (picture[:8, 16 + GAP : 2 * 16 + GAP] == colour).all()
+    assert (picture[8 + GAP : 18 + GAP, 30 + GAP : 60 + GAP] == colour).all()
+
+
 def test_colours_are_cityscapes_own_and_differ():
     colours = palette(["road", "elephant", "tiger", "lion"])
     assert tuple(colours[0]) == (128, 64, 128)

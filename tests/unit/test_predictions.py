@@ -75,6 +75,29 @@ def test_many_parts_are_read_in_any_order_one_at_a_time(tmp_path, monkeypatch):
     assert len(predictions._entries) <= 4
 
 
+def test_maps_of_each_images_size_come_back_with_the_digests_of_the_engines_own(tmp_path, written):
+    sizes = {"a": (3, 5), "b": (60, 80), "c": (6, 8)}
+    maps = {name: np.full(size, 7, np.uint8) for name, size in sizes.items()}
+    with PredictionsWriter(tmp_path / "sized.zip", 6, 8) as writer:
+        for name, class_map in maps.items():
+            writer.add_at_image_size(name, class_map, MAPS[name])
+    sized, own = Predictions.open(tmp_path / "sized.zip"), Predictions.open(written)
+    for name, size in sizes.items():
+        assert (sized[name] == maps[name]).all() and sized[name].shape == sized.shape(name) == size
+        assert sized.own_digest(name) == own.digest(name) == own.own_digest(name) != sized.digest(name)
+    assert own.shape("a") == (6, 8)
+
+
+@pytest.mark.parametrize("shape", [[1 << 20, 1 << 20], [-6, -8], [6], ["6", None], 3])
+def test_shape_of_a_map_that_cannot_be_is_refused(tmp_path, shape):
+    with PredictionsWriter(tmp_path / "p.zip", 6, 8) as writer:
+        writer.add_at_image_size("a", MAPS["a"], MAPS["a"])
+    part, _ = part_of(tmp_path / "p.zip")
+    part["a"][4] = shape
+    rewrite(tmp_path / "p.zip", part=json.dumps(part).encode())
+    assert refusal(tmp_path / "p.zip").startswith(f"{tmp_path / 'p.zip'}: damaged (")
+
+
 def test_equal_maps_have_equal_digests(tmp_path, written):
     with PredictionsWriter(tmp_path / "later.zip", 6, 8, keep_maps=False) as writer:
         writer.add("a", np.asfortranarray(MAPS["a"]))

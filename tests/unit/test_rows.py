@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from segbench.files import write_json
+from segbench.files import read_json, write_json
 from segbench.scoring.confusion import confusion_matrix, iou_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import PredictionsWriter, key_of
@@ -17,6 +17,8 @@ SELECTION = {
     "models": {"small": "Small"},
     "variants": {name: {"engine": "onnxruntime", "precision": "fp32"} for name in ("a", "b")},
 }
+
+AT_INPUT_SIZE = {"scored_by": "", "scored_by_warning": ""}  # of a score.json: no image was resized
 
 
 def write_round(folder, times, class_maps, hardware="here", steady=True):
@@ -44,7 +46,7 @@ def results(tmp_path):
         here = f"made/small/{variant}"
         write_json(tmp_path / "engines" / here / "status.json", {"status": "ok"})
         score = {"status": "ok", "reference": "a", "miou": 0.5, "pixel_agreement": 1.0}
-        write_json(tmp_path / "scores" / f"{here}.json", NO_FIGURES | score)
+        write_json(tmp_path / "scores" / f"{here}.json", NO_FIGURES | score | AT_INPUT_SIZE)
         for number, times in ((1, [1.0, 2.0, 4.0]), (2, [3.0, 3.5, 9.0])):
             write_round(tmp_path / "runs" / here / f"{number}/0", times, {"x": 1, "y": 2, "z": 3})
         write_class_maps(tmp_path / "predictions" / here / "0", {"x": 1, "y": 2, "z": 3, "not timed": 4})
@@ -58,7 +60,7 @@ def write_score(results, variant, label, class_maps):
         counts.add(key_of(f"image{number}"), iou_counts(matrix))
     sums = Sums(sum(matrices), counts, len(matrices), None, 0, 0, 0, [])
     found = figures(sums, ["a", "b", "c", "d"], Judgement("excluded", 0, 0, "a"))
-    record = {"status": "ok", "reference": "a", "miou_reason": "", "agreement_reason": ""}
+    record = {"status": "ok", "reference": "a", "miou_reason": "", "agreement_reason": "", **AT_INPUT_SIZE}
     write_json(results / f"scores/made/small/{variant}.json", found | record)
 
 
@@ -105,6 +107,24 @@ def test_class_map_that_changes_within_a_round_is_told(results):
     path = results / "runs/made/small/b/2/0/status.json"
     write_json(path, {"status": "ok", "reason": "", "steady": True, "changed": ["z"]})
     assert read_rows(results, SELECTION)[1]["warnings"].endswith("e.g. of z")
+
+
+def test_accuracy_by_logits_is_not_compared_with_accuracy_by_class_maps(results):
+    label = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
+    for variant in ("a", "b"):
+        write_score(results, variant, label, [label] * 8)
+    assert [row["miou_delta"] for row in read_rows(results, SELECTION)] == [0, 0]
+    path = results / "scores/made/small/b.json"
+    write_json(path, read_json(path) | {"scored_by": "logits"})
+    first, second = read_rows(results, SELECTION)
+    assert (first["miou_delta"], second["miou_delta"], second["miou_delta_low"]) == (0, None, None)
+    assert (first["scored_by"], second["scored_by"]) == ("", "logits")
+
+
+def test_a_doubt_of_how_a_row_was_scored_is_a_warning(results):
+    path = results / "scores/made/small/b.json"
+    write_json(path, read_json(path) | {"scored_by": "class maps", "scored_by_warning": "scored by class maps"})
+    assert read_rows(results, SELECTION)[1]["warnings"] == "scored by class maps"
 
 
 def test_rounds_beyond_the_planned_ones_count(results):

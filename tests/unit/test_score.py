@@ -132,11 +132,18 @@ def test_raw_ids_and_outputs_are_mapped(run):
     assert run.score() == plain
 
 
-def test_class_maps_are_scored_at_the_labels_size(run):
-    run.predict("predictions", run.maps.repeat(2, 1).repeat(2, 2))
-    run.options["reference"] = None
+def test_class_maps_that_were_brought_to_the_labels_size_are_scored_there(run):
+    """The engine's own maps are of another size. They are equal, but the maps that are scored are not."""
+    reference = (run.maps + (run.maps == 3)) % 4
+    for name, maps in (("predictions", run.maps), ("reference", reference)):
+        with PredictionsWriter(run.folder / f"{name}.zip", 2, 3) as writer:
+            for image_id, class_map in zip(run.ids, maps, strict=True):
+                writer.add_at_image_size(image_id, class_map, np.zeros((2, 3), np.uint8))
+    found = run.score()
     expected = sklearn.metrics.accuracy_score(run.labels[run.labels != 255], run.maps[run.labels != 255])
-    assert run.score()["pixel_accuracy"] == expected
+    assert found["pixel_accuracy"] == expected
+    assert found["pixel_agreement"] == (run.maps == reference).mean()
+    assert found["compared_pixels"] == run.maps.size
 
 
 def test_agreement_names_the_worst_images(run):
@@ -189,7 +196,7 @@ CITYSCAPES_SHARES = {
 
 
 def test_eleven_vanished_rare_classes_are_warned_about_by_name_above_the_bound_of_pixels(run):
-    run.describe(classes=list(CITYSCAPES_SHARES))
+    run.describe(classes=list(CITYSCAPES_SHARES), labelled=False)
     run.options |= {"agreement_bound": 0.95, "class_agreement_bound": 0.85}  # of INT8
     reference = np.repeat(np.arange(19), list(CITYSCAPES_SHARES.values())).astype(np.uint8)
     reference = np.stack([reference.reshape(10, 100)] * 3)
@@ -254,6 +261,27 @@ def test_reference_that_could_not_run_is_the_reason(run):
     assert found["miou"] is not None
 
 
+def test_scores_by_logits_and_by_class_maps_are_not_compared(run):
+    run.write("run", OK | {"scored_by": "class maps", "scored_by_reason": "model.onnx: no logits: it ends in Conv"})
+    run.options["reference_status"] = run.write("reference", OK | {"scored_by": "logits"})
+    found = run.score()
+    assert (found["pixel_agreement"], found["miou"] is None) == (None, False)
+    assert found["agreement_reason"] == (
+        "class maps of paddle-fp32 were made by resizing logits, this row's by resizing class maps"
+    )
+    assert found["scored_by"] == "class maps"
+    assert found["scored_by_warning"] == (
+        "scored by resized class maps, which costs mIoU, and not by logits: model.onnx: no logits: it ends in Conv"
+    )
+
+
+@pytest.mark.parametrize(("agreement", "warned"), [(0.9994, True), (0.9995, False), (None, False)])
+def test_logits_that_are_not_the_timed_engines_are_warned_about(run, agreement, warned):
+    run.write("run", OK | {"scored_by": "logits", "scored_by_reason": "", "logits_agreement": agreement})
+    text = "the highest logits are the timed engine's classes on only 0.9994 of pixels (bound 0.9995)"
+    assert run.score()["scored_by_warning"] == (text if warned else "")
+
+
 def test_no_reference_at_all(run):
     run.options["reference"] = None
     found = run.score()
@@ -268,7 +296,7 @@ def test_stored_reference_that_is_missing_is_named(run):
 
 def test_reference_of_another_size_is_refused(run):
     run.predict("reference", run.maps[:, :-1])
-    with pytest.raises(InputError, match="class maps of 11×20, the variant's are of 12×20; make the reference again"):
+    with pytest.raises(InputError, match="of image0 is of 11×20, the variant's of 12×20; make the reference again"):
         run.score()
 
 

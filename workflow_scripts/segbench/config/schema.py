@@ -243,7 +243,9 @@ class Preprocessing(Section):
     )
     std: Three = Field([0.5, 0.5, 0.5], description="Value that each channel is then divided by, in `channel_order`.")
     resize: Literal["none", "stretch"] = Field(
-        "none", description="`none`: images must have the input size; `stretch`: they are resized to it, bilinearly."
+        "none",
+        description="`none`: images must have the input size; `stretch`: they are resized to it, bilinearly, and"
+        " scored at their own size by their logits.",
     )
 
 

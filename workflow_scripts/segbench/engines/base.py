@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from segbench import plugins
-from segbench.arrays import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import NoOptions, Variant
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine, package_version
@@ -71,8 +71,8 @@ class Session(Protocol):
     def synchronize(self) -> None:
         """Wait until the device has finished."""
 
-    def download(self) -> ClassMap:
-        """Bring the H×W class map back, as an array of its own."""
+    def download(self) -> ClassMap | Logits:
+        """Bring the H×W class map back, as an array of its own; from an engine that ends in them, C×H×W logits."""
 
 
 class Engine(ABC):

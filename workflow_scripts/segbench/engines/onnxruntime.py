@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
@@ -130,8 +130,8 @@ class ONNXRuntimeSession:
     def synchronize(self) -> None:
         """Nothing is in flight on the CPU."""
 
-    def download(self) -> ClassMap:
-        """Return an H×W copy of the output."""
+    def download(self) -> ClassMap | Logits:
+        """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, GPUCode
@@ -18,6 +18,7 @@ from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CUDAExecutionProvider"
+DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}  # of a class map, of logits
 Providers = list[tuple[str, dict[str, str]]]  # names with their settings, the preferred first
 
 
@@ -122,7 +123,8 @@ class GPUSession:
         (given,), (result,) = self._session.get_inputs(), self._session.get_outputs()
         with framework_errors("taking memory on the GPU", Exception):
             self._image = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(given.shape, np.float32), "cuda", 0)
-            self._map = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(result.shape, np.uint8), "cuda", 0)
+            output = np.zeros(result.shape, DTYPES[result.type])
+            self._map = onnxruntime.OrtValue.ortvalue_from_numpy(output, "cuda", 0)
         self._binding = self._session.io_binding()
         self._binding.bind_ortvalue_input(given.name, self._image)
         self._binding.bind_ortvalue_output(result.name, self._map)
@@ -140,8 +142,8 @@ class GPUSession:
         """Wait until outputs are there; the run itself waits for the provider's stream too."""
         self._binding.synchronize_outputs()
 
-    def download(self) -> ClassMap:
-        """H×W copy of the output."""
+    def download(self) -> ClassMap | Logits:
+        """Copy of the output: an H×W class map, or C×H×W logits."""
         return np.array(self._map.numpy()[0])
 
 

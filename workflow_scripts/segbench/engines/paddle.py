@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import Variant
 from segbench.engines.base import Engine
 from segbench.errors import framework_errors
@@ -75,8 +75,8 @@ class PaddleSession:
     def synchronize(self) -> None:
         """Nothing is in flight on the CPU."""
 
-    def download(self) -> ClassMap:
-        """Return an H×W copy of the output."""
+    def download(self) -> ClassMap | Logits:
+        """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
 
 

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from segbench.arrays import ClassMap
+from segbench.arrays import ClassMap, Logits, as_downloaded
 from segbench.config.options import Variant
 from segbench.engines import paddle
 from segbench.engines.base import GPUCode
@@ -93,9 +91,9 @@ class PaddleGPUSession(paddle.PaddleSession):
         with gpu_errors("running the network"):
             framework.device.cuda.synchronize()
 
-    def download(self) -> ClassMap:
-        """H×W copy of the output in 8 bits, of whatever type the graph or TensorRT's binding is."""
-        return np.ascontiguousarray(super().download().astype(np.uint8, copy=False))
+    def download(self) -> ClassMap | Logits:
+        """H×W copy of the output in 8 bits, of whatever integers the graph or TensorRT's binding has; or logits."""
+        return as_downloaded(super().download())
 
 
 @contextmanager

@@ -10,21 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.images.index import IndexEntry, read_index
-from segbench.images.normalize import resize_class_map
 
 Picture = npt.NDArray[np.uint8]
 RED = (40, 40, 220)  # BGR
 
 
-def train_ids(
-    raw: npt.NDArray[np.uint8], model: dict[str, Any], dataset: dict[str, Any], height: int, width: int
-) -> npt.NDArray[np.uint8]:
-    """Turn a model's raw class map into trainIds of the data set, height×width uint8. What is none is ignored."""
+def train_ids(raw: npt.NDArray[np.uint8], model: dict[str, Any], dataset: dict[str, Any]) -> npt.NDArray[np.uint8]:
+    """Turn a model's raw class map into trainIds of the data set, H×W uint8. What is none is ignored."""
     table = np.arange(256, dtype=np.uint8)
     table[len(dataset["classes"]) :] = dataset["ignore_index"]
     if model["class_map"] is not None:
         table[: len(model["class_map"])] = model["class_map"]
-    found: npt.NDArray[np.uint8] = table[resize_class_map(raw, height, width)]
+    found: npt.NDArray[np.uint8] = table[raw]
     return found
 
 

@@ -12,6 +12,11 @@ from segbench.errors import InputError, Unsupported
 from segbench.files import read_json, sha256_of
 
 PADDLE_3 = ("program.json", "program.pdiparams")  # not model.json: that is the record
+FILES = {  # of each form of a model, the network first
+    "paddle": ("model.pdmodel", "model.pdiparams"),
+    "paddle3": PADDLE_3,
+    "onnx": ("model.onnx",),
+}
 
 
 @dataclass(frozen=True)

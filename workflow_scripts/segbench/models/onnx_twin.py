@@ -29,6 +29,7 @@ pdmodel, pdiparams, out, opset = sys.argv[1:]
 paddle2onnx.export(pdmodel, pdiparams, out, opset_version=int(opset), auto_upgrade_opset=False, verbose=False,
                    enable_onnx_checker=False)"""
 CLASS_MAP = "class_map"  # the only output of every exported ONNX model
+RESIZE = f"{CLASS_MAP}/Resize"  # the node that brings small logits to the input's size
 FOLDED = frozenset(
     ("Add", "Cast", "Concat", "Div", "Gather", "Identity", "Mul", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze")
 )

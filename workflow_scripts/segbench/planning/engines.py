@@ -11,6 +11,7 @@ from segbench.planning.lookup import Lookup, options
 from segbench.planning.models import Models
 
 ENGINE = "results/engines/{dataset}/{model}/{variant}"
+LOGITS = f"{ENGINE}/logits"  # of the second engine, where images are resized to the model's input
 
 
 class Engines(Lookup):
@@ -60,6 +61,21 @@ class Engines(Lookup):
         """Return the arguments of the build script that only some engines need: a conversion, shapes, a calibration."""
         calibration = next(iter(self.calibration(w)), "")
         return options(twin=self.conversion(w), shapes=self.shapes(w), calibration=calibration)
+
+    def more_with_logits(self, w: Any) -> list[str]:
+        """Return the same arguments for the engine that ends in logits."""
+        return ["--logits", *self.more(w)]
+
+    def logits(self, w: Any) -> dict[str, str]:
+        """Return folder and status of the engine that ends in logits; none for a model that resizes no image."""
+        if self.model(w)["preprocessing"]["resize"] == "none":
+            return {}
+        folder = LOGITS.format(dataset=w.dataset, model=w.model, variant=w.variant)
+        return {"logits": f"{folder}/engine", "logits_status": f"{folder}/status.json"}
+
+    def logits_arguments(self, w: Any) -> list[str]:
+        """Return the arguments of the accuracy pass that name this engine."""
+        return options(**self.logits(w))
 
     def gpus(self, w: Any) -> int:
         """Allow one build at a time on a GPU, where kernels are chosen by their times."""

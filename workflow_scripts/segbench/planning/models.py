@@ -7,13 +7,8 @@ import os
 from typing import Any
 
 from segbench.config.schema import forms_of, suffix_of
+from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
-
-FILES = {
-    "paddle": ("model.pdmodel", "model.pdiparams"),
-    "paddle3": ("program.json", "program.pdiparams"),
-    "onnx": ("model.onnx",),
-}
 
 
 class Models(Lookup):

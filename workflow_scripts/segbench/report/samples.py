@@ -136,7 +136,7 @@ class Artist:
             folders = shards.pass_folders(self.results, here, self.shards)
             self.opened[here] = [Predictions.open(folder / "predictions.zip") for folder in folders]
         model = read_json(self.results / "models" / line.model / "model.json")
-        return train_ids(class_map_of(self.opened[here], line.image_id), model, self.dataset, *image.shape[:2])
+        return train_ids(class_map_of(self.opened[here], line.image_id), model, self.dataset)
 
     def encode(self, picture: Picture, quality: int) -> str:
         """Return the BGR picture, made small, as a WebP data address."""

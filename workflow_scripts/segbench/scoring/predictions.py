@@ -4,6 +4,8 @@ Images come in parts of a few hundred. A part has its frames one behind the othe
 frame and two digests. Rounds are compared by the digest of each class map. Damage is found by the digest of each frame
 when it is read (20 µs; a digest of the whole map would take longer than scoring it). A run may have millions of images,
 so readers and writers hold one part at a time, and a 64-bit key of every other image.
+
+Where images are resized to the network's input, a kept map has the image's size, and not that of the engine's own map.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from segbench.errors import InputError
 from segbench.files import atomic
 from segbench.images.read import MAX_PIXELS
 
-INDEX = "index.json"  # height, width, dtype, whether maps are kept, number of parts
+INDEX = "index.json"  # height and width of the engine's own maps, dtype, whether maps are kept, number of parts
 KEYS = "keys"  # `key_of` of every image in the order written, little-endian uint64
 PART = 256  # images
 DAMAGE = (
@@ -50,12 +52,21 @@ def pack(class_map: npt.NDArray[np.uint8], keep: bool) -> Packed:
 
 
 class Entry(NamedTuple):
-    """An image in its part's index: digests of its class map and of its frame, and the place of the frame."""
+    """An image in its part's index: digests of its class map and of its frame, and the place of the frame.
+
+    `shape` and `own_digest` belong to a map that is not the engine's own: its size, and the digest of the engine's.
+    """
 
     digest: str
     frame_digest: str | None = None
     start: int = 0
     size: int = 0
+    shape: Sequence[int] | None = None
+    own_digest: str | None = None
+
+    def written(self) -> tuple[Any, ...]:
+        """Return the fields that are not left at their defaults for every map."""
+        return tuple(self) if self.own_digest else self[:4]
 
 
 class PredictionsWriter:
@@ -84,6 +95,12 @@ class PredictionsWriter:
         self.check(image_id, class_map)
         self.add_packed(image_id, pack(class_map, self.keep_maps))
 
+    def add_at_image_size(self, image_id: str, class_map: npt.NDArray[np.uint8], own: npt.NDArray[np.uint8]) -> None:
+        """Add a map of any size that stands for the engine's `own` H×W map. Raises ValueError as `add` does."""
+        self.check(image_id, own)
+        digest = digest_of(np.ascontiguousarray(own))
+        self.add_packed(image_id, pack(class_map, self.keep_maps), shape=class_map.shape, own_digest=digest)
+
     def check(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
         """Raise ValueError for a map of another shape or type."""
         if class_map.shape != self._shape or class_map.dtype != np.uint8:
@@ -91,7 +108,7 @@ class PredictionsWriter:
                 f"class map of {image_id}: {class_map.dtype} {class_map.shape}, expected uint8 {self._shape}"
             )
 
-    def add_packed(self, image_id: str, packed: Packed) -> None:
+    def add_packed(self, image_id: str, packed: Packed, **of_entry: Any) -> None:
         """Add the result of `pack`. Raises ValueError for a kept map added twice."""
         key = key_of(image_id)
         if not self.keep_maps and self._digests.setdefault(image_id, packed.digest) != packed.digest:
@@ -102,16 +119,18 @@ class PredictionsWriter:
             raise ValueError(f"class map of {image_id} was added before")
         self._keys[key] = None
         if packed.frame is None:
-            self._entries[image_id] = Entry(packed.digest)
+            self._entries[image_id] = Entry(packed.digest, **of_entry)
         else:
             place = len(self._frames), len(packed.frame)
-            self._entries[image_id] = Entry(packed.digest, digest_of(packed.frame), *place)
+            self._entries[image_id] = Entry(packed.digest, digest_of(packed.frame), *place, **of_entry)
             self._frames += packed.frame
         if len(self._entries) == PART:
             self._write_part()
 
     def _write_part(self) -> None:
-        self._archive.writestr(f"{self._parts}.json", json.dumps(self._entries))
+        self._archive.writestr(
+            f"{self._parts}.json", json.dumps({name: entry.written() for name, entry in self._entries.items()})
+        )
         self._archive.writestr(f"{self._parts}.zst", bytes(self._frames))
         self._parts += 1
         self._entries, self._frames = {}, bytearray()
@@ -136,7 +155,7 @@ class Predictions:
     def __init__(self, path: Path, archive: zipfile.ZipFile, index: dict[str, Any], keys: bytes) -> None:
         self._path, self._archive = path, archive
         self.height, self.width, self.has_maps = int(index["height"]), int(index["width"]), bool(index["maps"])
-        if index["dtype"] != "uint8" or min(self.height, self.width) < 0 or self.height * self.width > MAX_PIXELS:
+        if index["dtype"] != "uint8" or not _is_size(self.height, self.width):
             raise ValueError(f"{index['dtype']!r} class maps of {self.height}×{self.width}")
         written = np.frombuffer(keys, "<u8")
         self._order = np.argsort(written)
@@ -171,6 +190,26 @@ class Predictions:
         """Return the digest of an image's class map (hexadecimal)."""
         return self._entry(image_id).digest
 
+    def own_digest(self, image_id: str) -> str:
+        """Return the digest of the class map that the engine itself made of an image."""
+        entry = self._entry(image_id)
+        return entry.own_digest or entry.digest
+
+    def shape(self, image_id: str) -> tuple[int, int]:
+        """Return height and width of an image's class map."""
+        return self._shape(self._entry(image_id))
+
+    def _shape(self, entry: Entry) -> tuple[int, int]:
+        if entry.shape is None:
+            return self.height, self.width
+        try:
+            height, width = map(int, entry.shape)
+            if not _is_size(height, width):
+                raise ValueError(f"a class map of {height}×{width}")
+        except DAMAGE as error:
+            raise _damaged(self._path, error) from None
+        return height, width
+
     def __contains__(self, image_id: str) -> bool:
         return self._find(image_id) is not None
 
@@ -179,19 +218,20 @@ class Predictions:
         entry = self._entry(image_id)
         if not self.has_maps:
             raise InputError(f"{self._path}: has digests of class maps only; the accuracy pass keeps class maps")
+        height, width = self._shape(entry)
         try:
             frame = self._frames[entry.start : entry.start + entry.size]
             if digest_of(frame) != entry.frame_digest:
                 raise ValueError("not what was written")
             size = zstandard.get_frame_parameters(frame).content_size
-            if size != self.height * self.width:
-                raise ValueError(f"{size} bytes instead of {self.height}×{self.width}")
+            if size != height * width:
+                raise ValueError(f"{size} bytes instead of {height}×{width}")
             data = zstandard.ZstdDecompressor().decompress(frame)
         except DAMAGE as error:
             raise InputError(
                 f"{self._path}: class map of {image_id} is damaged ({error}); delete it and run again"
             ) from None
-        return np.frombuffer(data, np.uint8).reshape(self.height, self.width)
+        return np.frombuffer(data, np.uint8).reshape(height, width)
 
     def _find(self, image_id: str) -> int | None:
         """Return the number of the part that has the image."""
@@ -219,6 +259,10 @@ class Predictions:
             except (*DAMAGE, AttributeError) as error:
                 raise _damaged(self._path, error) from None
         return self._entries
+
+
+def _is_size(height: int, width: int) -> bool:
+    return min(height, width) >= 0 and height * width <= MAX_PIXELS
 
 
 def _damaged(path: Path, why: object) -> InputError:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.scoring.score_record import CLASS_MAPS, LOGITS
 from segbench.table import cells, formats
 from segbench.table.row import Row, value
 from segbench.table.sources import Sources
@@ -201,6 +202,13 @@ COLUMNS = (
         "Mean IoU over all classes, where one that does not occur counts as 0. PaddleSeg and its published figures have"
         " this mean.",
         scored("miou_all_classes"),
+    ),
+    Column(
+        "scored_by", Kind(f"`{LOGITS}`, `{CLASS_MAPS}`", {"enum": [LOGITS, CLASS_MAPS, ""]}, empty=""),
+        "What was resized to the labels' size, where images are resized to the model's input: `logits`, as PaddleSeg"
+        " and mmsegmentation do it, or the `class maps` of an engine that gives no logits, by nearest pixels. Empty"
+        " where images have the input's size.",
+        lambda s: s.figures["scored_by"],
     ),
     Column(
         "miou_delta", NUMBER,

@@ -24,7 +24,9 @@ def read_rows(results: Path, selection: dict[str, Any], only: Collection[str] | 
         of_model = [Sources(results, selection, model, variant, control=control) for variant in variants]
         reference = next((one for one in of_model if one.score["reference"] == one.variant), None)
         for one in of_model:
-            one.reference = reference
+            # An mIoU by resized logits and one by resized class maps do not compare.
+            same = reference is not None and reference.score["scored_by"] == one.score["scored_by"]
+            one.reference = reference if same else None
         found += of_model
     first = next((one.hardware_id for one in found if one.hardware_id), None)
     for one in found:

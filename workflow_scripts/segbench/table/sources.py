@@ -218,7 +218,7 @@ class Sources:
         found = []
         for number, (folder, run) in enumerate(zip(self.folders, self.runs, strict=True), 1):
             timed = Predictions.open(folder / "predictions.zip")
-            others = [i for i in timed.ids if any(i in one and one.digest(i) != timed.digest(i) for one in scored)]
+            others = [i for i in timed.ids if any(i in one and one.own_digest(i) != timed.digest(i) for one in scored)]
             if differing := sorted({*others, *run.get("changed", ())}):
                 count = f"{len(differing)} class map(s) differ"
                 found.append(f"round {number}: {count} from the accuracy pass's, e.g. of {differing[0]}")
@@ -306,6 +306,8 @@ class Sources:
         found, gap = list(self.score["warnings"]), self.score.get("agreement_reason")
         if gap and self.score["status"] == "ok":
             found.append(f"agreement not known: {gap}")
+        if self.score["scored_by_warning"]:
+            found.append(self.score["scored_by_warning"])
         if len(self.hardware_ids) > 1:
             found.append(f"rounds ran on different hardware ({', '.join(self.hardware_ids)})")
         busy = min(self.busy_threads, default=None)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.engines.base import Session
@@ -87,7 +87,7 @@ def time_once(session: Session, image: Float32Image) -> Latency:
     end = time.perf_counter_ns()
     on_device = getattr(session, "device_seconds", None)
     seconds = (computed - uploaded) * 1e-9, (end - start) * 1e-9
-    return Latency(*seconds, class_map, on_device() if on_device else None)
+    return Latency(*seconds, cast(ClassMap, class_map), on_device() if on_device else None)
 
 
 def elapsed_s(call: Callable[[], object]) -> float:

@@ -59,6 +59,8 @@ class Request(EngineRequest, JobRequest):
 class PassRequest(Request):
     """The request of the job that makes class maps."""
 
+    logits: str  # folder of the engine that ends in logits, and its status.json; "": there is none
+    logits_status: str
     shard: str
     images: int  # number of first images to run; 0: all
     predictions: str  # file to write

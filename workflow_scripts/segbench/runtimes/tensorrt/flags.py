@@ -10,15 +10,16 @@ from segbench.runtimes.tensorrt.plan import Builder
 
 
 def write_with_wide_output(source: Path, out: Path) -> None:
-    """The model with a class map of 32-bit integers: TensorRT 8 computes none of 8 bits, unsigned."""
+    """The model with a class map of 32-bit integers: TensorRT 8 computes none of 8 bits, unsigned. Logits stay."""
     import onnx
+    from onnx import TensorProto
 
     model = onnx.load(str(source))
     result = model.graph.output[0]
     for node in model.graph.node:
-        if node.op_type == "Cast" and list(node.output) == [result.name]:
-            node.attribute[0].i = onnx.TensorProto.INT32
-            result.type.tensor_type.elem_type = onnx.TensorProto.INT32
+        if node.op_type == "Cast" and list(node.output) == [result.name] and node.attribute[0].i == TensorProto.UINT8:
+            node.attribute[0].i = TensorProto.INT32
+            result.type.tensor_type.elem_type = TensorProto.INT32
     onnx.save(model, str(out))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image, Logits, as_downloaded
 from segbench.errors import Failed, Unsupported
 from segbench.files import read_json, write_json
 from segbench.models.exported import ExportedModel
@@ -79,7 +79,7 @@ def _foreign(folder: Path, why: str) -> Unsupported:
 class CUDASession:
     """One execution context on a stream of its own: pinned host buffers, device buffers, two events.
 
-    The network has one input, 1×3×H×W float32, and one output, 1×H×W integers.
+    The network has one input, 1×3×H×W float32, and one output, 1×H×W integers or 1×C×H×W logits.
     """
 
     def __init__(self, trt: Any, plan: Plan, context: Any, cuda_graph: bool) -> None:
@@ -151,10 +151,10 @@ class CUDASession:
         """Seconds between the two events of the last `execute`, by the GPU's clock."""
         return float(check(self._cuda.cudaEventElapsedTime(self._start, self._end))) * 1e-3
 
-    def download(self) -> ClassMap:
-        """Copy the class map back; TensorRT 8 has it as 32-bit integers."""
+    def download(self) -> ClassMap | Logits:
+        """Copy the output back; TensorRT 8 has a class map as 32-bit integers."""
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         size = self._map.nbytes
         check(self._cuda.cudaMemcpyAsync(self._map.ctypes.data, self._map_on_gpu, size, kind, self._stream))
         self.synchronize()
-        return self._map[0].astype(np.uint8)
+        return as_downloaded(self._map[0])
