@@ -56,7 +56,7 @@ def build(request: Request) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=out.name) as work:
         if request["logits"]:
             model = LogitsModel(model.folder, model.facts, Path(work))
-            table = table and calibration_with_logits(table, Path(work) / "calibration", model.facts["class_count"])
+            table = table and calibration_with_logits(table, Path(work), model.facts["class_count"])
         facts = engine.build(model, table, variant, options, out)
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
 

@@ -24,6 +24,7 @@ from helpers.paddle_made import run_onnxruntime, run_openvino, run_paddle, save_
 from helpers.skips import need_package
 from onnx import TensorProto, helper
 from segbench.calibration import qdq
+from segbench.calibration.base import layers_file
 from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.calibration.typed_onnx import write_typed
@@ -104,6 +105,7 @@ import numpy as np
 scripts, folder, work = sys.argv[1:]
 sys.path.insert(0, scripts)
 from segbench.calibration import qdq
+from segbench.calibration.base import layers_file
 from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.config.options import Variant
@@ -143,12 +145,14 @@ def test_quantised_network_of_nncf_can_end_in_logits_too(model, tmp_path):
     import nncf
     import openvino
 
-    images, folder = street_images(HEIGHT, WIDTH), tmp_path / "calibration"
+    images, folder = street_images(HEIGHT, WIDTH), tmp_path / "results" / "calibration"
     graph = openvino.Core().read_model(str(model.with_name("model.onnx")))
     (folder / "quantized").mkdir(parents=True)
     quantised = nncf.quantize(graph, nncf.Dataset(images), subset_size=2)
     openvino.save_model(quantised, str(folder / "quantized/model.xml"), compress_to_fp16=False)
+    write_record(folder / "status.json", {"status": "ok"})
     second = calibration_with_logits(folder, tmp_path / "second", 19)
+    assert read_json(second / "status.json") == {"status": "ok"}
     timed, logits = (run_openvino(one / "quantized/model.xml", images) for one in (folder, second))
     assert all((score.argmax(1) == class_map).all() for score, class_map in zip(logits, timed, strict=True))
 
@@ -163,7 +167,7 @@ def test_int8_of_a_table_quantises_the_same_tensors(model, tmp_path):
     prepared = qdq.prepare(timed, tmp_path)
     ranges = collect(prepared, images, Options(method="minmax"), tmp_path / "unfinished.npz", tmp_path)
     write_table(folder / "table.json", CalibrationTable(timed.digest, {}, {"method": "minmax"}, {}, ranges))
-    (folder / "layers.json").write_text('{"fp32_layers": []}')
+    (folder / layers_file("onnxruntime")).write_text('{"fp32_layers": []}')
     variant = Variant("onnxruntime-int8", "onnxruntime", "int8")
     engine, sessions = load("onnxruntime"), []
     for number, one in enumerate((timed, second)):

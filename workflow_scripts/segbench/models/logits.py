@@ -48,8 +48,12 @@ class LogitsModel(ExportedModel):
         return self.work / name
 
 
-def calibration_with_logits(calibration: Path, out: Path, count: int) -> Path:
-    """Copy a calibration's folder to the new folder `out`. A quantised network in it ends in `count` logits there."""
+def calibration_with_logits(calibration: Path, work: Path, count: int) -> Path:
+    """Copy a calibration's folder below folder `work`. A quantised network in it ends in `count` logits there.
+
+    The copy keeps the whole path below `work`, since the records in it know their place.
+    """
+    out = work.joinpath(*calibration.absolute().parts[1:])
     shutil.copytree(calibration, out, copy_function=shutil.copyfile)
     for path in sorted(calibration.rglob("*")):
         if path.suffix in CUTTERS:
