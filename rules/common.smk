@@ -40,7 +40,7 @@ os.environ.update(SEGBENCH_LIMITS=json.dumps(config["limits"]), SEGBENCH_WORKFLO
 cluster = not workflow.local_exec or workflow.remote_exec
 planning = Planning(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays], cluster)
 code = planning.jobs.code
-os.environ["SEGBENCH_BLOCK"] = planning.inference.block  # a round records it; it reruns none either
+os.environ.update(SEGBENCH_BLOCK=planning.inference.block)  # a round records it; it reruns none either
 
 # Of the jobs that could start, the one with the highest number starts first. The data set and its check against each
 # model come first, so that a fault of the input shows before hours of building. Engines are built before any is timed.
@@ -65,6 +65,11 @@ PRIORITY = {
     # The rounds come last, one behind the other, so that nothing else stands between the rounds of a block.
     "time_round": planning.inference.priority,
 }
+
+
+def extra_rounds(wildcards):
+    """Return the files of the rounds that `plan_rounds` has added."""
+    return planning.inference.extra(checkpoints.plan_rounds.get().output[0])
 
 
 wildcard_constraints:

@@ -99,7 +99,7 @@ rule time_round:
         " --environment {output.environment:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 
-use rule time_round as time_control with:
+use rule time_round as time_round_control with:
     """Time the control once in a block, in the same way."""
     output:
         latencies=f"{CONTROL}/latencies.csv",
@@ -108,7 +108,7 @@ use rule time_round as time_control with:
         environment=f"{CONTROL}/environment.json",
         status=f"{CONTROL}/status.json",
     log:
-        "results/logs/time_control/{dataset}/{model}/{variant}/{block}/{round}.log",
+        "results/logs/time_round_control/{dataset}/{model}/{variant}/{block}/{round}.log",
 
 
 checkpoint plan_rounds:
@@ -127,8 +127,3 @@ checkpoint plan_rounds:
         settings=planning.inference.settings,
     shell:
         "python {input.script} --results results --settings {params.settings:q} --out {output:q} 2>&1 | tee {log:q}"
-
-
-def extra_rounds(wildcards):
-    """Return the files of the rounds that `plan_rounds` has added."""
-    return planning.inference.extra(checkpoints.plan_rounds.get().output[0])

@@ -36,7 +36,7 @@ from tools.gpu_rows import import_fault
 
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages", "*.a")
 SHELL = re.compile(r" 2>&1 \| tee \S+$")  # how every rule ends: its log
-TIMED = ("time_round", "time_control")
+TIMED = ("time_round", "time_round_control")
 OLD_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 RUN = """#!/usr/bin/env bash
 # Fill the rows, for MINUTES at most (20); a row that is done is in table.csv.
@@ -73,7 +73,7 @@ class Job:
     def row(self) -> tuple[str, str] | None:
         """Model and variant of the row that is made of what the job leaves; None: of no row, or of several."""
         variant = self.wildcards.get("variant")
-        return None if variant is None or self.rule == "time_control" else (self.model, variant)
+        return None if variant is None or self.rule == "time_round_control" else (self.model, variant)
 
 
 def planned_jobs(printed: str) -> list[Job]:

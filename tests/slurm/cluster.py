@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-TIMED = ("infer", "infer_reference", "time_round", "time_control", "time_pair", "time_loadgen")
+TIMED = ("infer", "infer_reference", "time_round", "time_round_control", "time_pair", "time_loadgen")
 TERMINAL_S = 600  # a start that has not ended by then hangs
 
 

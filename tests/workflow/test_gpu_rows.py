@@ -127,7 +127,7 @@ def test_a_models_rounds_stand_behind_its_scores_block_by_block_with_the_control
     score = job("score", 30, ("pass",), ("score",))
     others = [job("time_round", p, ("n engine",), (f"n round {p}",), model="n", round="1") for p in (0.8, 0.7)]
     other = job("build_engine", 50, (), ("n engine",), model="n")
-    control = job("time_control", 0.8, ("engine",), ("control",), block="m-0a1b2c3d", round="1")
+    control = job("time_round_control", 0.8, ("engine",), ("control",), block="m-0a1b2c3d", round="1")
     second, first = (job("time_round", 1 - n / 10, ("engine",), (f"round {n}",), round=str(n)) for n in (3, 1))
     engine, accuracy = job("build_engine", 50, ("shapes",), ("engine",)), job("infer", 40, ("engine",), ("pass",))
     jobs = [table, picture, score, *others, control, second, other, first, accuracy, engine, shapes]

@@ -24,7 +24,7 @@ def test_cityscapes_is_the_pages_32_rows(bare):
     assert planned["build_engine"] == planned["score"] == 32
     assert planned["fetch_checkpoint"] == planned["export_paddle"] == 8
     assert planned["collect_shapes"] == planned["calibrate_tensorrt"] == 8 and planned["infer"] == 32
-    assert planned["time_round"] == 32 * 6 and planned["time_control"] == 8 * 6
+    assert planned["time_round"] == 32 * 6 and planned["time_round_control"] == 8 * 6
     assert "calibrate_table" not in planned and "calibrate_model" not in planned and "export_onnx" not in planned
     assert planned["table"] == 1
 
@@ -32,7 +32,7 @@ def test_cityscapes_is_the_pages_32_rows(bare):
 def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
     planned = jobs(bare, "config")
     assert planned["build_engine"] == planned["infer"] == 8 * 7
-    assert planned["time_round"] == 8 * 7 * 3 and planned["time_control"] == 8 * 3
+    assert planned["time_round"] == 8 * 7 * 3 and planned["time_round_control"] == 8 * 3
     assert planned["calibrate_table"] == planned["choose_layers"] == 8 and planned["calibrate_model"] == 8 * 2
     assert not {rule for rule in planned if "train" in rule}
     assert "http" not in Path(bare.folder / "config/config.yaml").read_text()

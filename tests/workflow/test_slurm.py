@@ -45,7 +45,12 @@ def check(slurm, run, workflow, finished) -> None:
     assert accuracies(cpu) == accuracies(finished.rows()[0])
     assert (gpu["status"], cpu["status"]) == ("unsupported", "ok")
     mine = [record for record in slurm.records() if record["JobId"] in run.rules]
-    assert {run.rules[record["JobId"]] for record in mine} >= {"build_engine", "infer", "time_round", "time_control"}
+    assert {run.rules[record["JobId"]] for record in mine} >= {
+        "build_engine",
+        "infer",
+        "time_round",
+        "time_round_control",
+    }
     gpus = slurm.gpus()
     assert overlaps(mine, run.rules, gpus) == []
     assert 1 <= most_gpus_at_once(mine, gpus) <= 2
@@ -80,7 +85,7 @@ def test_five_kills_and_a_requeue_at_random_moments(slurm, workflow, finished, s
     assert code == 0, run.printed[-6000:]
     check(slurm, run, workflow, finished)
     done = [run.rules.get(record["JobId"]) for record in slurm.records() if record["JobState"] == "COMPLETED"]
-    counts = [done.count(rule) for rule in ("infer", "time_round", "time_control")]
+    counts = [done.count(rule) for rule in ("infer", "time_round", "time_round_control")]
     assert all(count >= wanted for count, wanted in zip(counts, (8, 4, 2), strict=True)), counts
     assert sum(counts) <= 14 + 2 * len(told), "each interruption costs no more than what was in flight"
 

@@ -79,7 +79,7 @@ def test_repeat_has_nothing_to_do(done):
 
 def test_more_rounds_add_rounds_only(done):
     done.config["rounds"] = 4
-    assert done.plan() == {"time_round": 4, "time_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
+    assert done.plan() == {"time_round": 4, "time_round_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
 
 
 def test_rows_with_wide_intervals_get_more_rounds_up_to_the_bound(done):
@@ -127,7 +127,7 @@ def test_model_entry_touches_that_model(done):
 
 def test_timing_settings_rerun_rounds_but_no_engine_and_no_accuracy_pass(done):
     done.config["timing"]["images_per_round"] = 3
-    assert done.plan() == {"time_round": 4, "time_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
+    assert done.plan() == {"time_round": 4, "time_round_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
 
 
 def test_settings_about_finished_rounds_time_nothing(done):
@@ -154,7 +154,10 @@ def test_changed_weights_file_is_read_again(done):
 
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
-    data, timed = {"index_dataset", "decode_images", "check_inputs"}, {"time_round", "time_control", "plan_rounds"}
+    data, timed = (
+        {"index_dataset", "decode_images", "check_inputs"},
+        {"time_round", "time_round_control", "plan_rounds"},
+    )
     assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "table"}
 
 
@@ -162,7 +165,7 @@ def test_edited_engine_file_reruns_its_variants_only(done):
     done.edit("workflow_scripts/segbench/engines/openvino.py")
     assert done.planned_variants("build_engine") == {"openvino-fp32"}
     assert done.planned_variants("infer") == done.planned_variants("time_round") == {"openvino-fp32"}
-    assert "time_control" not in done.plan()
+    assert "time_round_control" not in done.plan()
 
 
 def test_edited_metrics_rescore_only(done):
