@@ -90,7 +90,7 @@ def test_baseline_of_several_runs(compared):
 def kept(done):
     """The finished run, kept as a baseline whose rows can be timed again."""
     set_times(done.folder / "results/table.csv")
-    done.config |= {"baseline": "base", "comparison": {"rounds": 3, "blocks": 2, "allowed": 0.9}}
+    done.config |= {"baseline": "base", "comparison": {"rounds": 6, "blocks": 8, "allowed": 0.9}}
     assert "baseline written: base: 2 engines" in done.snakemake("update_baseline")
     return done
 
@@ -102,7 +102,7 @@ def test_kept_baseline_passes_with_an_unclear_row_timed_again(kept):
     assert "gate passed: 2 rows, none WRONG; 2 of them timed, none slower by 90% or more; 1 timed again" in printed
     assert [path.name for path in kept.folder.glob("results/baseline_pairs/*/*/*")] == ["openvino-fp32.json"]
     record = json.loads((kept.folder / "results/baseline_pairs/made/nearest/openvino-fp32.json").read_text())
-    assert (record["status"], record["together"], len(record["rounds"])) == ("ok", True, 3)
+    assert (record["status"], record["together"], len(record["rounds"])) == ("ok", True, 6)
     assert (record["variant"], record["other"]) == ("the baseline's openvino-fp32", "openvino-fp32")
     assert kept.plan("gate") == {"gate": 1}
 
