@@ -10,6 +10,7 @@ import pytest
 from gate import failures, with_pairs
 from segbench.planning.baselines import Kept
 from segbench.table.comparison import against_baselines, judged, to_time_again
+from segbench.table.row import Row
 
 ALLOWED = 0.1
 SETTINGS = {
@@ -17,12 +18,14 @@ SETTINGS = {
     "allowed": ALLOWED,
     "max_drop": 0.005,
     "agreement_bounds": {"fp32": 0.999},
+    "class_agreement_bounds": {"fp32": 0.99},
     "codes": {"v": "code"},
 }
 
 
 def row(medians=(1.0, 1.001, 0.999), model="m", **change):
     return {
+        **dict.fromkeys(Row.__annotations__),
         "dataset": "d",
         "model": model,
         "variant": "v",
@@ -34,7 +37,6 @@ def row(medians=(1.0, 1.001, 0.999), model="m", **change):
         "repeatable": True,
         "time_s": sorted(medians)[len(medians) // 2] if len(medians) else None,
         "round_medians_s": ";".join(map(repr, map(float, medians))),
-        "round_controls_s": None,
         "hardware_id": "here",
         "software_id": "same",
         "threads": 2,

@@ -106,7 +106,7 @@ def _beside(row: Row, others: list[Row], settings: Settings) -> Comparison:
             ratio = _ratio(row, alike)
         if len(alike) < len(others) and not gap:
             notes.append(f"{len(alike)} of {len(others)} baselines have comparable times")
-    return _entry(row, BASELINE, ratio, _faults(row, other, settings), notes, gap)
+    return _entry(row, BASELINE, ratio, faults(row, other, settings), notes, gap)
 
 
 def _alike(row: Row, others: list[Row]) -> tuple[list[Row], str]:
@@ -142,7 +142,7 @@ def of_pairs(rows: list[Row], timed: Mapping[Key, Mapping[str, Any]], settings: 
             else:
                 notes = _flags(other, f"{a}: ") + _flags(row, f"{b}: ")
                 ratio, gap = _of_rounds(row, other)
-            found.append(_entry(row, a, ratio, _faults(row, other, settings), notes, gap))
+            found.append(_entry(row, a, ratio, faults(row, other, settings), notes, gap))
     return found
 
 
@@ -222,10 +222,6 @@ def timed_again(entry: Comparison, record: Mapping[str, Any]) -> Comparison:
     before = f"{entry['ratio']:.3f} between the runs; " if entry["ratio"] else f"{entry['gap']}; "
     again = f"{before}timed again beside the baseline's engine, A B B A"
     return {**_with_ratio(entry, ratio), "gap": "", "notes": [again, *notes]}
-
-
-def _faults(row: Row, other: Row, settings: Settings) -> list[str]:
-    return faults(row, other, settings)
 
 
 def _circumstances(row: Row, other: Row) -> list[str]:
