@@ -39,7 +39,7 @@ FLOWS = {"onnx": lambda folder: small_flow(folder, calibrated=True), "paddle": d
 END_S = 15.0  # after a kill, until the last process has to be gone
 # What has times or the machine in it; and Paddle's quantised graph, whose bytes are not the same twice.
 TIMES = re.compile(
-    r"(latencies|replaced)\.csv|(environment|status|layers|onnx)\.json|table\.|report\.html|plots/|logs/|cache/"
+    r"(latencies|replaced)\.csv|(environment|status|layers\.\w+|onnx)\.json|table\.|report\.html|plots/|logs/|cache/"
     r"|paddle_(ptq|onednn-int8)/.*pdmodel"
 )
 
