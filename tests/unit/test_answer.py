@@ -157,6 +157,7 @@ def test_without_mious_agreement_is_compared_as_it_is():
 
 
 def test_speed_ups_are_ratios_of_pairs():
+    """All pairs have one ratio, so that the interval is what the smallest difference of 1% allows."""
     drift = (1.0, 2.0, 3.0, 1.5)
     rows = [
         row("paddle-fp32", 0.4, 0.6, rounds=drift, accelerated=False),
@@ -169,14 +170,14 @@ def test_speed_ups_are_ratios_of_pairs():
     assert names(over) == ["paddle-fp32", "onnxruntime-fp32", "openvino-fp32"]
     for other, value in zip(over, (4, 1.5, 2), strict=True):
         speed = speed_up(int8, other, found)
-        assert (speed.value, speed.low, speed.high) == pytest.approx((value, value, value))
+        assert (speed.value, speed.low, speed.high) == pytest.approx((value, value / 1.01, value * 1.01))
     assert own_fp32(rows[1], rows) is None and speed_up(rows[0], rows[0], found) is None
 
 
 def test_a_speed_up_over_a_flagged_row_has_its_mark():
     native = row("paddle-fp32", 0.4, 0.6, accelerated=False, contended=True)
     found = claims(native, FAST)
-    assert str(speed_up(FAST, native, found)) == "4.00× (4.00–4.00) c"
+    assert str(speed_up(FAST, native, found)) == "4.00× (3.96–4.04) c"
 
 
 def test_two_variants_are_compared_on_the_same_draws_of_images(tmp_path):
