@@ -12,8 +12,8 @@ def test_quick_demo_fills_its_table(tmp_path):
     rows = flow.rows()
     assert [row["status"] for row in rows] == ["ok"] * 6, [row["reason"] for row in rows]
     assert all(float(row["pixel_agreement"]) >= 0.9995 for row in rows)
-    assert {(row["n"], row["rounds"]) for row in rows} == {("16", "3")}
-    assert "pspnet_demo openvino-fp32 round 2: timing (4/4)" in printed
+    assert all(int(row["rounds"]) >= 3 and int(row["n"]) >= 8 * int(row["rounds"]) for row in rows)
+    assert "pspnet_demo openvino-fp32 round 2: timing" in printed
     assert "| PSPNet (narrow) | openvino" in printed  # the table is shown at the end
     for model in flow.config["models"]:
         picture = cv2.imread(str(flow.folder / f"results/pictures/demo_quick/{model}/paddle-fp32.png"))

@@ -60,6 +60,7 @@ class Outcome:
 def progress(phase: str, done: int = 0, total: int = 0, silent: bool = False) -> None:
     """Report progress to the supervisor, as a sign of life. Outside a supervised child this does nothing.
 
+    `total` is 0 where it is not known how much there is to do.
     `silent`: a call of a library follows that reports nothing for long and lets no thread of ours run. Until the next
     report, the CPU time that the process uses is its sign of life.
     """
@@ -71,7 +72,7 @@ def progress(phase: str, done: int = 0, total: int = 0, silent: bool = False) ->
         _last_report.update(started=now, first=done)
     _last_report.update(phase=phase, time=now, done=done)
     counted = done - _last_report["first"]
-    left = (now - _last_report["started"]) / counted * (total - done) if counted > 0 else None
+    left = (now - _last_report["started"]) / counted * (total - done) if counted > 0 and total else None
     _send({"phase": f"{phase} ({done}/{total})" if total else phase, "left_s": left, "silent": silent})
 
 

@@ -102,5 +102,5 @@ class Round:
             for _ in self._rows:
                 lines.append(self._one(images, source))
                 spent += lines[-1].compute_s
-                progress("timing", len(lines), max(len(lines), len(self._rows)))
+                progress("timing", len(lines))
         return lines, watch.stop()
