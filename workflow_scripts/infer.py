@@ -50,6 +50,7 @@ def keep_class_maps(opened: TimedSession, rows: Entries, path: str) -> float:
     """Run the images of `rows`, write their class maps to `path`, and return the seconds that the network ran."""
     size, spent = (opened.normalize.height, opened.normalize.width), 0.0
     with PredictionsWriter(path, *size) as predictions, opened.image_source(rows, predictions) as source:
+        progress("running")  # the first image may crash: that is not the opening's fault
         for done, (row, image) in enumerate(source.images(), 1):
             ran = clock.time_once(opened.session, image)
             source.save(row["image_id"], ran.class_map)

@@ -108,8 +108,8 @@ def test_the_others_stand(run):
 @pytest.mark.parametrize(
     ("variant", "status", "reason"),
     [
-        ("segfault", "failed", "crashed by SIGSEGV while warming up; last log lines: calling the kernel"),
-        ("hang", "failed", "hung: no progress for 10 s while warming up (limits.stall_s)"),
+        ("segfault", "failed", "crashed by SIGSEGV while running; last log lines: calling the kernel"),
+        ("hang", "failed", "hung: no progress for 10 s while running (limits.stall_s)"),
         ("missing", "unsupported", "package no-such-package is not installed (pinned in envs/cpu.yaml)"),
         ("paddle-fp32", "unsupported", "this model is an ONNX file; Paddle engines need a Paddle inference model"),
     ],
@@ -124,7 +124,7 @@ def test_reason_is_kept(run, variant, status, reason):
 def test_memory_limit_is_the_reason(run):
     found = row(run, "memory")
     assert found["status"] == "failed"
-    assert found["reason"].startswith("out of memory while warming up: used ")
+    assert found["reason"].startswith("out of memory while running: used ")
     assert found["reason"].endswith("limit 900 MiB (limits.memory_mb)")
 
 
