@@ -26,9 +26,8 @@ from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
-from segbench.scoring.predictions import Predictions, key_of
+from segbench.scoring.predictions import CLASS_MAPS, Predictions, key_of
 from segbench.scoring.score_record import (
-    CLASS_MAPS,
     NO_COMMON_IMAGE,
     NO_FIGURES,
     WORST,

@@ -31,6 +31,7 @@ from segbench.images.read import MAX_PIXELS
 INDEX = "index.json"  # height and width of the engine's own maps, dtype, whether maps are kept, number of parts
 KEYS = "keys"  # `key_of` of every image in the order written, little-endian uint64
 PART = 256  # images
+LOGITS, CLASS_MAPS = "logits", "class maps"  # what class maps of the images' own size come from: `scored_by`
 DAMAGE = (
     *(KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, MemoryError, OverflowError),
     *(struct.error, zlib.error, zipfile.BadZipFile, zstandard.ZstdError),

@@ -13,7 +13,6 @@ from segbench.scoring.image_counts import ImageCounts, Packed
 WORST = 5  # images with the lowest agreement that are named
 LOST = 0.5  # IoU with the reference's class below which the class counts as lost
 NAMED = 12  # classes at most in a warning
-LOGITS, CLASS_MAPS = "logits", "class maps"  # values of `scored_by`
 NO_COMMON_IMAGE = "no image in common"  # why an agreement is not known
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.scoring.score_record import CLASS_MAPS, LOGITS
+from segbench.scoring.predictions import CLASS_MAPS, LOGITS
 from segbench.table import cells, formats
 from segbench.table.row import Row, value
 from segbench.table.sources import Sources

@@ -19,8 +19,7 @@ from segbench.errors import Failed, Unsupported
 from segbench.files import check_manifest, read_json
 from segbench.images.normalize import enlarged_class_map, resize_class_map
 from segbench.process.supervise import progress
-from segbench.scoring.predictions import PredictionsWriter
-from segbench.scoring.score_record import CLASS_MAPS, LOGITS
+from segbench.scoring.predictions import CLASS_MAPS, LOGITS, PredictionsWriter
 from segbench.timing.job import Entries, PassRequest, TimedSession
 
 
