@@ -64,7 +64,7 @@ def test_no_eligible_row_is_told_with_its_cure(tmp_path):
     flagged = {name: {"throttled": True} for name in ENTRIES if name != "openvino-int8"}
     answer = Reader(page(content_of(Made(tmp_path, records=flagged)))).text
     assert "No row can be recommended" in answer
-    assert "delete the row's folder in results/runs/, and run again" in answer
+    assert "delete results/runs and results/control, and run again" in answer
     assert "Choose another calibrator" in answer and "Best mIoU" not in answer
 
 

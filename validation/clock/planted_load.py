@@ -18,9 +18,12 @@ from validation.common import leave, parser, place_of, time_round
 
 
 @contextmanager
-def busy_core(core: int) -> Iterator[None]:
-    """Keep a process computing on `core` as long as the block lasts."""
-    code = f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"
+def busy_core(core: int, stretch_s: float = 1.0, pause_s: float = 0.0) -> Iterator[None]:
+    """Keep a process computing on `core` as long as the block lasts: for `stretch_s`, then not for `pause_s`."""
+    code = (
+        f"import os, time\nos.sched_setaffinity(0, [{core}])\nwhile True:\n end = time.time() + {stretch_s}\n"
+        f" while time.time() < end: pass\n time.sleep({pause_s})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
         yield

@@ -22,8 +22,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from segbench.timing.intervals import log_interval
 from segbench.timing.latencies import read_compute_s
 
 from validation.clock.planted_faults import WRAPPER
+from validation.clock.planted_load import busy_core
 from validation.common import MARGIN, ROOT, leave
 
 RUNS = ("quiet 1", "quiet 2", "hog 1", "hog 2")
@@ -76,21 +77,6 @@ def prepare(folder: Path, models: list[str]) -> None:
                 shutil.copyfile(ROOT / name, folder / name)
     (folder / "workflow_scripts/segbench/engines/planted.py").write_text(WRAPPER.format(engine="onnxruntime"))
     (folder / "config/truth.yaml").write_text(yaml.safe_dump(configuration(models, 8)))
-
-
-@contextmanager
-def hog(core: int) -> Iterator[None]:
-    """Keep `core` busy for HOG_S, leave it alone for as long, and so on, as long as the block lasts."""
-    code = (
-        f"import os, time\nos.sched_setaffinity(0, [{core}])\nwhile True:\n end = time.time() + {HOG_S}\n"
-        f" while time.time() < end: pass\n time.sleep({HOG_S})"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def run(folder: Path, name: str) -> None:
@@ -185,7 +171,7 @@ def main() -> None:
     a = options.parse_args()
     prepare(a.folder, a.models)
     for name in a.runs:
-        with hog(min(os.sched_getaffinity(0))) if name.startswith("hog") else nullcontext():
+        with busy_core(min(os.sched_getaffinity(0)), HOG_S, HOG_S) if name.startswith("hog") else nullcontext():
             run(a.folder, name)
     tables = {
         name: {(row["model"], row["variant"]): row for row in read_table(a.folder / "kept" / name / "table.csv")}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from segbench.table.row import Row
 from segbench.timing import flags
 
-TIME_AGAIN = "Stop what else runs, delete the row's folder in results/runs/, and run again"
+TIME_AGAIN = "Stop what else runs, delete results/runs and results/control, and run again"
 
 
 class Reason(NamedTuple):
