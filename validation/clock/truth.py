@@ -89,7 +89,9 @@ def run(folder: Path, name: str) -> None:
         path = results / stale
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     start = time.monotonic()
-    workflow = [sys.executable, "-m", "snakemake", "--configfile", "config/truth.yaml", "--", "results/table.csv"]
+    # The folder is this script's own: a lock in it is left from a run that was killed.
+    workflow = [sys.executable, "-m", "snakemake", "--nolock", "--configfile", "config/truth.yaml", "--"]
+    workflow.append("results/table.csv")
     with open(folder / f"{name}.log", "w", encoding="utf-8") as log:
         subprocess.run(workflow, cwd=folder, check=True, stdout=log, stderr=subprocess.STDOUT)
     kept.mkdir(parents=True)
