@@ -5,7 +5,7 @@ rule fetch_checkpoint:
     """Fetch a model's weights, with resumption and retries, and check their SHA-256."""
     input:
         **code("fetch_checkpoint.py"),
-        file=planning.models.local_weights,
+        file=ancient(planning.models.local_weights),  # its state tells whether it has changed, not its date
     output:
         # The script checks the SHA-256.
         file=ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),
@@ -20,9 +20,10 @@ rule fetch_checkpoint:
         "../envs/cpu.yaml"
     params:
         weights=planning.models.weights,
+        state=planning.models.weights_state,
     shell:
-        "python {input.script} --weights {params.weights:q} --out {output.file:q} --cache results/cache/downloads"
-        " 2>&1 | tee {log:q}"
+        "python {input.script} --weights {params.weights:q} --state {params.state:q} --out {output.file:q}"
+        " --cache results/cache/downloads 2>&1 | tee {log:q}"
 
 
 rule export_paddle:

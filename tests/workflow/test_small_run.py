@@ -52,6 +52,7 @@ def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
 def test_every_intermediate_is_a_file(finished):
     results = finished.folder / "results"
     for name in (
+        "data/made/val/images.csv",
         "data/made/val/index.csv",
         "models/nearest/model.json",
         "models/nearest/model.onnx",
@@ -155,7 +156,7 @@ def test_changed_weights_file_is_read_again(done):
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
     data, timed = (
-        {"index_dataset", "decode_images", "check_inputs"},
+        {"index_images", "index_dataset", "decode_images", "check_inputs"},
         {"time_round", "time_round_control", "plan_rounds"},
     )
     assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "table"}

@@ -6,22 +6,29 @@ with the keys of `Status`. The stage's own keys follow. The facts that its work 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from segbench.errors import InputError, disk_fault, one_line
 from segbench.files import read_json, write_record
 from segbench.process.limits import Limits
 from segbench.process.supervise import Outcome, supervise
 
 
 class Status(TypedDict):
-    """How a stage ended. `status` is ok, unsupported (this machine, package or graph cannot do it) or failed. `reason`
-    is one line that a person can act on; it is empty where the status is ok.
+    """How a stage ended. `status` is ok, unsupported (this machine, package or graph cannot do it), failed (so did the
+    engine), refused (an input is wrong) or bug (SegBench's own code failed). `reason` is one line that a person can act
+    on; it is empty where the status is ok.
     """
 
     status: str
     reason: str
+
+
+FOR_A_PERSON = ("refused", "bug")  # statuses that end the run with an exit status other than 0
 
 
 class StageStatus(Status, total=False):
@@ -61,6 +68,36 @@ def run_stage(
         if before.status != "ok":
             return Outcome(before.status, before.reason)
     return supervise(script, request, limits, name, variables=variables)
+
+
+def attempt(work: Callable[[], Mapping[str, Any]], upstream: Iterable[Outcome] = ()) -> Outcome:
+    """Do the work of a job that needs no child process, unless a stage before it did not end well.
+
+    What the work raises becomes the status `refused` or `bug`, and is printed in full. Only a disk that refuses to be
+    written to is raised again, since it would refuse the record too.
+    """
+    if before := next((one for one in upstream if one.status != "ok"), None):
+        return Outcome(before.status, before.reason)
+    try:
+        return Outcome("ok", result=dict(work()))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return Outcome("refused", one_line(printable(str(error))))
+    except Exception as error:
+        if isinstance(error, OSError) and disk_fault(error):
+            raise
+        traceback.print_exc()
+        return Outcome("bug", bug_in_words(error))
+
+
+def bug_in_words(error: BaseException) -> str:
+    """Return an exception of SegBench's own code in one line."""
+    return one_line(printable(f"a bug in SegBench: {type(error).__name__}: {error} (the log has its traceback)"))
+
+
+def printable(text: str) -> str:
+    """Return `text` with what is not UTF-8 in a file's name written as \\udcXX."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def write_status(path: Path, name: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
