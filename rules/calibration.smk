@@ -11,7 +11,7 @@ rule calibrate_table:
         shapes=planning.calibration.shapes,
         index=planning.calibration.index,
         summary=planning.calibration.summary,
-        check=ancient("results/data/{dataset}/checks/{model}.json"),
+        check=check_of_inputs,
     output:
         result="results/calibration/{dataset}/{model}/{calibrator}/table.json",
         status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
@@ -32,7 +32,7 @@ rule calibrate_table:
         fingerprint=planning.calibration.fingerprint,
         more=planning.calibration.more,
     shell:
-        "{params.python} {input.script} --model {input.model:q} {params.more:q} --index {input.index:q}"
+        "{params.python} {input.script} --model {input.model:q} --check {input.check:q} {params.more:q} --index {input.index:q}"
         " --dataset {input.summary:q} --calibrator {params.calibrator:q} --settings {params.settings:q}"
         " --cache results/cache/calibration --result {output.result:q} --status {output.status:q} 2>&1 | tee {log:q}"
 

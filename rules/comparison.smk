@@ -10,7 +10,7 @@ rule time_pair:
         other_engine=f"{OTHER}/engine",
         other_status=f"{OTHER}/status.json",
         model="results/models/{model}/model.json",
-        index="results/data/{dataset}/val/images.csv",
+        index="results/data/{dataset}/timed/images.csv",
         images=ancient(planning.data.folder),
     output:
         "results/pairs/{dataset}/{model}/{variant}--{other}.json",
@@ -64,7 +64,7 @@ rule time_loadgen:
         engine=f"{ENGINE}/engine",
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
-        index="results/data/{dataset}/val/images.csv",
+        index="results/data/{dataset}/timed/images.csv",
         images=ancient(planning.data.folder),
     output:
         "results/loadgen/{dataset}/{model}/{variant}.json",

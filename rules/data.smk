@@ -106,6 +106,7 @@ rule check_inputs:
     """Check that images and classes of the data set fit the model, before hours of building."""
     input:
         **code("check_inputs.py"),
+        images="results/data/{dataset}/val/images.json",
         summary="results/data/{dataset}/val/dataset.json",
     output:
         "results/data/{dataset}/checks/{model}.json",
@@ -117,5 +118,11 @@ rule check_inputs:
     params:
         entry=planning.models.entry,
     shell:
-        "python {input.script} --dataset {input.summary:q} --model {wildcards.model:q} --entry {params.entry:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        "python {input.script} --images {input.images:q} --dataset {input.summary:q} --model {wildcards.model:q}"
+        " --entry {params.entry:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+def check_of_inputs(wildcards):
+    """Return the check of data set and model. What was built does not depend on it, but what was refused does."""
+    path = "results/data/{dataset}/checks/{model}.json".format(**wildcards)
+    return path if planning.data.is_refused(path) else ancient(path)

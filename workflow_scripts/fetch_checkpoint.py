@@ -11,15 +11,30 @@ from typing import Any
 from urllib.parse import urlunsplit
 
 from segbench.errors import InputError
-from segbench.files import atomic, need_room, record_beside, sha256_of, stamp, write_record
+from segbench.files import atomic, need_room, record_beside, sha256_of, stamp, write_text
 from segbench.models.download import Download, local_path, split_address
 from segbench.models.paddle_files import refuse_json_model
 from segbench.process.lifetime import command
+from segbench.process.status import attempt, write_status
+from segbench.process.supervise import Outcome
 
 
-def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> None:
-    """Write the file that `weights` (url or path, sha256 or None) names to `out`, and a record beside it: its SHA-256,
-    the `state` that planning knows its sources by, and these sources, where they are files.
+def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> Outcome:
+    """Write the file that `weights` (url or path, sha256 or None) names to `out`, and a record beside it: how that
+    ended, its SHA-256, the `state` that planning knows its sources by, and these sources, where they are files.
+
+    Where it could not be had, `out` is empty.
+    """
+    outcome = attempt(lambda: _fetch(weights, out, cache))
+    if outcome.status != "ok":
+        write_text(out, "")
+    facts = {"sha256": sha256_of(out), "state": state, "sources": []}
+    write_status(record_beside(out), f"weights {out}", outcome, facts)
+    return outcome
+
+
+def _fetch(weights: dict[str, Any], out: Path, cache: Path) -> dict[str, Any]:
+    """Write the file, and return its sources.
 
     An ONNX model's external data is folded into `out`. For `out` X.pdiparams, the file of that suffix beside the named
     one and `pdiparams_sha256` are used. Raises InputError for a missing path, an unreachable address, a Paddle 3 model,
@@ -44,7 +59,7 @@ def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> N
         for file in sources
         for size, date in [stamp(file)]
     ]
-    write_record(record_beside(out), {"sha256": sha256_of(out), "state": state, "sources": read})
+    return {"sources": read}
 
 
 def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> list[Path]:

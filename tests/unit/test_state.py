@@ -13,9 +13,9 @@ import pytest
 from fetch_checkpoint import fetch
 from helpers.made import make_folder_dataset, make_onnx_model
 from index_images import index_images, summary, to_csv
-from segbench.datasets.base import Pair
-from segbench.datasets.listing import chosen, listed
+from segbench.datasets.listing import listed
 from segbench.files import sha256_of, stamp, write_record, write_text
+from segbench.images.choice import by_name
 from segbench.planning import state
 from segbench.planning.data import Data
 from segbench.planning.models import Models
@@ -115,12 +115,11 @@ def test_added_picture_leaves_those_alone_that_are_timed(here):
 
 
 def test_choice_is_by_name_and_not_by_position():
-    pairs = [Pair(f"image{number}", Path(), None) for number in range(100)]
-    first = chosen(pairs, 10, seed=0)
-    assert chosen([*pairs[::-1]], 10, seed=0) == first
-    assert chosen(pairs, 10, seed=1) != first
-    kept = set(first) & set(chosen([pair for pair in pairs if pair != first[3]], 10, seed=0))
-    assert len(kept) == 9
+    names = [f"image{number}" for number in range(100)]
+    first = by_name(names, str, 10, seed=0)
+    assert by_name(names[::-1], str, 10, seed=0) == first
+    assert by_name(names, str, 10, seed=1) != first
+    assert len({*first} & {*by_name([name for name in names if name != first[3]], str, 10, seed=0)}) == 9
 
 
 def test_missing_data_plan_as_before(here):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from segbench.datasets.base import Facts, Layout, Pair, load
 from segbench.errors import InputError
+from segbench.images.choice import by_name
 
 MAX_LISTED = 20  # more faults than these are only counted
 # Splits that are chosen from another one: to calibrate with, and to time.
@@ -25,7 +25,7 @@ def listed(
     pairs = layout.pairs(root, split, {**entry, "name": name})[:limit]
     if not pairs:
         raise InputError(f"{root}: split {split!r} of data set {name!r} has no images; expected: {layout.about}")
-    return chosen(pairs, sample["count"], sample["seed"]) if sample else pairs
+    return by_name(pairs, lambda pair: pair.image_id, sample["count"], sample["seed"]) if sample else pairs
 
 
 def facts_of(name: str, split: str, entry: dict[str, Any]) -> Facts:
@@ -41,11 +41,6 @@ def _opened(name: str, entry: dict[str, Any]) -> tuple[Layout, Path]:
             f"dataset_catalogue.{name}.root: {entry['root']!r}: no such folder; name it: --config dataset_root=PATH"
         )
     return load(entry["kind"]), root
-
-
-def chosen(pairs: list[Pair], count: int, seed: int) -> list[Pair]:
-    """Return `count` pairs by a hash of their ids, in its order, so that an added pair seldom changes the choice."""
-    return sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}/{pair.image_id}".encode()).digest())[:count]
 
 
 def refuse(faults: list[str], name: str, split: str) -> None:

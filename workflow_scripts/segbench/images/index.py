@@ -41,11 +41,15 @@ def summary_of(index: Path) -> Path:
 def index_rows(path: Path | str) -> Iterator[IndexEntry]:
     """Yield the entries of an index.csv. Those of an images.csv have no label.
 
-    Raises InputError where it is not the file that was written together with the record beside it.
+    Raises InputError where it is not the file that was written together with the record beside it, and with the
+    reason of the record where images or labels were refused.
     """
     path = Path(path)
     summary = summary_of(path)
-    check_file(path, read_json(summary).get("index_sha256") if summary.exists() else None)
+    record = read_json(summary) if summary.exists() else {}
+    if record.get("status", "ok") != "ok":
+        raise InputError(record["reason"])
+    check_file(path, record.get("index_sha256"))
     try:
         with open(path, newline="", encoding="utf-8") as stream:
             yield from cast(Iterable[IndexEntry], csv.DictReader(stream))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from segbench.datasets.base import Pair
 from segbench.datasets.listing import CHOSEN_FROM, listed
 from segbench.errors import InputError
+from segbench.files import read_json
 from segbench.images.index import index_rows
 from segbench.planning.lookup import Lookup
 from segbench.planning.state import Seen, seen_by, state_of
@@ -130,6 +131,13 @@ class Data(Lookup):
     def _pairs(self, dataset: str, split: str) -> list[Pair]:
         place = _Place(dataset, split)
         return listed(dataset, split, self.entry(place), self._limit(place), self._sample(place))
+
+    @functools.cache  # noqa: B019
+    def is_refused(self, record: str) -> bool:
+        """Return whether the record says that data set and model do not fit, or that one of them was refused."""
+        with contextlib.suppress(InputError):
+            return bool(read_json(record)["status"] != "ok")
+        return False
 
     def keep_decoded(self, w: Any) -> str:
         """Say whether decoded images are kept."""

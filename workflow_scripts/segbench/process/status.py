@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from segbench.errors import InputError, disk_fault, one_line
 from segbench.files import read_json, write_record
 from segbench.process.limits import Limits
-from segbench.process.supervise import Outcome, supervise
+from segbench.process.supervise import Bug, Outcome, supervise
 
 
 class Status(TypedDict):
@@ -47,9 +47,9 @@ def read_status(path: Path | str, lacking: str = "") -> Outcome:
     """
     if not path:
         return Outcome("ok")
-    record: Status = read_json(path)
-    reason = f"{lacking}: {record['reason']}" if lacking and record["status"] != "ok" else record["reason"]
-    return Outcome(record["status"], reason)
+    record: dict[str, Any] = read_json(path)
+    status, reason = record.get("status", "ok"), record.get("reason", "")
+    return Outcome(status, f"{lacking}: {reason}" if lacking and status != "ok" else reason)
 
 
 def run_stage(
@@ -62,12 +62,17 @@ def run_stage(
 ) -> Outcome:
     """Supervise `script`, unless a stage before it did not end well. This stage then takes over that status and reason.
 
-    `variables`: of the child's environment, beside this process's. It raises what `supervise` raises.
+    `variables`: of the child's environment, beside this process's. What `attempt` says of errors holds here too.
     """
-    for before in upstream:
-        if before.status != "ok":
-            return Outcome(before.status, before.reason)
-    return supervise(script, request, limits, name, variables=variables)
+    outcome = Outcome("ok")
+
+    def work() -> Mapping[str, Any]:
+        nonlocal outcome
+        outcome = supervise(script, request, limits, name, variables=variables)
+        return {}
+
+    ended = attempt(work, upstream)
+    return outcome if ended.status == "ok" else ended
 
 
 def attempt(work: Callable[[], Mapping[str, Any]], upstream: Iterable[Outcome] = ()) -> Outcome:
@@ -92,7 +97,8 @@ def attempt(work: Callable[[], Mapping[str, Any]], upstream: Iterable[Outcome] =
 
 def bug_in_words(error: BaseException) -> str:
     """Return an exception of SegBench's own code in one line."""
-    return one_line(printable(f"a bug in SegBench: {type(error).__name__}: {error} (the log has its traceback)"))
+    said = str(error).strip().splitlines()[-1:] if isinstance(error, Bug) else [f"{type(error).__name__}: {error}"]
+    return one_line(printable(f"a bug in SegBench: {''.join(said)} (the log has its traceback)"))
 
 
 def printable(text: str) -> str:

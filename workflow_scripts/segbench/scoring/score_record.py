@@ -74,7 +74,7 @@ class Figures(TypedDict):
 class Score(Figures):
     """A score.json: how the scored run ended, its figures, and why some of them are not known ("" where all are)."""
 
-    status: str  # the run's, with its reason
+    status: str  # the run's, with its reason, or `refused` or `bug` where a run could not be scored
     reason: str
     reference: str  # its name
     miou_reason: str
@@ -170,3 +170,10 @@ SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), i
 NO_FIGURES = figures(  # of a row that did not run
     Sums(None, ImageCounts(), 0, None, 0, 0, 0, []), [], Judgement("excluded", 0, 0, "")
 )
+
+
+def unscored(status: str, reason: str, reference: str) -> Score:
+    """Return the score.json of a run that could not be scored, since an input was refused or our code failed."""
+    about = {"reference": reference, "miou_reason": reason, "agreement_reason": reason}
+    by = {"scored_by": "", "scored_by_warning": ""}
+    return {"status": status, "reason": reason, **NO_FIGURES, **about, **by}  # type: ignore[typeddict-item]
