@@ -46,7 +46,7 @@ use rule time_pair as time_pair_baseline with:
         other_status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         kept_model=planning.comparison.kept_model,
-        index="results/data/{dataset}/val/index.csv",
+        index="results/data/{dataset}/timed/images.csv",
         images=ancient(planning.data.folder),
     output:
         WITH_BASELINE,

@@ -28,7 +28,16 @@ def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> 
         return
     classes = len(dataset["classes"])
     if entry["class_map"] is None:
-        if entry["class_count"] not in (classes, classes + 1):  # one more: an output for "none of them"
+        if entry["class_count"] == classes + 1:
+            # Some networks have background first, others an output for none of the classes last: no guess is safe.
+            ids = list(range(classes)) if classes <= 20 else ["0", "…"]
+            first, last = (f"[{', '.join(map(str, ids_of))}]" for ids_of in ((255, *ids), (*ids, 255)))
+            raise InputError(
+                f"{where}.class_count: {entry['class_count']}, but {dataset['dataset']!r} has {classes} classes: which"
+                f" output is none of them? Give {where}.class_map: {last} if it is the last one, {first} if it is the"
+                " first (background)"
+            )
+        if entry["class_count"] != classes:
             raise InputError(
                 f"{where}.class_count: {entry['class_count']}, but {dataset['dataset']!r} has {classes}"
                 f" classes; give {where}.class_map, the trainId of each output (255 for none)"

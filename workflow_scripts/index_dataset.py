@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from segbench.datasets.base import Facts, Pair
-from segbench.datasets.listing import facts_of, listed, refuse
+from segbench.datasets.listing import facts_of, left_out, listed, refuse
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, stamp, write_text
 from segbench.images.index import ImageEntry, read_index
-from segbench.images.read import read_label
+from segbench.images.read import read_label, turned_by_exif
 from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status, write_status
@@ -61,6 +61,14 @@ def index_dataset(
     return facts, checked
 
 
+def note_of_left_out(name: str, split: str, entry: dict[str, Any]) -> list[str]:
+    """Say which pictures the glob of the images leaves out although labels name them."""
+    if not (found := left_out(name, split, entry)):
+        return []
+    named = ", ".join(path.name for path in found[:3]) + (", …" if len(found) > 3 else "")
+    return [f"{len(found)} image(s) are left out by the glob of the images, although labels name them ({named})"]
+
+
 def check_all(pairs: list[Pair], facts: Facts, sizes: list[tuple[int, int]], jobs: int) -> Iterable[Checked]:
     """Run `check` for every pair, in order, on `jobs` processes."""
     if jobs <= 1 or len(pairs) < FEW * jobs:
@@ -80,11 +88,11 @@ def check(pair: Pair, facts: Facts, size: tuple[int, int]) -> Checked:
     faults = [pair.fault] if pair.fault else []
     if pair.label is None:
         return Checked(None, "", (0, 0), faults)
-    faults += _label_faults(pair.label, facts, *size)
+    faults += _label_faults(pair, pair.label, facts, *size)
     return Checked(pair.label, "" if faults else sha256_of(pair.label), (0, 0) if faults else stamp(pair.label), faults)
 
 
-def _label_faults(path: Path, facts: Facts, height: int, width: int) -> list[str]:
+def _label_faults(pair: Pair, path: Path, facts: Facts, height: int, width: int) -> list[str]:
     """Return the faults of a label. `height` 0 means that the image's size is not known, so sizes are not compared."""
     try:
         raw = read_label(path, None)
@@ -92,7 +100,9 @@ def _label_faults(path: Path, facts: Facts, height: int, width: int) -> list[str
         return [str(error)]
     faults = []
     if height and raw.shape != (height, width):
-        faults.append(f"{path}: label of {raw.shape[0]}×{raw.shape[1]} for an image of {height}×{width}")
+        exif = turned_by_exif(pair.image) and raw.shape == (width, height)
+        turned = ", which is turned as its EXIF data say: turn the label too, or remove the tag" if exif else ""
+        faults.append(f"{path}: label of {raw.shape[0]}×{raw.shape[1]} for an image of {height}×{width}{turned}")
     named: Iterable[int] = (
         facts.id_map if facts.id_map is not None else [*range(len(facts.classes)), facts.ignore_index]
     )
@@ -141,11 +151,16 @@ def main() -> None:
     args = parser.parse_args()
     listing = args.images.with_suffix(".json")
     images = read_status(listing)
+    about = {key: value for key, value in read_json(listing).items() if key not in ("status", "reason", "index_sha256")}
     rows = read_index(args.images) if images.status == "ok" else []
 
     def work(known: Sequence[ImageEntry] | None) -> dict[str, Any]:
         facts, checked = index_dataset(args.dataset, args.split, args.entry, known, args.jobs, args.limit)
-        return {**facts.__dict__, "labelled": any(one.label for one in checked), "rows": checked}
+        labelled = any(one.label for one in checked)
+        notes = note_of_left_out(args.dataset, args.split, args.entry)
+        for note in notes:
+            print(f"note: {note}")
+        return {**facts.__dict__, "labelled": labelled, "notes": [*about["notes"], *notes], "rows": checked}
 
     if images.status == "ok":
         outcome = attempt(lambda: work(rows))
@@ -156,7 +171,6 @@ def main() -> None:
                 attempt(lambda: work(None))  # faults of images and of labels are told at once
     checked = outcome.result.pop("rows", [])
     write_text(args.index, to_csv(rows if checked else [], checked))
-    about = {key: value for key, value in read_json(listing).items() if key not in ("status", "reason", "index_sha256")}
     unknown = {"classes": [], "ignore_index": 255, "id_map": None, "labelled": False}  # where there are faults
     facts = {**about, **unknown, "state": args.state, "index_sha256": sha256_of(args.index)}
     write_status(args.summary, f"labels of {args.dataset} {args.split}", outcome, facts)

@@ -23,7 +23,7 @@ from segbench.datasets.listing import listed, refuse
 from segbench.errors import InputError
 from segbench.files import sha256_of, stamp, write_text
 from segbench.images.index import index_rows
-from segbench.images.read import read_image
+from segbench.images.read import read_image, turned_by_exif, used_bits
 from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, write_status
@@ -33,7 +33,9 @@ FEW = 32  # images per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
-    """A checked image: its size in pixels, its file's hash, bytes and date, and what is wrong, in one line each."""
+    """A checked image: its size in pixels, its file's hash, bytes and date, what is wrong, in one line each, whether it
+    was turned, and the bits that its values need (None: 8).
+    """
 
     image_id: str
     image: Path
@@ -42,6 +44,8 @@ class Checked(NamedTuple):
     sha256: str
     stamp: tuple[int, int]
     faults: list[str]
+    turned: bool = False
+    bits: int | None = None
 
 
 def index_images(pairs: list[Pair], name: str, split: str, jobs: int, apart_from: Path | None = None) -> list[Checked]:
@@ -71,7 +75,7 @@ def check(pair: Pair) -> Checked:
     cv2.setNumThreads(1)
     faults: list[str] = []
     height = width = 0
-    sha256, seen = "", (0, 0)
+    sha256, seen, turned, bits = "", (0, 0), False, None
     try:
         str(pair.image).encode()
         with _decoders_words() as words:
@@ -79,11 +83,12 @@ def check(pair: Pair) -> Checked:
         # libjpeg fills a missing rest with grey, and only prints a warning.
         faults += [f"{pair.image}: {line}" for line in words if "premature end" in line.lower()]
         sha256, seen = sha256_of(pair.image), stamp(pair.image)
+        turned, bits = turned_by_exif(pair.image), used_bits(pair.image)
     except InputError as error:
         faults.append(str(error))
     except UnicodeEncodeError:
         faults.append(f"{pair.image}: its name is not UTF-8; rename it")
-    return Checked(pair.image_id, pair.image, height, width, sha256, seen, faults)
+    return Checked(pair.image_id, pair.image, height, width, sha256, seen, faults, turned, bits)
 
 
 @contextmanager
@@ -136,9 +141,24 @@ def to_csv(checked: list[Checked]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for image_id, image, height, width, sha256, seen, _ in checked:
-        writer.writerow((image_id, image, height, width, sha256, *seen))
+    for row in checked:
+        writer.writerow((row.image_id, row.image, row.height, row.width, row.sha256, *row.stamp))
     return stream.getvalue()
+
+
+def notes(checked: list[Checked]) -> list[str]:
+    """Say in sentences what reading the images drops or turns."""
+    found = []
+    if turned := [row.image for row in checked if row.turned]:
+        found.append(
+            f"{len(turned)} image(s) are turned as their EXIF data say, e.g. {turned[0]}: their labels must be drawn on"
+            " them as they are shown"
+        )
+    if deep := [row for row in checked if row.bits is not None]:
+        most = max(row.bits or 0 for row in deep)
+        short = f"; their values need only {most} bits, so that they become dark: scale them to 8 bits" * (most < 16)
+        found.append(f"{len(deep)} image(s) have 16 bits, e.g. {deep[0].image}: the upper 8 are used{short}")
+    return found
 
 
 def summary(checked: list[Checked]) -> dict[str, Any]:
@@ -149,6 +169,7 @@ def summary(checked: list[Checked]) -> dict[str, Any]:
         "count": len(checked),
         "sizes": [[height, width, count] for (height, width), count in sorted(sizes.items())],
         "images_sha256": hashes.hexdigest(),
+        "notes": notes(checked),
     }
 
 
@@ -175,6 +196,8 @@ def main() -> None:
     outcome = attempt(work)
     rows = outcome.result.pop("rows", [])
     write_text(args.index, to_csv(rows))
+    for note in notes(rows):
+        print(f"note: {note}")
     facts = {"dataset": args.dataset, "split": args.split, "kind": args.entry["kind"], "state": args.state}
     facts |= {**summary(rows), "index_sha256": sha256_of(args.index)}
     write_status(args.summary, f"images of {args.dataset} {args.split}", outcome, facts)

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from helpers.made import make_folder_dataset
+from PIL import Image
+from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.images.index import read_index
 
@@ -44,7 +46,9 @@ def faults(root: Path, out: Path, **more: object) -> list[str]:
     """The lines after the headings: faults of images, then of labels."""
     status, told = index(root, out, **more)
     assert status == "refused"
-    assert read_index(out / "index.csv") == []
+    assert len((out / "index.csv").read_text().splitlines()) == 1  # its heading
+    with pytest.raises(InputError, match=r"^\d+ fault\(s\) in split 'val'"):
+        read_index(out / "index.csv")
     found = []
     for block in told.split("error: ")[1:]:
         heading, *lines = [line for line in block.splitlines() if not line.startswith("indexing ")]
@@ -91,6 +95,7 @@ def test_index_and_summary(root, tmp_path):
         "labelled": True,
         "sizes": [[32, 64, 4]],
         "images_sha256": sha256(hashes.encode()).hexdigest(),
+        "notes": [],
         "index_sha256": sha256((tmp_path / "index.csv").read_bytes()).hexdigest(),
     }
 
@@ -216,3 +221,56 @@ def test_empty_split_says_what_was_expected(tmp_path):
         f"error: {tmp_path}/camvid: split 'val' of data set 'mine' has no images; expected: {{split}}/*.png beside"
         " {split}annot/*.png, as SegNet's authors laid CamVid out\n"
     )
+
+
+def notes(root: Path, out: Path, **more: object) -> list[str]:
+    assert index(root, out, **more)[0] == "ok"
+    return read_json(out / "dataset.json")["notes"]
+
+
+def test_nothing_is_noted_of_plain_images(root, tmp_path):
+    assert notes(root, tmp_path) == []
+
+
+def test_pictures_that_the_glob_leaves_out_although_labels_name_them_are_told(root, tmp_path):
+    for number, suffix in ((1, "JPG"), (2, "jpeg")):
+        path = root / "val" / f"scene {number:02d}.png"
+        path.rename(path.with_suffix(f".{suffix}"))
+    (root / "labels" / "of another split.png").write_bytes((root / "labels" / "scene 00.png").read_bytes())
+    entry = {**FOLDER, "splits": {"val": {"images": "val/*.png", "labels": "labels/*.png"}}}
+    (said,) = notes(root, tmp_path, entry=entry)
+    assert said == (
+        "2 image(s) are left out by the glob of the images, although labels name them (scene 01.JPG, scene 02.jpeg)"
+    )
+
+
+def save_turned(path: Path, stored: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(path.with_suffix(".jpg"), exif=exif)
+    path.unlink()
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(3, (32, 64, 3)), (6, (64, 32, 3))])
+def test_images_that_exif_data_turn_are_told(root, tmp_path, orientation, size):
+    save_turned(root / "val" / "scene 01.png", np.zeros(size, np.uint8), orientation)
+    (said,) = notes(root, tmp_path)
+    assert said.startswith(f"1 image(s) are turned as their EXIF data say, e.g. {root}/val/scene 01.jpg: their labels")
+
+
+def test_label_drawn_on_the_picture_as_stored_names_the_exif_data(root, tmp_path):
+    save_turned(root / "val" / "scene 01.png", np.zeros((32, 64, 3), np.uint8), 6)
+    label = root / "labels" / "scene 01.png"
+    assert faults(root, tmp_path) == [
+        f"{label}: label of 32×64 for an image of 64×32, which is turned as its EXIF data say: turn the label too, or"
+        " remove the tag"
+    ]
+
+
+@pytest.mark.parametrize(("most", "dark"), [(4095, "; their values need only 12 bits"), (65535, "")])
+def test_16_bit_pictures_are_told(root, tmp_path, most, dark):
+    path = root / "val" / "scene 02.png"
+    cv2.imwrite(str(path), np.full((32, 64, 3), most, np.uint16))
+    (said,) = notes(root, tmp_path)
+    assert said.startswith(f"1 image(s) have 16 bits, e.g. {path}: the upper 8 are used{dark}")
+    assert ("scale them to 8 bits" in said) == bool(dark)

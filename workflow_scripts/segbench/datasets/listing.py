@@ -34,6 +34,12 @@ def facts_of(name: str, split: str, entry: dict[str, Any]) -> Facts:
     return layout.facts(root, CHOSEN_FROM.get(split, split), {**entry, "name": name})
 
 
+def left_out(name: str, split: str, entry: dict[str, Any]) -> list[Path]:
+    """Return pictures of a split that are not listed although labels name them."""
+    layout, root = _opened(name, entry)
+    return layout.left_out(root, CHOSEN_FROM.get(split, split), {**entry, "name": name})
+
+
 def _opened(name: str, entry: dict[str, Any]) -> tuple[Layout, Path]:
     root = Path(entry["root"])
     if not root.is_dir():

@@ -9,6 +9,7 @@ import numpy as np
 
 from segbench.scoring.confusion import Matrix, guessing, scores
 from segbench.scoring.image_counts import ImageCounts, Packed
+from segbench.scoring.unmet import unmet
 
 WORST = 5  # images with the lowest agreement that are named
 LOST = 0.5  # IoU with the reference's class below which the class counts as lost
@@ -98,6 +99,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         mean = f"agrees with {judgement.reference_name} by a mean class IoU of only {below} ({bound})"
         warnings.append(f"{mean}; {_lowest(by_class)}")
     agrees = None if agreement is None else not warnings
+    warnings += [] if sums.matrix is None else unmet(sums.matrix, classes)
     bottom = None if sums.matrix is None else guessing(sums.matrix)
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
         warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
