@@ -8,9 +8,9 @@ from typing import Any
 
 from segbench.files import write_text
 from segbench.images.decoded import decode, pixels_of
-from segbench.images.index import read_index, summary_of
+from segbench.images.index import read_index
 from segbench.process.lifetime import command
-from segbench.process.status import attempt, read_status, write_status
+from segbench.process.status import attempt, write_status
 
 
 @command
@@ -24,12 +24,13 @@ def main() -> None:
     args = parser.parse_args()
 
     def work() -> dict[str, Any]:
-        return {"images": decode(read_index(args.index) if args.keep == "yes" else [], args.decoded, args.jobs)}
+        decode(read_index(args.index) if args.keep == "yes" else [], args.decoded, args.jobs)
+        return {}
 
-    outcome = attempt(work, [read_status(summary_of(args.index))])
+    outcome = attempt(work)
     if outcome.status != "ok":
         write_text(pixels_of(args.decoded), "")  # images are decoded when they are used
-    write_status(args.decoded, f"decoded images of {args.index.parent}", outcome, {"images": {}})
+        write_status(args.decoded, f"decoded images of {args.index.parent}", outcome, {"images": {}})
 
 
 if __name__ == "__main__":

@@ -19,22 +19,9 @@ from segbench.process.status import attempt, write_status
 from segbench.process.supervise import Outcome
 
 
-def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> Outcome:
+def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> None:
     """Write the file that `weights` (url or path, sha256 or None) names to `out`, and a record beside it: how that
     ended, its SHA-256, the `state` that planning knows its sources by, and these sources, where they are files.
-
-    Where it could not be had, `out` is empty.
-    """
-    outcome = attempt(lambda: _fetch(weights, out, cache))
-    if outcome.status != "ok":
-        write_text(out, "")
-    facts = {"sha256": sha256_of(out), "state": state, "sources": []}
-    write_status(record_beside(out), f"weights {out}", outcome, facts)
-    return outcome
-
-
-def _fetch(weights: dict[str, Any], out: Path, cache: Path) -> dict[str, Any]:
-    """Write the file, and return its sources.
 
     An ONNX model's external data is folded into `out`. For `out` X.pdiparams, the file of that suffix beside the named
     one and `pdiparams_sha256` are used. Raises InputError for a missing path, an unreachable address, a Paddle 3 model,
@@ -59,7 +46,11 @@ def _fetch(weights: dict[str, Any], out: Path, cache: Path) -> dict[str, Any]:
         for file in sources
         for size, date in [stamp(file)]
     ]
-    return {"sources": read}
+    write_status(record_beside(out), f"weights {out}", Outcome("ok"), _facts(out, state, read))
+
+
+def _facts(out: Path, state: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"sha256": sha256_of(out), "state": state, "sources": sources}
 
 
 def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> list[Path]:
@@ -116,7 +107,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--cache", type=Path, required=True, help="folder for partial downloads")
     args = parser.parse_args()
-    fetch(args.weights, args.out, args.cache, args.state)
+
+    def work() -> dict[str, Any]:
+        fetch(args.weights, args.out, args.cache, args.state)
+        return {}
+
+    outcome = attempt(work)
+    if outcome.status != "ok":
+        write_text(args.out, "")
+        write_status(record_beside(args.out), f"weights {args.out}", outcome, _facts(args.out, args.state, []))
 
 
 if __name__ == "__main__":

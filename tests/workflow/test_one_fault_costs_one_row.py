@@ -85,7 +85,9 @@ def test_last_job_tells_each_bug(buggy):
 
 def test_next_run_tries_again_and_nothing_else(buggy):
     flow, _ = buggy
-    assert flow.planned_variants("time_round") == {f"bad_{script}" for script in set(PLANTED) - {"score", "picture"}}
+    unbuilt = {"bad_calibrate", "bad_choose_layers", "bad_build_engine"}
+    assert flow.planned_variants("infer") == {*unbuilt, "bad_infer"}
+    assert flow.planned_variants("time_round") == {*unbuilt, "bad_time_round"}
     assert "bad_score" in flow.planned_variants("score") and "onnxruntime-fp32" not in flow.planned_variants("score")
 
 
@@ -123,7 +125,7 @@ def test_refused_model_costs_its_own_rows(refused):
 
 def test_whole_run_ends_with_a_line_for_each_refused_model(refused):
     printed = refused.snakemake(fails=True)
-    assert sorted(line.split(": ", 1)[1][:40] for line in told(printed)) == sorted(r[:40] for r in REASONS.values())
+    assert {line.split(": ", 1)[1][:40] for line in told(printed)} == {reason[:40] for reason in REASONS.values()}
     assert (refused.folder / "results/report.html").exists()
     assert refused.rows()[0]["status"] == "ok"
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from segbench.arrays import ColourImage
 from segbench.errors import InputError
-from segbench.files import atomic, read_json
+from segbench.files import atomic, read_json, write_record
 from segbench.images.index import IndexEntry
 from segbench.images.read import read_image
 
@@ -35,8 +35,8 @@ def decoded_bytes(rows: list[IndexEntry]) -> int:
     return sum(int(row["height"]) * int(row["width"]) * CHANNELS for row in rows)
 
 
-def decode(rows: list[IndexEntry], index: Path, jobs: int) -> dict[str, list[int]]:
-    """Decode all images on `jobs` threads, write the pixels beside `index`, and return its entries.
+def decode(rows: list[IndexEntry], index: Path, jobs: int) -> None:
+    """Decode all images on `jobs` threads, and write the index and the pixels.
 
     Raises InputError when the disk has no room for them, and for an image that is not the one that was indexed.
     """
@@ -54,7 +54,7 @@ def decode(rows: list[IndexEntry], index: Path, jobs: int) -> dict[str, list[int
         descriptor, starts = stream.fileno(), np.cumsum([0, *(decoded_bytes([row]) for row in rows)]).tolist()
         entries = pool.map(lambda row, start: _decode_to(descriptor, start, row), rows, starts)
         found = {row["image_sha256"]: entry for row, entry in zip(rows, entries, strict=True)}
-    return found
+    write_record(index, {"status": "ok", "reason": "", "images": found})
 
 
 def in_mb(size: int) -> str:
