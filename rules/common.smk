@@ -72,6 +72,12 @@ def extra_rounds(wildcards):
     return planning.inference.extra(checkpoints.plan_rounds.get().output[0])
 
 
+def check_of_inputs(wildcards):
+    """Return the check of data set and model. What was built does not depend on it, but what was refused does."""
+    path = "results/data/{dataset}/checks/{model}.json".format(**wildcards)
+    return path if planning.data.is_refused(path) else ancient(path)
+
+
 wildcard_constraints:
     dataset=planning.names_of("dataset_catalogue"),
     model=planning.names_of("model_catalogue"),

@@ -120,9 +120,3 @@ rule check_inputs:
     shell:
         "python {input.script} --images {input.images:q} --dataset {input.summary:q} --model {wildcards.model:q}"
         " --entry {params.entry:q} --out {output:q} 2>&1 | tee {log:q}"
-
-
-def check_of_inputs(wildcards):
-    """Return the check of data set and model. What was built does not depend on it, but what was refused does."""
-    path = "results/data/{dataset}/checks/{model}.json".format(**wildcards)
-    return path if planning.data.is_refused(path) else ancient(path)

@@ -85,13 +85,13 @@ rule picture:
         " --status {output.status:q} 2>&1 | tee {log:q}"
 
 
-rule faults:
+rule tell_faults:
     """Fail, with a line for each, where an input was refused or SegBench's own code failed. Table and report are made.
 
     It comes last. Its script deletes the records of what it names, so that the next run tries again.
     """
     input:
-        **code("faults.py"),
+        **code("tell_faults.py"),
         table=rules.table.output.csv,
         report=rules.report.output.html,
         decoded=expand("results/data/{dataset}/val/decoded.json", dataset=config["dataset"]),
@@ -99,7 +99,7 @@ rule faults:
     output:
         "results/faults.json",
     log:
-        "results/logs/faults.log",
+        "results/logs/tell_faults.log",
     conda:
         "../envs/base.yaml"
     params:

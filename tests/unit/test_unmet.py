@@ -52,7 +52,6 @@ def test_many_classes_are_counted():
 def test_row_has_the_warning():
     label, prediction = maps()
     matrix = fold(pair_counts(label * 255, prediction), 2, 255)
-    sums = Sums(matrix, 1, 0, 0, 0, [])
-    assert (
-        "no label has 'polyp'" in figures(sums, ["background", "polyp"], Judgement("excluded", 0.9, "x"))["warnings"][0]
-    )
+    sums = Sums(matrix, ImageCounts(), 1, None, 0, 0, 0, [])
+    found = figures(sums, ["background", "polyp"], Judgement("excluded", 0.9, 0.9, "x"))
+    assert "no label has 'polyp'" in found["warnings"][0] and found["agrees"] is None

@@ -41,7 +41,9 @@ class HeldOut:
     def __init__(self, rows: Entries, model: dict[str, Any], dataset: dict[str, Any], calibrated: bool = False) -> None:
         self.rows, self.calibrated = [row for row in rows if row.get("label")], calibrated
         self.images = CalibrationImages(self.rows, model, "measuring the loss")
-        self.classes: list[str] = dataset.get("classes", [])  # images.json, of a calibrator that needs no label, has none
+        self.classes: list[str] = dataset.get(
+            "classes", []
+        )  # images.json, of a calibrator that needs no label, has none
         self.class_map = model["class_map"]
         self._dataset = dataset
 
