@@ -47,7 +47,7 @@ rule index_images:
         state=planning.data.images_state,
     shell:
         "python {input.script} --dataset {wildcards.dataset:q} --entry {params.entry:q} {params.images:q}"
-        " {params.apart_from:q} --state {params.state:q} --index {output.index:q} --summary {output.summary:q}"
+        " {params.apart_from:q} --state={params.state:q} --index {output.index:q} --summary {output.summary:q}"
         " --jobs {threads} 2>&1 | tee {log:q}"
 
 
@@ -75,7 +75,7 @@ rule index_dataset:
         state=planning.data.labels_state,
     shell:
         "python {input.script} --dataset {wildcards.dataset:q} --entry {params.entry:q} {params.split:q}"
-        " --images {input.images:q} --state {params.state:q} --index {output.index:q} --summary {output.summary:q}"
+        " --images {input.images:q} --state={params.state:q} --index {output.index:q} --summary {output.summary:q}"
         " --jobs {threads} 2>&1 | tee {log:q}"
 
 

@@ -21,7 +21,7 @@ rule fetch_checkpoint:
         weights=planning.models.weights,
         state=planning.models.weights_state,
     shell:
-        "python {input.script} --weights {params.weights:q} --state {params.state:q} --out {output.file:q}"
+        "python {input.script} --weights {params.weights:q} --state={params.state:q} --out {output.file:q}"
         " --cache results/cache/downloads 2>&1 | tee {log:q}"
 
 

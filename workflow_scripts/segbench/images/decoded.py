@@ -67,7 +67,7 @@ def _decode_to(descriptor: int, start: int, row: IndexEntry) -> list[int]:
     image = read_image(row["image"], row["image_sha256"])
     height, width = image.shape[:2]
     if (height, width) != (int(row["height"]), int(row["width"])):
-        raise InputError(f"{row['image']}: has changed since it was indexed; delete the index and run again")
+        raise InputError(f"{row['image']}: has changed since it was indexed; run again")
     data = image.reshape(-1).data
     written = 0
     while written < len(data):

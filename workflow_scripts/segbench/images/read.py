@@ -102,7 +102,7 @@ def _checked_bytes(path: str | Path, sha256: str | None) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError(f"{path}: has changed since it was indexed; put it back, or delete results/data")
+        raise InputError(f"{path}: has changed since it was indexed; run again")
     width, height = _size(path, data)
     if width * height > MAX_PIXELS:
         raise InputError(f"{path}: claims to have {height}×{width} pixels; at most {MAX_PIXELS} are accepted")
