@@ -128,7 +128,8 @@ def test_model_entry_touches_that_model(done):
 
 def test_timing_settings_rerun_rounds_but_no_engine_and_no_accuracy_pass(done):
     done.config["timing"]["images_per_round"] = 3
-    assert done.plan() == {"time_round": 4, "time_round_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
+    rounds = {"time_round": 4, "time_round_control": 2, "plan_rounds": 1}
+    assert done.plan() == {"index_images": 1, **rounds, "report": 1, "table": 1}
 
 
 def test_settings_about_finished_rounds_time_nothing(done):
