@@ -116,6 +116,7 @@ def outcome_of(command: list[str], folder: Path) -> tuple[int, str, Any]:
     """Exit status, words, and what the command made, without what differs from run to run."""
     script = Path(command[0]).stem
     status, said = run_script([*command, *([DATE] if script == "report" else [])], folder)
+    status = status or 2 * bool(error_line(said))  # what is refused is in the record, and the job ends well
     return status, said, made_by(command, folder) if status == 0 else None
 
 

@@ -43,11 +43,14 @@ class StageStatus(Status, total=False):
 def read_status(path: Path | str, lacking: str = "") -> Outcome:
     """Return how the stage that wrote `path` ended. An empty path means that there is no such stage, which is ok.
 
-    `lacking` says what is missing where the stage did not end well. It stands before the stage's reason.
+    A damaged record is refused. `lacking` says what is missing where the stage did not end well. It stands before the stage's reason.
     """
     if not path:
         return Outcome("ok")
-    record: dict[str, Any] = read_json(path)
+    try:
+        record: dict[str, Any] = read_json(path)
+    except InputError as error:
+        return _refused(error)
     status, reason = record.get("status", "ok"), record.get("reason", "")
     return Outcome(status, f"{lacking}: {reason}" if lacking and status != "ok" else reason)
 
@@ -86,13 +89,18 @@ def attempt(work: Callable[[], Mapping[str, Any]], upstream: Iterable[Outcome] =
     try:
         return Outcome("ok", result=dict(work()))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return Outcome("refused", one_line(printable(str(error))))
+        return _refused(error)
     except Exception as error:
         if isinstance(error, OSError) and disk_fault(error):
             raise
         traceback.print_exc()
         return Outcome("bug", bug_in_words(error))
+
+
+def _refused(error: InputError) -> Outcome:
+    """Print an error in full, and return it as an outcome."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return Outcome("refused", one_line(printable(str(error))))
 
 
 def bug_in_words(error: BaseException) -> str:
