@@ -43,7 +43,8 @@ class StageStatus(Status, total=False):
 def read_status(path: Path | str, lacking: str = "") -> Outcome:
     """Return how the stage that wrote `path` ended. An empty path means that there is no such stage, which is ok.
 
-    A damaged record is refused. `lacking` says what is missing where the stage did not end well. It stands before the stage's reason.
+    A damaged record is refused. `lacking` says what is missing where the stage did not end well. It stands before the
+    stage's reason.
     """
     if not path:
         return Outcome("ok")
