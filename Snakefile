@@ -43,6 +43,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         compare,
         gate,
         update_baseline,
+        tell_faults,
         plan_rounds,
 
     rule all:
@@ -55,3 +56,4 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
             extra_rounds,
             planning.report.row_files(f"{ENGINE}/engine"),
             planning.report.pictures(),
+            rules.tell_faults.output,

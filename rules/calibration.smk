@@ -1,24 +1,6 @@
 """Calibrate INT8: ranges or quantised models from training images only, and the layers that stay in FP32."""
 
 
-use rule index_dataset as index_dataset_calibration with:
-    """Choose training images by seed: first those to calibrate with, then those that the loss is measured on."""
-    input:
-        **code("index_dataset.py"),
-        layout=planning.data.layout,
-        drawn=planning.data.manifest,
-        images=ancient(planning.data.folder),
-        val="results/data/{dataset}/val/index.csv",
-    output:
-        index="results/data/{dataset}/calibration/index.csv",
-        summary="results/data/{dataset}/calibration/dataset.json",
-    log:
-        "results/logs/index_dataset_calibration/{dataset}.log",
-    priority: PRIORITY["index_dataset_calibration"]
-    params:
-        images=planning.calibration.sample,
-
-
 rule calibrate_table:
     """Find the range of every activation that is quantised, image by image."""
     input:
@@ -27,9 +9,9 @@ rule calibrate_table:
         files=planning.calibration.files,
         conversion=planning.calibration.conversion,
         shapes=planning.calibration.shapes,
-        index="results/data/{dataset}/calibration/index.csv",
-        summary="results/data/{dataset}/calibration/dataset.json",
-        check=ancient("results/data/{dataset}/checks/{model}.json"),
+        index=planning.calibration.index,
+        summary=planning.calibration.summary,
+        check=check_of_inputs,
     output:
         result="results/calibration/{dataset}/{model}/{calibrator}/table.json",
         status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
@@ -50,7 +32,7 @@ rule calibrate_table:
         fingerprint=planning.calibration.fingerprint,
         more=planning.calibration.more,
     shell:
-        "{params.python} {input.script} --model {input.model:q} {params.more:q} --index {input.index:q}"
+        "{params.python} {input.script} --model {input.model:q} --check {input.check:q} {params.more:q} --index {input.index:q}"
         " --dataset {input.summary:q} --calibrator {params.calibrator:q} --settings {params.settings:q}"
         " --cache results/cache/calibration --result {output.result:q} --status {output.status:q} 2>&1 | tee {log:q}"
 

@@ -47,9 +47,9 @@ os.environ.update(SEGBENCH_BLOCK=planning.inference.block)  # a round records it
 # What is not listed comes last: tables and pictures.
 PRIORITY = {
     "make_demo_set": 100,
+    "index_images": 100,
     "index_dataset": 100,
     "decode_images": 100,
-    "index_dataset_calibration": 90,
     "check_inputs": 90,
     "fetch_checkpoint": 80,
     "export_paddle": 70,
@@ -72,12 +72,18 @@ def extra_rounds(wildcards):
     return planning.inference.extra(checkpoints.plan_rounds.get().output[0])
 
 
+def check_of_inputs(wildcards):
+    """Return the check of data set and model. What was built does not depend on it, but what was refused does."""
+    path = "results/data/{dataset}/checks/{model}.json".format(**wildcards)
+    return path if planning.data.is_refused(path) else ancient(path)
+
+
 wildcard_constraints:
     dataset=planning.names_of("dataset_catalogue"),
     model=planning.names_of("model_catalogue"),
     variant=planning.names_of("variant_catalogue"),
     calibrator=planning.names_of("calibrator_catalogue"),
-    split="train|val",
+    split="train|val|calibration|timed",
     architecture="|".join(ARCHITECTURES),
     round=r"[1-9]\d*",
     shard=r"0|\d+of\d+",

@@ -10,7 +10,7 @@ rule time_pair:
         other_engine=f"{OTHER}/engine",
         other_status=f"{OTHER}/status.json",
         model="results/models/{model}/model.json",
-        index="results/data/{dataset}/val/index.csv",
+        index="results/data/{dataset}/timed/images.csv",
         images=ancient(planning.data.folder),
     output:
         "results/pairs/{dataset}/{model}/{variant}--{other}.json",
@@ -46,7 +46,7 @@ use rule time_pair as time_pair_baseline with:
         other_status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
         kept_model=planning.comparison.kept_model,
-        index="results/data/{dataset}/val/index.csv",
+        index="results/data/{dataset}/timed/images.csv",
         images=ancient(planning.data.folder),
     output:
         WITH_BASELINE,
@@ -64,7 +64,7 @@ rule time_loadgen:
         engine=f"{ENGINE}/engine",
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
-        index="results/data/{dataset}/val/index.csv",
+        index="results/data/{dataset}/timed/images.csv",
         images=ancient(planning.data.folder),
     output:
         "results/loadgen/{dataset}/{model}/{variant}.json",

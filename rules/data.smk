@@ -20,13 +20,46 @@ rule make_demo_set:
         " 2>&1 | tee {log:q}"
 
 
+rule index_images:
+    """List and check the images of a split. Each is decoded once, and all faults are reported at once.
+
+    Training images to calibrate with, and images to time, are chosen by a hash of their names.
+    """
+    input:
+        **code("index_images.py"),
+        layout=planning.data.layout,
+        drawn=planning.data.manifest,
+        folder=ancient(planning.data.folder),
+        apart_from=ancient(planning.data.apart_from),  # a picture that is added to val calibrates nothing again
+    output:
+        index="results/data/{dataset}/{split}/images.csv",
+        summary="results/data/{dataset}/{split}/images.json",
+    log:
+        "results/logs/index_images/{dataset}/{split}.log",
+    priority: PRIORITY["index_images"]
+    conda:
+        "../envs/base.yaml"
+    threads: workflow.cores
+    params:
+        entry=planning.data.images_entry,
+        images=planning.data.images,
+        apart_from=lambda wildcards, input: [f"--apart-from={input.apart_from}"] if input.apart_from else [],
+        state=planning.data.images_state,
+    shell:
+        "python {input.script} --dataset {wildcards.dataset:q} --entry {params.entry:q} {params.images:q}"
+        " {params.apart_from:q} --state={params.state:q} --index {output.index:q} --summary {output.summary:q}"
+        " --jobs {threads} 2>&1 | tee {log:q}"
+
+
 rule index_dataset:
-    """List and check the images and labels of a split. Each is decoded once, and all faults are reported at once."""
+    """Pair the images of a split with their labels, and check each label. What only reads images does not wait for it."""
     input:
         **code("index_dataset.py"),
         layout=planning.data.layout,
         drawn=planning.data.manifest,
-        images=ancient(planning.data.folder),
+        folder=ancient(planning.data.folder),
+        images="results/data/{dataset}/{split}/images.csv",
+        listing="results/data/{dataset}/{split}/images.json",
     output:
         index="results/data/{dataset}/{split}/index.csv",
         summary="results/data/{dataset}/{split}/dataset.json",
@@ -37,18 +70,21 @@ rule index_dataset:
         "../envs/base.yaml"
     threads: workflow.cores
     params:
-        entry=planning.data.index_entry,
-        images=planning.data.split,
+        entry=planning.data.labels_entry,
+        split=planning.data.labels,
+        state=planning.data.labels_state,
     shell:
-        "python {input.script} --dataset {wildcards.dataset:q} --entry {params.entry:q} {params.images:q}"
-        " --index {output.index:q} --summary {output.summary:q} --jobs {threads} 2>&1 | tee {log:q}"
+        "python {input.script} --dataset {wildcards.dataset:q} --entry {params.entry:q} {params.split:q}"
+        " --images {input.images:q} --state={params.state:q} --index {output.index:q} --summary {output.summary:q}"
+        " --jobs {threads} 2>&1 | tee {log:q}"
 
 
 rule decode_images:
     """Decode every image once for all models and variants. Where `decoded_images` is off, the index is empty."""
     input:
         **code("decode_images.py"),
-        index="results/data/{dataset}/{split}/index.csv",
+        index="results/data/{dataset}/{split}/images.csv",
+        listing="results/data/{dataset}/{split}/images.json",
         images=ancient(planning.data.folder),
     output:
         index="results/data/{dataset}/{split}/decoded.json",
@@ -70,6 +106,7 @@ rule check_inputs:
     """Check that images and classes of the data set fit the model, before hours of building."""
     input:
         **code("check_inputs.py"),
+        images="results/data/{dataset}/val/images.json",
         summary="results/data/{dataset}/val/dataset.json",
     output:
         "results/data/{dataset}/checks/{model}.json",
@@ -81,5 +118,5 @@ rule check_inputs:
     params:
         entry=planning.models.entry,
     shell:
-        "python {input.script} --dataset {input.summary:q} --model {wildcards.model:q} --entry {params.entry:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        "python {input.script} --images {input.images:q} --dataset {input.summary:q} --model {wildcards.model:q}"
+        " --entry {params.entry:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -35,7 +35,7 @@ rule build_engine:
         conversion=planning.engines.conversion,
         shapes=planning.engines.shapes,
         calibration=planning.engines.calibration,
-        check=ancient("results/data/{dataset}/checks/{model}.json"),
+        check=check_of_inputs,
     output:
         engine=directory(f"{ENGINE}/engine"),
         status=f"{ENGINE}/status.json",
@@ -54,7 +54,7 @@ rule build_engine:
         fingerprint=planning.jobs.fingerprint,
         more=planning.engines.more,
     shell:
-        "{params.python} {input.script} --model {input.model:q} --variant {params.variant:q}"
+        "{params.python} {input.script} --model {input.model:q} --check {input.check:q} --variant {params.variant:q}"
         " --options {params.options:q} {params.more:q}"
         " --engine {output.engine:q} --status {output.status:q} 2>&1 | tee {log:q}"
 

@@ -9,7 +9,7 @@ rule infer:
         engine=f"{ENGINE}/engine",
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
-        index="results/data/{dataset}/val/index.csv",
+        index="results/data/{dataset}/val/images.csv",
         images=ancient(planning.data.folder),
         decoded=ancient("results/data/{dataset}/val/decoded.json"),  # the same pixels with and without: no rerun
         pixels=ancient("results/data/{dataset}/val/decoded.bin"),
@@ -63,7 +63,7 @@ rule time_round:
         engine=f"{ENGINE}/engine",
         status=f"{ENGINE}/status.json",
         model="results/models/{model}/model.json",
-        index="results/data/{dataset}/val/index.csv",
+        index="results/data/{dataset}/timed/images.csv",  # so that a picture that is added seldom times anything again
         images=ancient(planning.data.folder),
         decoded=ancient("results/data/{dataset}/val/decoded.json"),
         pixels=ancient("results/data/{dataset}/val/decoded.bin"),

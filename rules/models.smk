@@ -5,10 +5,9 @@ rule fetch_checkpoint:
     """Fetch a model's weights, with resumption and retries, and check their SHA-256."""
     input:
         **code("fetch_checkpoint.py"),
-        file=planning.models.local_weights,
+        file=ancient(planning.models.local_weights),  # its state tells whether it has changed, not its date
     output:
-        # The script checks the SHA-256.
-        file=ensure("results/models/{model}/checkpoint.{suffix}", non_empty=True),
+        file="results/models/{model}/checkpoint.{suffix}",  # empty where it was refused; the record says why
         record="results/models/{model}/checkpoint.{suffix}.json",
     log:
         "results/logs/fetch_checkpoint/{model}-{suffix}.log",
@@ -20,9 +19,10 @@ rule fetch_checkpoint:
         "../envs/cpu.yaml"
     params:
         weights=planning.models.weights,
+        state=planning.models.weights_state,
     shell:
-        "python {input.script} --weights {params.weights:q} --out {output.file:q} --cache results/cache/downloads"
-        " 2>&1 | tee {log:q}"
+        "python {input.script} --weights {params.weights:q} --state={params.state:q} --out {output.file:q}"
+        " --cache results/cache/downloads 2>&1 | tee {log:q}"
 
 
 rule export_paddle:
@@ -78,6 +78,7 @@ rule export_onnx:
     """Convert an exported Paddle model to an ONNX model that computes the same."""
     input:
         **code("export_onnx.py"),
+        model="results/models/{model}/model.json",
         files=planning.models.own_files,
     output:
         onnx="results/models/{model}/model.onnx",
@@ -90,7 +91,7 @@ rule export_onnx:
     conda:
         "../envs/cpu.yaml"
     shell:
-        "python {input.script} --pdmodel {input.files[0]:q} --pdiparams {input.files[1]:q}"
+        "python {input.script} --model {input.model:q} --pdmodel {input.files[0]:q} --pdiparams {input.files[1]:q}"
         " --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 

@@ -68,19 +68,44 @@ rule picture:
         predictions=planning.inference.passes("predictions.zip"),
         statuses=planning.inference.passes("status.json"),
     output:
-        report(
+        picture=report(
             "results/pictures/{dataset}/{model}/{variant}.png",
             caption="../report/picture.rst",
             category="Pictures",
             labels={"model": "{model}", "variant": "{variant}"},
         ),
+        status="results/pictures/{dataset}/{model}/{variant}.json",
     log:
         "results/logs/picture/{dataset}/{model}/{variant}.log",
     conda:
         "../envs/base.yaml"
     shell:
         "python {input.script} --index {input.index:q} --dataset {input.summary:q} --model {input.model:q}"
-        " --predictions {input.predictions:q} --statuses {input.statuses:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --predictions {input.predictions:q} --statuses {input.statuses:q} --out {output.picture:q}"
+        " --status {output.status:q} 2>&1 | tee {log:q}"
+
+
+rule tell_faults:
+    """Fail, with a line for each, where an input was refused or SegBench's own code failed. Table and report are made.
+
+    It comes last. Its script deletes the records of what it names, so that the next run tries again.
+    """
+    input:
+        **code("tell_faults.py"),
+        table=rules.table.output.csv,
+        report=rules.report.output.html,
+        decoded=expand("results/data/{dataset}/val/decoded.json", dataset=config["dataset"]),
+        pictures=planning.report.pictures(),
+    output:
+        "results/faults.json",
+    log:
+        "results/logs/tell_faults.log",
+    conda:
+        "../envs/base.yaml"
+    params:
+        selection=planning.report.selection,
+    shell:
+        "python {input.script} --results results --selection {params.selection:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule merge_tables:

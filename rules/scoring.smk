@@ -11,6 +11,7 @@ rule score:
         model="results/models/{model}/model.json",
         index="results/data/{dataset}/val/index.csv",
         summary="results/data/{dataset}/val/dataset.json",
+        check="results/data/{dataset}/checks/{model}.json",
     output:
         "results/scores/{dataset}/{model}/{variant}.json",
     log:
@@ -27,7 +28,8 @@ rule score:
         shard=planning.scoring.shard,
     shell:
         "python {input.script} --predictions {input.predictions:q} --run-status {input.status:q}"
-        " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --shard {params.shard}"
+        " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --check {input.check:q}"
+        " --shard {params.shard}"
         " {params.reference:q} --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
         " {params.bounds} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
 
@@ -45,6 +47,7 @@ if config["shards"] > 1:
             model="results/models/{model}/model.json",
             index="results/data/{dataset}/val/index.csv",
             summary="results/data/{dataset}/val/dataset.json",
+            check="results/data/{dataset}/checks/{model}.json",
         output:
             "results/scores/{dataset}/{model}/{variant}/{shard}.json",
         log:

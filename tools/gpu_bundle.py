@@ -126,7 +126,7 @@ def in_order(there: list[Job], models: list[str]) -> list[Job]:
 def copy_files(files: set[str], out: Path) -> None:
     """Copy files and folders, what lies beside each model.json, and the pictures that each index names."""
     wanted = {path for path in files if not path.startswith("workflow_scripts/") and not path.endswith("/images")}
-    for path in [path for path in wanted if Path(path).name == "index.csv"]:
+    for path in [path for path in wanted if Path(path).name in ("images.csv", "index.csv")]:
         with open(path, newline="", encoding="utf-8") as stream:
             wanted |= {row[key] for row in csv.DictReader(stream) for key in ("image", "label") if row.get(key)}
     models = [Path(path).parent for path in wanted if path.endswith("model.json")]

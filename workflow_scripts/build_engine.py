@@ -98,13 +98,14 @@ def open_calibration(status: str, model: ExportedModel) -> Path | None:
     return folder
 
 
-def build_engine(request: Request, limits: Limits, engine: Path, status: Path) -> None:
+def build_engine(request: Request, limits: Limits, engine: Path, status: Path, check: str = "") -> None:
     """Build under supervision in the parent, then move the engine's folder and its status into place."""
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     name += " with logits" if request["logits"] else ""
     plugin = load(request["variant"]["engine"])
     calibrated = how_calibrated(request["calibration"], plugin.table_judge)
-    upstream = [read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
+    before = [read_status(request["model"]), read_status(check)]
+    upstream = [*before, read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
     with atomic(engine) as folder:
         variables = plugin.child_variables()
         outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream, variables)
@@ -129,6 +130,7 @@ def main() -> None:
     """Parse the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    parser.add_argument("--check", default="", help="the check of data set and model (none: not checked)")
     parser.add_argument("--variant", type=json.loads, required=True, help="JSON: name, engine, precision")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's build options")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the engine builds from it")
@@ -143,7 +145,7 @@ def main() -> None:
         "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "logits": args.logits,
         "out": "",
     }  # fmt: skip
-    build_engine(request, configured_limits(), args.engine, args.status)
+    build_engine(request, configured_limits(), args.engine, args.status, args.check)
 
 
 if __name__ == "__main__":

@@ -67,12 +67,13 @@ def calibrate(request: Request) -> dict[str, Any]:
     return {**record, "environment": environment_record(machine, 0), **facts}
 
 
-def run(request: Request, twin: str, limits: Limits, result: Path, status: Path) -> None:
+def run(request: Request, twin: str, limits: Limits, result: Path, status: Path, check: str = "") -> None:
     """Calibrate under supervision in the parent, and move the result (a table, or a folder) and its status into
     place.
     """
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
-    upstream = [read_status(twin, "no ONNX twin"), read_status(request["shapes"])]
+    before = [read_status(request["model"]), read_status(check)]
+    upstream = [*before, read_status(twin, "no ONNX twin"), read_status(request["shapes"])]
     calibrator = load(request["calibrator"]["library"])
     is_table = calibrator.leaves_table
     with atomic(result.with_name(f"{result.name}.folder") if is_table else result) as folder:
@@ -104,6 +105,7 @@ def main() -> None:
     """Parse the command line and calibrate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    parser.add_argument("--check", default="", help="the check of data set and model (none: not checked)")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the calibrator reads it")
     parser.add_argument("--shapes", default="", help="shapes.json of the model, where the calibrator wants it")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
@@ -122,7 +124,7 @@ def main() -> None:
         "model": str(args.model), "index": str(args.index), "dataset": str(args.dataset), "cache": str(args.cache),
         "calibrator": args.calibrator, "settings": args.settings, "shapes": args.shapes, "out": "",
     }  # fmt: skip
-    run(request, args.twin, configured_limits(), args.result, args.status)
+    run(request, args.twin, configured_limits(), args.result, args.status, args.check)
 
 
 if __name__ == "__main__":

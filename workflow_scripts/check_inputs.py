@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.files import read_json, write_record
+from segbench.files import read_json
 from segbench.process.lifetime import command
+from segbench.process.status import attempt, read_status, write_status
 
 
 def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> None:
@@ -23,9 +24,20 @@ def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> 
             f"{where}.input: {wanted[0]}×{wanted[1]} (height×width), but data set {dataset['dataset']!r} has images of"
             f" {other[0][0]}×{other[0][1]}; set that size, or {where}.preprocessing.resize: stretch"
         )
+    if dataset["status"] != "ok":  # its labels were refused: no class is known, and nothing will be scored
+        return
     classes = len(dataset["classes"])
     if entry["class_map"] is None:
-        if entry["class_count"] not in (classes, classes + 1):  # one more: an output for "none of them"
+        if entry["class_count"] == classes + 1:
+            # Some networks have background first, others an output for none of the classes last: no guess is safe.
+            ids = list(range(classes)) if classes <= 20 else ["0", "…"]
+            first, last = (f"[{', '.join(map(str, ids_of))}]" for ids_of in ((255, *ids), (*ids, 255)))
+            raise InputError(
+                f"{where}.class_count: {entry['class_count']}, but {dataset['dataset']!r} has {classes} classes: which"
+                f" output is none of them? Give {where}.class_map: {last} if it is the last one, {first} if it is the"
+                " first (background)"
+            )
+        if entry["class_count"] != classes:
             raise InputError(
                 f"{where}.class_count: {entry['class_count']}, but {dataset['dataset']!r} has {classes}"
                 f" classes; give {where}.class_map, the trainId of each output (255 for none)"
@@ -43,13 +55,19 @@ def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> 
 def main() -> None:
     """Parse the command line and check."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", default="", help="images.json of the validation split: whether it was refused")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
     parser.add_argument("--model", required=True, help="name of the model's entry")
     parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the model's entry")
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write when all is well")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write: whether they fit, or why not")
     args = parser.parse_args()
-    check_inputs(args.model, args.entry, read_json(args.dataset))
-    write_record(args.out, {"model": args.model, "fits": True})
+
+    def work() -> dict[str, Any]:
+        check_inputs(args.model, args.entry, {"status": "ok", **read_json(args.dataset)})
+        return {}
+
+    outcome = attempt(work, [read_status(args.images)])
+    write_status(args.out, f"check of {args.model}", outcome, {"model": args.model})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from segbench.models.exported import ExportedModel, paddle_files
 from segbench.models.paddle_files import read_program
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
-from segbench.process.status import run_stage, write_status
+from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 
 BLOCK = 'shape_range_info {{\n  name: "{name}"\n{sizes}}}\n'
@@ -103,7 +103,8 @@ def run(model: Path, limits: Limits, shapes: Path, status: Path) -> None:
     name = f"{model.parent.name} shapes"
     with atomic(shapes) as out:
         variables = load("paddle_tensorrt").child_variables()
-        outcome = run_stage(__file__, {"model": str(model), "out": str(out)}, limits, name, variables=variables)
+        request = {"model": str(model), "out": str(out)}
+        outcome = run_stage(__file__, request, limits, name, [read_status(model)], variables)
         if outcome.status != "ok":
             out.write_bytes(b"")
     write_status(status, name, outcome, {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.files import as_fetched, atomic, sha256_of, write_record
+from segbench.files import as_fetched, atomic, sha256_of
 from segbench.models.onnx_files import count_parameters, read_onnx
 from segbench.models.onnx_twin import (
     CLASS_MAP,
@@ -20,7 +20,7 @@ from segbench.models.onnx_twin import (
     keep_shapes,
     shapes_of,
 )
-from segbench.models.record import check_class_map, model_record
+from segbench.models.record import check_class_map, write_model
 from segbench.process.lifetime import command
 
 INTEGERS = ("INT64", "INT32", "UINT8")
@@ -178,13 +178,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
     args = parser.parse_args()
-    model, notes = export(args.model, args.entry, as_fetched(args.onnx_in))
-    with atomic(args.out) as temporary:
-        onnx.save(model, str(temporary))
-    for note in notes:
-        print(f"{args.model}: {note}")
-    record = model_record(args.model, args.entry, {"model.onnx": args.out}, count_parameters(model), ("onnx",))
-    write_record(args.json, {**record, "notes": notes, "source_sha256": sha256_of(args.onnx_in)})
+
+    def work() -> dict[str, Any]:
+        model, notes = export(args.model, args.entry, as_fetched(args.onnx_in))
+        with atomic(args.out) as temporary:
+            onnx.save(model, str(temporary))
+        for note in notes:
+            print(f"{args.model}: {note}")
+        facts = {"notes": notes, "source_sha256": sha256_of(args.onnx_in)}
+        return {"parameter_count": count_parameters(model), **facts}
+
+    write_model(args.json, args.model, args.entry, [args.onnx_in], {"model.onnx": args.out}, ("onnx",), work)
 
 
 if __name__ == "__main__":

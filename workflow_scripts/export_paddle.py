@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.files import as_fetched, atomic, scratch, write_record
+from segbench.files import as_fetched, atomic, scratch
 from segbench.models import architectures, inference_model
 from segbench.models.checkpoint import read_arrays
 from segbench.models.paddle_files import count_parameters, without_call_stacks
-from segbench.models.record import check_class_map, model_record
+from segbench.models.record import check_class_map, write_model
 from segbench.process.lifetime import command
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleseg")
@@ -88,12 +88,17 @@ def main() -> None:
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
     args = parser.parse_args()
-    if args.checkpoint:
-        as_fetched(args.checkpoint)
-        as_fetched(args.checkpoint.with_suffix(".pdiparams"))  # beside a .pdmodel only
-    count = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
+    # X.pdiparams stands beside a .pdmodel only.
+    checkpoints = [args.checkpoint, args.checkpoint.with_suffix(".pdiparams")] if args.checkpoint else []
+
+    def work() -> dict[str, Any]:
+        for path in checkpoints:
+            as_fetched(path)
+        count = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
+        return {"parameter_count": count}
+
     files = {"model.pdmodel": args.pdmodel, "model.pdiparams": args.pdiparams}
-    write_record(args.json, model_record(args.model, args.entry, files, count, PACKAGES))
+    write_model(args.json, args.model, args.entry, checkpoints, files, PACKAGES, work)
 
 
 if __name__ == "__main__":

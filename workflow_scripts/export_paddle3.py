@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segbench.files import as_fetched, atomic, scratch, write_record
+from segbench.files import as_fetched, atomic, scratch
 from segbench.models import paddle3_model
-from segbench.models.record import check_class_map, model_record
+from segbench.models.record import check_class_map, write_model
 from segbench.process.lifetime import command
 
 
@@ -38,11 +38,16 @@ def main() -> None:
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")
     args = parser.parse_args()
-    as_fetched(args.checkpoint)
-    as_fetched(args.checkpoint.with_suffix(".pdiparams"))
-    count = export(args.model, args.entry, args.checkpoint, args.program, args.pdiparams)
+    checkpoints = [args.checkpoint, args.checkpoint.with_suffix(".pdiparams")]
+
+    def work() -> dict[str, Any]:
+        for path in checkpoints:
+            as_fetched(path)
+        count = export(args.model, args.entry, args.checkpoint, args.program, args.pdiparams)
+        return {"parameter_count": count}
+
     files = {"program.json": args.program, "program.pdiparams": args.pdiparams}
-    write_record(args.json, model_record(args.model, args.entry, files, count, ("paddlepaddle",)))
+    write_model(args.json, args.model, args.entry, checkpoints, files, ("paddlepaddle",), work)
 
 
 if __name__ == "__main__":

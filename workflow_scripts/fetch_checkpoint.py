@@ -9,26 +9,26 @@ import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlunsplit
-from urllib.request import url2pathname
 
 from segbench.errors import InputError
-from segbench.files import atomic, need_room, record_beside, sha256_of, write_record
-from segbench.models.download import Download, split_address
+from segbench.files import atomic, need_room, record_beside, sha256_of, stamp, write_text
+from segbench.models.download import Download, local_path, split_address
 from segbench.models.paddle_files import refuse_json_model
 from segbench.process.lifetime import command
+from segbench.process.status import attempt, write_status
+from segbench.process.supervise import Outcome
 
 
-def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:
-    """Write the file that `weights` (url or path, sha256 or None) names to `out`, and its SHA-256 to a record beside
-    it.
+def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> None:
+    """Write the file that `weights` (url or path, sha256 or None) names to `out`, and a record beside it: how that
+    ended, its SHA-256, the `state` that planning knows its sources by, and these sources, where they are files.
 
     An ONNX model's external data is folded into `out`. For `out` X.pdiparams, the file of that suffix beside the named
     one and `pdiparams_sha256` are used. Raises InputError for a missing path, an unreachable address, a Paddle 3 model,
     or another SHA-256 than the configured one.
     """
-    url, path = str(weights.get("url") or ""), str(weights.get("path") or "")
-    if split_address(url).scheme == "file":
-        url, path = "", url2pathname(split_address(url).path)
+    path = local_path(weights)
+    url = "" if path else str(weights["url"])
     refuse_json_model(Path(path or split_address(url).path), f"weights: {path or url}")
     expected, belongs_to = weights.get("sha256"), ""
     if out.suffix == ".pdiparams":
@@ -36,14 +36,25 @@ def fetch(weights: dict[str, Any], out: Path, cache: Path) -> None:
         path = str(Path(path).with_suffix(".pdiparams")) if path else ""
         beside = Path(split_address(url).path).with_suffix(".pdiparams") if url else ""
         url = urlunsplit(split_address(url)._replace(path=str(beside)))
+    sources: list[Path] = []
     if path:
-        _copy(Path(path), out, expected, belongs_to)
+        sources = _copy(Path(path), out, expected, belongs_to)
     else:
         _download(url, out, expected, cache)
-    write_record(record_beside(out), {"sha256": sha256_of(out)})
+    read = [
+        {"source": str(file), "source_bytes": size, "source_mtime_ns": date, "source_sha256": sha256_of(file)}
+        for file in sources
+        for size, date in [stamp(file)]
+    ]
+    write_status(record_beside(out), f"weights {out}", Outcome("ok"), _facts(out, state, read))
 
 
-def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> None:
+def _facts(out: Path, state: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"sha256": sha256_of(out), "state": state, "sources": sources}
+
+
+def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> list[Path]:
+    """Copy `source`, and return the files that went into the copy."""
     if not source.is_file():
         what = f" (it belongs to {belongs_to})" if belongs_to else "; a relative path starts from model_root"
         raise InputError(f"weights.path: {source}: no such file{what}")
@@ -51,17 +62,17 @@ def _copy(source: Path, out: Path, expected: str | None, belongs_to: str) -> Non
         need_room(out, source.stat().st_size)
         shutil.copyfile(source, temporary)
         check(temporary, str(source), expected)
-        if out.suffix == ".onnx":
-            _fold_external_data(source, temporary)
+        return [source, *(_fold_external_data(source, temporary) if out.suffix == ".onnx" else [])]
 
 
-def _fold_external_data(source: Path, copy: Path) -> None:
-    """Make `copy` whole where `source` keeps tensors in other files of its folder."""
+def _fold_external_data(source: Path, copy: Path) -> list[Path]:
+    """Make `copy` whole where `source` keeps tensors in other files of its folder, and return these."""
     import onnx
-    from segbench.models.onnx_files import has_external_data, read_onnx
+    from segbench.models.onnx_files import external_files, read_onnx
 
-    if has_external_data(source):
+    if files := external_files(source):
         onnx.save(read_onnx(source), str(copy))
+    return files
 
 
 def _download(url: str, out: Path, expected: str | None, cache: Path) -> None:
@@ -92,10 +103,19 @@ def main() -> None:
     """Parse the command line and fetch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=json.loads, required=True, help="JSON: url or path, sha256 or null")
+    parser.add_argument("--state", default="", help="what planning knows the file by; it is kept in the record")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--cache", type=Path, required=True, help="folder for partial downloads")
     args = parser.parse_args()
-    fetch(args.weights, args.out, args.cache)
+
+    def work() -> dict[str, Any]:
+        fetch(args.weights, args.out, args.cache, args.state)
+        return {}
+
+    outcome = attempt(work)
+    if outcome.status != "ok":
+        write_text(args.out, "")
+        write_status(record_beside(args.out), f"weights {args.out}", outcome, _facts(args.out, args.state, []))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from segbench.files import read_json, write_record
 from segbench.process.lifetime import command
-from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, Judgement, Score, added, figures
+from segbench.process.status import FOR_A_PERSON, attempt
+from segbench.scoring.score_record import NO_COMMON_IMAGE, NO_FIGURES, Judgement, Score, added, figures, unscored
 
-SEVERITY = ("ok", "unsupported", "failed")
+SEVERITY = ("ok", "unsupported", "failed", *FOR_A_PERSON)
 
 
 def merge(shards: list[Score], classes: list[str], judgement: Judgement) -> Score:
@@ -44,9 +46,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     args = parser.parse_args()
     judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
-    write_record(
-        args.out, merge([read_json(path) for path in args.shards], read_json(args.dataset)["classes"], judgement)
-    )
+
+    def work() -> dict[str, Any]:
+        return dict(merge([read_json(path) for path in args.shards], read_json(args.dataset)["classes"], judgement))
+
+    outcome = attempt(work)
+    write_record(args.out, outcome.result or unscored(outcome.status, outcome.reason, args.reference_name))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from segbench.images.index import IndexEntry
 from segbench.images.pictures import Picture, choose, marked, train_ids
 from segbench.images.read import read_image, read_label
 from segbench.process.lifetime import command
+from segbench.process.status import attempt, read_status, write_status
 from segbench.scoring.predictions import Predictions, class_map_of
 
 Facts = dict[str, Any]
@@ -68,15 +69,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="which images")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    parser.add_argument("--status", type=Path, required=True, help="JSON to write: whether it was drawn, or why not")
     args = parser.parse_args()
     picture = np.full((1, 1, 3), 255, np.uint8)
-    runs = [read_json(path) for path in args.statuses]
-    if all(run["status"] == "ok" for run in runs):
+
+    def work() -> dict[str, Any]:
+        nonlocal picture
+        runs = [read_json(path) for path in args.statuses]
         rows = choose(args.index, args.count, args.seed)
         predictions = [Predictions.open(checked(*pair)) for pair in zip(args.predictions, runs, strict=True)]
         picture = draw(rows, predictions, read_json(args.model), read_json(args.dataset))
+        return {}
+
+    outcome = attempt(work, map(read_status, args.statuses))
     with atomic(args.out) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    write_status(args.status, f"picture {args.out}", outcome, {})
 
 
 if __name__ == "__main__":

@@ -5,29 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segbench.files import read_json
 from segbench.process.lifetime import command
-
-PATTERNS = (
-    "models/*/onnx.json",
-    "models/*/shapes.json",
-    "calibration/*/*/*/status.json",
-    "engines/*/*/*/status.json",
-    "engines/*/*/*/logits/status.json",
-    "references/*/*/*/status.json",
-    "predictions/*/*/*/*/status.json",
-    "runs/*/*/*/*/*/status.json",
-    "control/*/*/*/*/*/status.json",
-    "pairs/*/*/*.json",
-    "loadgen/*/*/*.json",
-)
+from segbench.process.records import records
 
 
 def forget(results: Path) -> list[Path]:
-    """Delete the status files below `results` that are not ok, and return them. Snakemake then makes them again."""
-    stale = [
-        path for pattern in PATTERNS for path in sorted(results.glob(pattern)) if read_json(path)["status"] != "ok"
-    ]
+    """Delete the records below `results` that are not ok, and return them. Snakemake then makes them again."""
+    stale = [path for path, _, _ in records(results, lambda status: status != "ok")]
     for path in stale:
         path.unlink()
     return stale

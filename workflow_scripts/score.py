@@ -24,6 +24,7 @@ from segbench.images.index import IndexEntry, index_rows
 from segbench.images.read import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
+from segbench.process.status import attempt, read_status
 from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import CLASS_MAPS, Predictions, key_of
@@ -35,6 +36,7 @@ from segbench.scoring.score_record import (
     Score,
     Sums,
     figures,
+    unscored,
 )
 
 BATCH = 256  # rows handed to the threads at a time
@@ -233,6 +235,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model.json")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the validation split")
+    parser.add_argument("--check", default="", help="the check of data set and model (none: not checked)")
     parser.add_argument("--shard", default=WHOLE, help="which images of the index were run, e.g. 2of7 (default: all)")
     parser.add_argument("--reference", type=Path, help="predictions.zip of the reference (none: no agreement)")
     parser.add_argument("--reference-status", default="", help="its status.json (none: a stored reference)")
@@ -243,7 +246,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     args = parser.parse_args()
-    write_record(args.out, score_run(args))
+    outcome = attempt(lambda: dict(score_run(args)), [read_status(args.check)])
+    write_record(args.out, outcome.result or unscored(outcome.status, outcome.reason, args.reference_name))
 
 
 if __name__ == "__main__":

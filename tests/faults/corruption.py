@@ -45,10 +45,16 @@ def _copy(source: Path, target: Path) -> Path:
 
 # Which commands read what; a file of results/ that stands here in no line is one that no command reads.
 READERS = {
-    "data/made/val/index.csv": ("infer", "time_round", "score", "picture", "report", "index_dataset"),
+    "data/made/val/images.csv": ("infer", "index_images", "index_dataset"),
+    "data/made/val/images.json": ("infer", "index_dataset"),
+    "data/made/timed/images.csv": ("time_round",),
+    "data/made/timed/images.json": ("time_round",),
+    "data/made/val/index.csv": ("score", "picture", "report"),
     "data/made/val/dataset.json": ("check_inputs", "score", "picture", "report"),
-    "data/made/calibration/index.csv": ("calibrate", "choose_layers"),
-    "data/made/calibration/dataset.json": ("calibrate", "choose_layers"),
+    "data/made/calibration/images.csv": ("calibrate", "index_dataset"),
+    "data/made/calibration/images.json": ("calibrate", "index_dataset"),
+    "data/made/calibration/index.csv": ("choose_layers",),
+    "data/made/calibration/dataset.json": ("choose_layers",),
     "models/nearest/checkpoint.onnx": ("export_onnx_model",),
     "models/nearest/checkpoint.onnx.json": ("export_onnx_model",),
     "models/nearest/model.onnx": ("calibrate", "choose_layers", "build_engine"),
@@ -110,6 +116,7 @@ def outcome_of(command: list[str], folder: Path) -> tuple[int, str, Any]:
     """Exit status, words, and what the command made, without what differs from run to run."""
     script = Path(command[0]).stem
     status, said = run_script([*command, *([DATE] if script == "report" else [])], folder)
+    status = status or 2 * bool(error_line(said))  # what is refused is in the record, and the job ends well
     return status, said, made_by(command, folder) if status == 0 else None
 
 

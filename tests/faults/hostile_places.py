@@ -10,7 +10,8 @@ from faults.fault import ROOT  # noqa: F401  it puts the modules on the path
 from faults.hostile import Attack
 from fetch_checkpoint import fetch
 from helpers.made import make_folder_dataset
-from index_dataset import index_dataset
+from index_images import Checked, index_images
+from segbench.datasets.listing import listed
 
 NAMES = (
     "a b.png", "-rf.png", "--help.png", "$(touch pwned).png", "`touch pwned`.png", "a'b\".png", "a;b&c|d.png",
@@ -40,13 +41,17 @@ def _entry(root: Path, images: str, labels: str | None) -> dict[str, object]:
     return {"kind": "folder", "root": str(root), "splits": splits, **rest}
 
 
+def _indexed(entry: dict[str, object]) -> list[Checked]:
+    return index_images(listed("made", "val", entry), "made", "val", 1)
+
+
 def _named(root: Path, name: str) -> Callable[[], object]:
     def act() -> object:
         make_folder_dataset(root, count=1)
         for part in ("val", "labels"):
             os.rename(root / part / "scene 00.png", root / part / name)
-        checked, _ = index_dataset("made", "val", _entry(root, "val/*.png", "labels/*.png"), None, 1)
-        assert str(checked[0].pair.image).endswith(name) and "/" not in checked[0].pair.image_id
+        checked = _indexed(_entry(root, "val/*.png", "labels/*.png"))
+        assert str(checked[0].image).endswith(name) and "/" not in checked[0].image_id
         return checked
 
     return act
@@ -55,7 +60,7 @@ def _named(root: Path, name: str) -> Callable[[], object]:
 def _globbed(root: Path, pattern: str) -> Callable[[], object]:
     def act() -> object:
         make_folder_dataset(root / "inner", count=1)
-        return index_dataset("made", "val", _entry(root / "inner", pattern, None), None, 1)
+        return _indexed(_entry(root / "inner", pattern, None))
 
     return act
 
@@ -65,7 +70,7 @@ def _loop(root: Path) -> Callable[[], object]:
         make_folder_dataset(root, count=1)
         os.symlink("..", root / "val" / "again")
         os.symlink("self", root / "val" / "self")
-        return index_dataset("made", "val", _entry(root, "**/scene*.png", None), None, 1)
+        return _indexed(_entry(root, "**/scene*.png", None))
 
     return act
 

@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 TARGETS = ("snakemake", "group", "script")
 # The scripts in the order in which they start; each is hit up to LONGEST_S after it was first seen.
 STAGES = (
-    "make_demo_set", "index_dataset", "fetch_checkpoint", "check_inputs", "decode_images",
+    "make_demo_set", "index_images", "index_dataset", "fetch_checkpoint", "check_inputs", "decode_images",
     "export_onnx_model", "export_paddle", "export_onnx", "calibrate", "choose_layers",
     "build_engine", "infer", "score", "time_round", "plan_rounds", "picture", "table", "report",
 )  # fmt: skip

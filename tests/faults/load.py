@@ -26,7 +26,15 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     """A run of `count` images and 24 variants beside one of a tenth of both."""
     few = _measured(folder / "few", count // FEW, max(VARIANTS // FEW, 1))
     many = _measured(folder / "many", count, VARIANTS)
-    for script in ("infer.py --worker", "time_round.py --worker", "score.py", "index_dataset.py", "table.py"):
+    scripts = (
+        "infer.py --worker",
+        "time_round.py --worker",
+        "score.py",
+        "index_images.py",
+        "index_dataset.py",
+        "table.py",
+    )
+    for script in scripts:
         small, large = few["memory"][script], many["memory"][script]
         told = f"peak {small / 1e6:.0f} MB, with {FEW} times the images {large / 1e6:.0f} MB"
         bound = small + MAX_GROWTH_BYTES * (count - count // FEW)

@@ -13,34 +13,48 @@ import cv2
 import numpy as np
 import pytest
 from helpers.made import make_folder_dataset
+from PIL import Image
+from segbench.errors import InputError
 from segbench.files import read_json
+from segbench.images.index import read_index
 
-SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "index_dataset.py"
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 FOLDER = {
     "kind": "folder", "splits": {"val": {"images": "val/*", "labels": "labels/*.png"}}, "classes": ["a", "b", "c", "d"],
     "ignore_index": 255, "id_map": None,
 }  # fmt: skip
 
 
-def index(root: Path, out: Path, entry: dict | None = None, split: str = "val", **options: object):
-    """Run the script; returns exit status and stderr."""
+def index(root: Path, out: Path, entry: dict | None = None, split: str = "val", jobs: int = 1, **options: object):
+    """Run both scripts; returns the status of the data set, and what they wrote to stderr."""
     entry = {"root": str(root), **(entry or FOLDER)}
-    options = {"dataset": "mine", "split": split, "entry": json.dumps(entry), "limit": None, "jobs": 1, **options}
-    options |= {"index": out / "index.csv", "summary": out / "dataset.json"}
-    command = [sys.executable, SCRIPT, *(f"--{key}={value}" for key, value in options.items())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 2), done.stderr
-    return done.returncode, done.stderr
+    common = {"dataset": "mine", "split": split, "entry": json.dumps(entry), "limit": "null", "jobs": jobs, **options}
+    images = {**common, "index": out / "images.csv", "summary": out / "images.json"}
+    for key in ("sample", "apart-from"):
+        common.pop(key, None)
+    labels = {**common, "images": out / "images.csv", "index": out / "index.csv", "summary": out / "dataset.json"}
+    told = ""
+    for script, asked in {"index_images.py": images, "index_dataset.py": labels}.items():
+        command = [sys.executable, SCRIPTS / script, *(f"--{key}={value}" for key, value in asked.items())]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        told += done.stderr
+    return read_json(out / "dataset.json")["status"], told
 
 
 def faults(root: Path, out: Path, **more: object) -> list[str]:
-    """The lines after the heading."""
+    """The lines after the headings: faults of images, then of labels."""
     status, told = index(root, out, **more)
-    assert status == 2
-    assert not (out / "index.csv").exists()
-    lines = told[told.index("error: ") :].splitlines()
-    assert lines[0] == f"error: {len(lines) - 1} fault(s) in split 'val' of data set 'mine':"
-    return lines[1:]
+    assert status == "refused"
+    assert len((out / "index.csv").read_text().splitlines()) == 1  # its heading
+    with pytest.raises(InputError, match=r"^\d+ fault\(s\) in split 'val'"):
+        read_index(out / "index.csv")
+    found = []
+    for block in told.split("error: ")[1:]:
+        heading, *lines = [line for line in block.splitlines() if not line.startswith("indexing ")]
+        assert heading == f"{len(lines)} fault(s) in split 'val' of data set 'mine':"
+        found += lines
+    return found
 
 
 @pytest.fixture
@@ -49,22 +63,28 @@ def root(tmp_path) -> Path:
 
 
 def test_index_and_summary(root, tmp_path):
-    assert index(root, tmp_path) == (0, "indexing val: 4/4\n")
+    assert index(root, tmp_path, state="known") == ("ok", "indexing val: 4/4\nindexing labels of val: 4/4\n")
     with open(tmp_path / "index.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["image_id", "image", "label", "height", "width", "image_sha256", "label_sha256"]
-    image = root / "val" / "scene 00.png"
+    image, label = root / "val" / "scene 00.png", root / "labels" / "scene 00.png"
     assert rows[0] == {
         "image_id": "val__scene_x20_00",
         "image": str(image),
-        "label": str(root / "labels" / "scene 00.png"),
+        "label": str(label),
         "height": "32",
         "width": "64",
         "image_sha256": sha256(image.read_bytes()).hexdigest(),
-        "label_sha256": sha256((root / "labels" / "scene 00.png").read_bytes()).hexdigest(),
+        "label_sha256": sha256(label.read_bytes()).hexdigest(),
+        "image_bytes": str(image.stat().st_size),
+        "image_mtime_ns": str(image.stat().st_mtime_ns),
+        "label_bytes": str(label.stat().st_size),
+        "label_mtime_ns": str(label.stat().st_mtime_ns),
     }
     hashes = "".join(row["image_sha256"] for row in rows)
     assert read_json(tmp_path / "dataset.json") == {
+        "status": "ok",
+        "reason": "",
+        "state": "known",
         "dataset": "mine",
         "split": "val",
         "kind": "folder",
@@ -75,6 +95,7 @@ def test_index_and_summary(root, tmp_path):
         "labelled": True,
         "sizes": [[32, 64, 4]],
         "images_sha256": sha256(hashes.encode()).hexdigest(),
+        "notes": [],
         "index_sha256": sha256((tmp_path / "index.csv").read_bytes()).hexdigest(),
     }
 
@@ -88,21 +109,21 @@ def test_more_processes_find_the_same(root, tmp_path):
 
 def test_limit_takes_the_first_images_and_looks_at_no_other(root, tmp_path):
     (root / "labels" / "scene 03.png").write_bytes(b"")
-    assert index(root, tmp_path, limit=3)[0] == 0
+    assert index(root, tmp_path, limit=3)[0] == "ok"
     assert json.loads((tmp_path / "dataset.json").read_text())["count"] == 3
 
 
 def test_split_that_is_declared_without_labels(root, tmp_path):
-    assert index(root, tmp_path, {**FOLDER, "splits": {"val": {"images": "val/*", "labels": None}}})[0] == 0
+    assert index(root, tmp_path, {**FOLDER, "splits": {"val": {"images": "val/*", "labels": None}}})[0] == "ok"
     assert json.loads((tmp_path / "dataset.json").read_text())["labelled"] is False
-    assert ",,32,64," in (tmp_path / "index.csv").read_text()
+    assert [row["label"] for row in read_index(tmp_path / "index.csv")] == [""] * 4
 
 
 def test_strange_names_are_fine(root, tmp_path):
     for number, name in enumerate(["-rf.png", 'it\'s "new"\n.png', "straße ✓.png", ".hidden.png"]):
         for folder in ("val", "labels"):
             os.rename(root / folder / f"scene {number:02d}.png", root / folder / name)
-    assert index(root, tmp_path)[0] == 0
+    assert index(root, tmp_path)[0] == "ok"
     with open(tmp_path / "index.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert all(Path(row["image"]).name == Path(row["label"]).name and Path(row["image"]).exists() for row in rows)
@@ -116,15 +137,21 @@ def test_all_faults_are_told_at_once(root, tmp_path):
     (labels / "scene 02.png").unlink()
     (labels / "scene 03.png").write_text("no image")
     (val / "scene 03.jpg").symlink_to("scene 03.png")
-    assert faults(root, tmp_path) == [
-        f"{val}/scene 00.png: truncated: the PNG file has no end",
+    of_labels = [
         f"{labels}/scene 01.png: label of 16×64 for an image of 32×64",
         f"{labels}/scene 01.png: label ids [9] are no classes (0 to 3, 255 for ignored)",
         f"{val}/scene 02.png: has no label (none of labels/*.png is named 'scene 02')",
         f"{labels}/scene 03.png: is no PNG, JPEG, BMP or WebP file",
-        f"{labels}/scene 03.png: is no PNG, JPEG, BMP or WebP file",
-        f"image id 'val__scene_x20_03' stands for 2 images: {val}/scene 03.jpg, {val}/scene 03.png",
     ]
+    assert faults(root, tmp_path) == [
+        f"{val}/scene 00.png: truncated: the PNG file has no end",
+        f"image id 'val__scene_x20_03' stands for 2 images: {val}/scene 03.jpg, {val}/scene 03.png",
+        *of_labels[1:],
+        of_labels[-1],
+    ]
+    (val / "scene 03.jpg").unlink()
+    (val / "scene 00.png").unlink()
+    assert faults(root, tmp_path) == of_labels  # a faulty image's size is not known
 
 
 def test_label_ids_are_judged_by_the_id_map(root, tmp_path):
@@ -139,7 +166,7 @@ def test_many_faults_are_counted(tmp_path):
         cv2.imwrite(str(path), np.zeros((8, 16), np.uint8))
     status, told = index(root, tmp_path, jobs=2)
     lines = told[told.index("error: ") :].splitlines()
-    assert (status, len(lines)) == (2, 22)
+    assert (status, len(lines)) == ("refused", 22)
     assert lines[0] == "error: 23 fault(s) in split 'val' of data set 'mine':"
     assert lines[-1] == "… and 3 more"
 
@@ -182,7 +209,8 @@ def test_name_that_is_not_utf8_is_a_fault(root, tmp_path):
 )
 def test_what_is_missing_as_a_whole_is_one_line(root, tmp_path, change, message):
     status, told = index(root, tmp_path, {**FOLDER, **change})
-    assert (status, told) == (2, f"error: {message}\n".replace("ROOT", str(root)))
+    assert status == "refused"
+    assert told.splitlines()[-1] == f"error: {message}".replace("ROOT", str(root))
 
 
 def test_empty_split_says_what_was_expected(tmp_path):
@@ -193,3 +221,56 @@ def test_empty_split_says_what_was_expected(tmp_path):
         f"error: {tmp_path}/camvid: split 'val' of data set 'mine' has no images; expected: {{split}}/*.png beside"
         " {split}annot/*.png, as SegNet's authors laid CamVid out\n"
     )
+
+
+def notes(root: Path, out: Path, **more: object) -> list[str]:
+    assert index(root, out, **more)[0] == "ok"
+    return read_json(out / "dataset.json")["notes"]
+
+
+def test_nothing_is_noted_of_plain_images(root, tmp_path):
+    assert notes(root, tmp_path) == []
+
+
+def test_pictures_that_the_glob_leaves_out_although_labels_name_them_are_told(root, tmp_path):
+    for number, suffix in ((1, "JPG"), (2, "jpeg")):
+        path = root / "val" / f"scene {number:02d}.png"
+        path.rename(path.with_suffix(f".{suffix}"))
+    (root / "labels" / "of another split.png").write_bytes((root / "labels" / "scene 00.png").read_bytes())
+    entry = {**FOLDER, "splits": {"val": {"images": "val/*.png", "labels": "labels/*.png"}}}
+    (said,) = notes(root, tmp_path, entry=entry)
+    assert said == (
+        "2 image(s) are left out by the glob of the images, although labels name them (scene 01.JPG, scene 02.jpeg)"
+    )
+
+
+def save_turned(path: Path, stored: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(path.with_suffix(".jpg"), exif=exif)
+    path.unlink()
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(3, (32, 64, 3)), (6, (64, 32, 3))])
+def test_images_that_exif_data_turn_are_told(root, tmp_path, orientation, size):
+    save_turned(root / "val" / "scene 01.png", np.zeros(size, np.uint8), orientation)
+    (said,) = notes(root, tmp_path)
+    assert said.startswith(f"1 image(s) are turned as their EXIF data say, e.g. {root}/val/scene 01.jpg: their labels")
+
+
+def test_label_drawn_on_the_picture_as_stored_names_the_exif_data(root, tmp_path):
+    save_turned(root / "val" / "scene 01.png", np.zeros((32, 64, 3), np.uint8), 6)
+    label = root / "labels" / "scene 01.png"
+    assert faults(root, tmp_path) == [
+        f"{label}: label of 32×64 for an image of 64×32, which is turned as its EXIF data say: turn the label too, or"
+        " remove the tag"
+    ]
+
+
+@pytest.mark.parametrize(("most", "dark"), [(4095, "; their values need only 12 bits"), (65535, "")])
+def test_16_bit_pictures_are_told(root, tmp_path, most, dark):
+    path = root / "val" / "scene 02.png"
+    cv2.imwrite(str(path), np.full((32, 64, 3), most, np.uint16))
+    (said,) = notes(root, tmp_path)
+    assert said.startswith(f"1 image(s) have 16 bits, e.g. {path}: the upper 8 are used{dark}")
+    assert ("scale them to 8 bits" in said) == bool(dark)

@@ -1,9 +1,12 @@
 """A stage is held up by the one before it, or runs; its record begins with how it ended."""
 
+import errno
+
 import pytest
+from segbench.errors import InputError
 from segbench.files import read_json, write_record
 from segbench.process.limits import Limits
-from segbench.process.status import read_status, run_stage, write_status
+from segbench.process.status import attempt, read_status, run_stage, write_status
 from segbench.process.supervise import Outcome
 
 CHILD = """
@@ -42,3 +45,34 @@ def test_record_begins_with_status_and_reason_and_ends_with_what_the_work_return
         ("status", "failed"), ("reason", "no room"), ("manifest", {}), ("found", 1),
     ]  # fmt: skip
     assert capsys.readouterr().out == "gcnet shapes: failed no room\n"
+
+
+def test_damaged_record_is_refused(tmp_path):
+    (tmp_path / "status.json").write_text("{")
+    outcome = read_status(tmp_path / "status.json")
+    assert outcome.status == "refused" and outcome.reason.startswith(f"{tmp_path}/status.json: not valid JSON")
+
+
+def test_wrong_input_and_bugs_are_outcomes(tmp_path, capsys):
+    def refuse():
+        raise InputError("net.onnx: no such file\nof two lines")
+
+    assert attempt(refuse) == Outcome("refused", "net.onnx: no such file of two lines")
+    assert "error: net.onnx: no such file\nof two lines\n" in capsys.readouterr().err
+    outcome = attempt(lambda: 1 / 0)
+    assert outcome.status == "bug" and "ZeroDivisionError: division by zero" in outcome.reason
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_bug_in_the_child_is_an_outcome(tmp_path):
+    (tmp_path / "child.py").write_text(CHILD.replace("2 *", "2 / 0 *"))
+    outcome = run_stage(str(tmp_path / "child.py"), {"number": 4}, Limits(), "")
+    assert outcome.status == "bug" and outcome.reason.startswith("a bug in SegBench: ZeroDivisionError")
+
+
+def test_full_disk_is_no_outcome():
+    def fill():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError):
+        attempt(fill)

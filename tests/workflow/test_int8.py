@@ -46,7 +46,7 @@ def test_table_tells_its_provenance_and_takes_training_images_only(finished_int8
     table = json.loads((finished_int8.folder / "results/calibration/made/nearest/percentile/table.json").read_text())
     assert len(table["images"]) == 3 and table["method"]["method"] == "percentile"
     assert set(table["versions"]) == {"onnxruntime", "onnx"}
-    index = (finished_int8.folder / "results/data/made/calibration/index.csv").read_text()
+    index = (finished_int8.folder / "results/data/made/calibration/images.csv").read_text()
     assert "/train/" in index and "/val/" not in index
 
 
@@ -58,7 +58,7 @@ def test_other_calibration_images_rerun_int8_and_nothing_in_fp32(int8, change):
     int8.config["calibration"] |= change
     planned = int8.plan()
     assert planned["calibrate_table"] == planned["calibrate_model"] == 1 and planned["choose_layers"] == 2
-    assert "export_onnx_model" not in planned and "index_dataset" not in planned
+    assert "export_onnx_model" not in planned and planned["index_images"] == 1
     for rule in ("build_engine", "infer", "time_round", "score"):
         assert int8.planned_variants(rule) == INT8
 

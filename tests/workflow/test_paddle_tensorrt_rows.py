@@ -70,13 +70,13 @@ def test_another_workspace_rebuilds_int8_and_calibrates_nothing(run):
         "time_round paddle_tensorrt-int8",
         "score paddle_tensorrt-int8",
     } <= found.keys()
-    assert not found.keys() & {"calibrate_tensorrt", "collect_shapes", "index_dataset_calibration", "export_paddle"}
+    assert not found.keys() & {"calibrate_tensorrt", "collect_shapes", "index_images", "export_paddle"}
     assert not [job for job in found if job.endswith(("-fp16", "-fp32"))]
 
 
 def test_another_calibration_list_reruns_int8_only(run):
     found = jobs(planned(run, calibration={"images": 2, "judging_images": 1, "seed": 7}))
-    assert {"index_dataset_calibration", "calibrate_tensorrt", "build_engine paddle_tensorrt-int8"} <= found.keys()
+    assert {"index_images", "calibrate_tensorrt", "build_engine paddle_tensorrt-int8"} <= found.keys()
     assert "infer paddle_tensorrt-int8" in found and "collect_shapes" not in found
     assert not [job for job in found if job.endswith(("-fp16", "-fp32"))]
 

@@ -163,11 +163,11 @@ def test_retry_forgets_what_is_not_ok_and_nothing_else(run):
     assert "missing" in run.planned_variants("build_engine") and "segfault" not in run.planned_variants("build_engine")
 
 
-def test_bug_of_ours_fails_the_run_and_makes_no_table(workflow):
+def test_bug_of_ours_fails_the_run_and_costs_its_row_alone(workflow):
     path = workflow.folder / "workflow_scripts/segbench/engines/openvino.py"
     path.write_text(path.read_text().replace("import openvino\n", "1 / 0\n"))
     printed = workflow.snakemake(fails=True)
     assert "ZeroDivisionError" in printed
-    results = workflow.folder / "results"
-    assert not (results / "table.md").exists()
-    assert (results / "scores/made/nearest/onnxruntime-fp32.json").exists()
+    good, bad = workflow.rows()
+    assert good["status"] == "ok" and float(good["time_s"]) > 0
+    assert bad["status"] == "bug" and bad["reason"].startswith("a bug in SegBench: ZeroDivisionError: division by zero")

@@ -52,6 +52,7 @@ def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
 def test_every_intermediate_is_a_file(finished):
     results = finished.folder / "results"
     for name in (
+        "data/made/val/images.csv",
         "data/made/val/index.csv",
         "models/nearest/model.json",
         "models/nearest/model.onnx",
@@ -127,7 +128,8 @@ def test_model_entry_touches_that_model(done):
 
 def test_timing_settings_rerun_rounds_but_no_engine_and_no_accuracy_pass(done):
     done.config["timing"]["images_per_round"] = 3
-    assert done.plan() == {"time_round": 4, "time_round_control": 2, "plan_rounds": 1, "report": 1, "table": 1}
+    rounds = {"time_round": 4, "time_round_control": 2, "plan_rounds": 1}
+    assert done.plan() == {"index_images": 1, **rounds, "report": 1, "table": 1}
 
 
 def test_settings_about_finished_rounds_time_nothing(done):
@@ -155,7 +157,7 @@ def test_changed_weights_file_is_read_again(done):
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
     data, timed = (
-        {"index_dataset", "decode_images", "check_inputs"},
+        {"index_images", "index_dataset", "decode_images", "check_inputs"},
         {"time_round", "time_round_control", "plan_rounds"},
     )
     assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "table"}

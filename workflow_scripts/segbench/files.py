@@ -87,6 +87,12 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def stamp(path: Path | str) -> tuple[int, int]:
+    """Return the bytes of a file and its date of change in ns. A link's are those of its target."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with atomic(path) as temporary:

@@ -39,9 +39,11 @@ class HeldOut:
     """Labelled training images to judge by. `calibrated`: calibration sees them too, since there are no others."""
 
     def __init__(self, rows: Entries, model: dict[str, Any], dataset: dict[str, Any], calibrated: bool = False) -> None:
-        self.rows, self.calibrated = [row for row in rows if row["label"]], calibrated
+        self.rows, self.calibrated = [row for row in rows if row.get("label")], calibrated
         self.images = CalibrationImages(self.rows, model, "measuring the loss")
-        self.classes: list[str] = dataset["classes"]
+        self.classes: list[str] = dataset.get(
+            "classes", []
+        )  # images.json, of a calibrator that needs no label, has none
         self.class_map = model["class_map"]
         self._dataset = dataset
 

@@ -349,6 +349,15 @@ class Dataset(Section):
         description="`excluded`: no score counts them; `errors`: they are false positives of the predicted class.",
     )
 
+    @field_validator("classes")
+    @classmethod
+    def different(cls, names: list[str] | None) -> list[str] | None:
+        """No name twice, since figures stand under the name of their class."""
+        for name in names or ():
+            if (names or []).count(name) > 1:
+                raise ValueError(f"{name!r} stands there twice; a class has a name of its own")
+        return names
+
     @model_validator(mode="after")
     def complete(self) -> Dataset:
         """Require the keys that `folder` needs, and refuse them for other layouts."""

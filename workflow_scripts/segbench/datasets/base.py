@@ -45,6 +45,10 @@ class Layout(ABC):
     def pairs(self, root: Path, split: str, entry: dict[str, Any]) -> list[Pair]:
         """Return the split's images in sorted order. Raises InputError where a whole folder is missing."""
 
+    def left_out(self, root: Path, split: str, entry: dict[str, Any]) -> list[Path]:
+        """Return pictures that are not listed although labels name them; none by default. They are told."""
+        return []
+
     @abstractmethod
     def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
         """Return the meaning of the split's labels. Raises InputError when the configuration contradicts itself."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from segbench.datasets.base import Facts, Layout, Pair, need_folder, safe_id
 from segbench.errors import InputError
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 WILDCARD = re.compile(r"[*?]|\[[^]]*\]")
 
 
@@ -49,6 +50,19 @@ class Folder(Layout):
         if not labels:
             raise InputError(f"{where}.labels: {globs['labels']!r}: no such files below {root}; null for no labels")
         return _paired(root, images, labels, globs["labels"])
+
+    def left_out(self, root: Path, split: str, entry: dict[str, Any]) -> list[Path]:
+        """Return the pictures beside the split's images that its glob leaves out although a label has their name."""
+        globs, where = entry["splits"][split], f"dataset_catalogue.{entry.get('name', 'NAME')}.splits.{split}"
+        if not globs.get("labels"):
+            return []
+        images = {match.path for match in _matches(root, globs["images"], f"{where}.images")}
+        labels = _matches(root, globs["labels"], f"{where}.labels")
+        used = {pair.label for pair in self.pairs(root, split, entry)}
+        named = {name for match in labels if match.path not in used for name in (match.name, match.path.stem)}
+        others = {path for folder in {path.parent for path in images} for path in folder.iterdir()}
+        others -= {*images, *(match.path for match in labels)}
+        return sorted(path for path in others if path.suffix.lower() in PICTURES and path.stem in named)
 
     def facts(self, root: Path, split: str, entry: dict[str, Any]) -> Facts:
         """Return the configured meaning of labels. Raises InputError for a trainId that is no class."""

@@ -54,7 +54,7 @@ def decode(rows: list[IndexEntry], index: Path, jobs: int) -> None:
         descriptor, starts = stream.fileno(), np.cumsum([0, *(decoded_bytes([row]) for row in rows)]).tolist()
         entries = pool.map(lambda row, start: _decode_to(descriptor, start, row), rows, starts)
         found = {row["image_sha256"]: entry for row, entry in zip(rows, entries, strict=True)}
-    write_record(index, {"images": found})
+    write_record(index, {"status": "ok", "reason": "", "images": found})
 
 
 def in_mb(size: int) -> str:
@@ -67,7 +67,7 @@ def _decode_to(descriptor: int, start: int, row: IndexEntry) -> list[int]:
     image = read_image(row["image"], row["image_sha256"])
     height, width = image.shape[:2]
     if (height, width) != (int(row["height"]), int(row["width"])):
-        raise InputError(f"{row['image']}: has changed since it was indexed; delete the index and run again")
+        raise InputError(f"{row['image']}: has changed since it was indexed; run again")
     data = image.reshape(-1).data
     written = 0
     while written < len(data):

@@ -12,26 +12,44 @@ from segbench.files import check_file, read_json
 from segbench.images.shards import WHOLE, share
 
 
-class IndexEntry(TypedDict):
-    """A line of an index.csv: an image, its label ("": none), the size in pixels, and the files' SHA-256."""
+class ImageEntry(TypedDict):
+    """A line of an images.csv: an image, its size in pixels, and the file's SHA-256, bytes and date (ns)."""
 
     image_id: str
     image: str
-    label: str
     height: str
     width: str
     image_sha256: str
+    image_bytes: str
+    image_mtime_ns: str
+
+
+class IndexEntry(ImageEntry):
+    """A line of an index.csv: an image with its label ("": none), and the label file's SHA-256, bytes and date."""
+
+    label: str
     label_sha256: str
+    label_bytes: str
+    label_mtime_ns: str
+
+
+def summary_of(index: Path) -> Path:
+    """Return the record that is written together with an index: dataset.json, or images.json for images.csv."""
+    return index.with_name("dataset.json") if index.name == "index.csv" else index.with_suffix(".json")
 
 
 def index_rows(path: Path | str) -> Iterator[IndexEntry]:
-    """Yield the entries of an index.csv.
+    """Yield the entries of an index.csv. Those of an images.csv have no label.
 
-    Raises InputError where it is not the file that was written together with dataset.json beside it.
+    Raises InputError where it is not the file that was written together with the record beside it, and with the
+    reason of the record where images or labels were refused.
     """
     path = Path(path)
-    summary = path.with_name("dataset.json")
-    check_file(path, read_json(summary).get("index_sha256") if summary.exists() else None)
+    summary = summary_of(path)
+    record = read_json(summary) if summary.exists() else {}
+    if record.get("status", "ok") != "ok":
+        raise InputError(record["reason"])
+    check_file(path, record.get("index_sha256"))
     try:
         with open(path, newline="", encoding="utf-8") as stream:
             yield from cast(Iterable[IndexEntry], csv.DictReader(stream))

@@ -19,6 +19,7 @@ from segbench.errors import InputError, one_line
 MAX_PIXELS = 1 << 28  # 16384×16384; a small file could claim more and fill the memory
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 BIT_DEPTH = 24  # byte at which a PNG file has it
+ORIENTATION = 0x0112  # EXIF tag
 LABEL_FORMATS = ("PNG", "BMP", "WEBP")  # Pillow reads many more formats
 
 
@@ -35,6 +36,29 @@ def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
     if image is None:
         raise InputError(f"{path}: cannot be decoded: truncated or damaged")
     return np.asarray(image, np.uint8)
+
+
+def turned_by_exif(path: str | Path) -> bool:
+    """Return whether the file's EXIF data say that it is shown turned or mirrored, which `read_image` then does."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:  # of WebP files, OpenCV reads no EXIF data
+            return image.getexif().get(ORIENTATION, 1) not in (0, 1)
+    except Exception:  # a decoder of hostile bytes may raise anything; `read_image` says what is wrong
+        return False
+
+
+def used_bits(path: str | Path) -> int | None:
+    """Return the bits that the values of a 16-bit PNG file need, of which `read_image` keeps the upper 8 of 16; None
+    for other files.
+    """
+    with open(path, "rb") as stream:
+        head = stream.read(BIT_DEPTH + 1)
+    if not head.startswith(PNG) or head[BIT_DEPTH] != 16:
+        return None
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return None if values is None else int(values.max()).bit_length()
 
 
 def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str | None = None) -> LabelMap:
@@ -78,7 +102,7 @@ def _checked_bytes(path: str | Path, sha256: str | None) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError(f"{path}: has changed since it was indexed; put it back, or delete results/data")
+        raise InputError(f"{path}: has changed since it was indexed; run again")
     width, height = _size(path, data)
     if width * height > MAX_PIXELS:
         raise InputError(f"{path}: claims to have {height}×{width} pixels; at most {MAX_PIXELS} are accepted")

@@ -9,10 +9,11 @@ import shutil
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
+from urllib.request import url2pathname
 
 from segbench.errors import InputError
 
@@ -165,6 +166,12 @@ def split_address(url: str) -> urllib.parse.SplitResult:
         return urllib.parse.urlsplit(url)
     except ValueError as error:
         raise InputError(f"weights.url: {url!r}: no address ({error})") from None
+
+
+def local_path(weights: Mapping[str, Any]) -> str:
+    """Return the path that `weights` (url or path) names, a file: address included; empty for the network."""
+    path, url = str(weights.get("path") or ""), str(weights.get("url") or "")
+    return url2pathname(split_address(url).path) if split_address(url).scheme == "file" else path
 
 
 def _start(answer: Any) -> int:

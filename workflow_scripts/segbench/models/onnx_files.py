@@ -33,9 +33,10 @@ def read_onnx(path: Path) -> Any:
     return model
 
 
-def has_external_data(path: Path) -> bool:
-    """Return whether the ONNX model keeps tensors in other files. Raises InputError when it is no ONNX model."""
-    return bool(external_tensors(_parse(path)))
+def external_files(path: Path) -> list[Path]:
+    """Return the files that the ONNX model keeps tensors in. Raises InputError when it is no ONNX model."""
+    facts = [{entry.key: entry.value for entry in one.external_data} for one in external_tensors(_parse(path))]
+    return [path.parent / name for name in sorted({fact.get("location", "") for fact in facts})]
 
 
 def _parse(path: Path) -> Any:

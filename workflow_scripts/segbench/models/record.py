@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.files import sha256_of
+from segbench.files import record_beside, sha256_of, write_text
 from segbench.machine.cpu import package_version
+from segbench.process.status import attempt, read_status, write_status
 
 
 def model_record(
@@ -31,6 +33,24 @@ def model_record(
         "files": {key: sha256_of(path) for key, path in files.items()},
         "versions": {package: version for package in packages if (version := package_version(package))},
     }
+
+
+def write_model(
+    record: Path, name: str, entry: dict[str, Any], checkpoints: list[Path], files: dict[str, Path],
+    packages: tuple[str, ...], work: Callable[[], Mapping[str, Any]],
+) -> None:  # fmt: skip
+    """Export a model by `work`, which writes `files` and returns the parameter count and further facts. Write its
+    record.
+
+    Where a checkpoint was refused, or `work` fails, the files are empty and the record says why.
+    """
+    fetched = [beside for path in checkpoints if (beside := record_beside(path)).exists()]
+    outcome = attempt(work, map(read_status, fetched))
+    good = outcome.status == "ok"
+    for path in () if good else files.values():
+        write_text(path, "")
+    facts = model_record(name, entry, files if good else {}, outcome.result.pop("parameter_count", None), packages)
+    write_status(record, f"{name} export", outcome, {**facts, "exported_bytes": facts["exported_bytes"] or None})
 
 
 def check_class_map(name: str, entry: dict[str, Any]) -> None:

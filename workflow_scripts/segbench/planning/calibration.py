@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from segbench.calibration import base
+from segbench.images.index import summary_of
 from segbench.machine.cpu import package_version, this_machine
 from segbench.planning.jobs import Jobs
 from segbench.planning.lookup import Lookup, any_of, options
@@ -24,11 +26,15 @@ class Calibration(Lookup):
         libraries = {name: self.library(name) for name in self.config["calibrator_catalogue"]}
         return any_of([n for n, it in libraries.items() if it.leaves_table == table and (table or it.folder == folder)])
 
-    def sample(self, w: Any) -> list[str]:
-        """Return the arguments that choose training images: how many, by which seed, and none that is in val."""
-        section = self.config["calibration"]
-        sample = json.dumps({"count": section["images"] + section["judging_images"], "seed": section["seed"]})
-        return ["--split=train", f"--sample={sample}", f"--apart-from=results/data/{w.dataset}/val/index.csv"]
+    def index(self, w: Any) -> str:
+        """Return the index of the training images, with labels where the calibrator measures the loss itself."""
+        library = self.library(w.calibrator)
+        measures = not library.leaves_table and library.folder == base.QUANTIZED
+        return f"results/data/{w.dataset}/calibration/{'index' if measures else 'images'}.csv"
+
+    def summary(self, w: Any) -> str:
+        """Return the record beside the index of the training images."""
+        return str(summary_of(Path(self.index(w))))
 
     def files(self, w: Any) -> list[str]:
         """Return the exported files that the calibrator reads: its preferred form among those that the model has."""

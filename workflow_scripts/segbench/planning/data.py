@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from segbench.datasets.base import Pair
+from segbench.datasets.listing import CHOSEN_FROM, listed
+from segbench.errors import InputError
+from segbench.files import read_json
+from segbench.images.index import index_rows
 from segbench.planning.lookup import Lookup
+from segbench.planning.state import Seen, seen_by, state_of
 
 GENERATED = "results/generated/{dataset}"
+INDEX = "results/data/{dataset}/{split}"
+OF_LABELS = ("classes", "ignore_index", "id_map")  # keys of an entry that say nothing of images
 
 
 class Data(Lookup):
@@ -38,19 +49,113 @@ class Data(Lookup):
         """Return the file that defines the data set's layout."""
         return f"workflow_scripts/segbench/datasets/{self.entry(w)['kind']}.py"
 
-    def index_entry(self, w: Any) -> str:
-        """Return the data set's entry without its limit, which is another argument, and without keys that only
-        scores need.
-        """
-        return json.dumps({k: v for k, v in self.entry(w).items() if k not in ("limit", "ignored_pixels")})
+    def images_entry(self, w: Any) -> str:
+        """Return the part of the data set's entry that lists a split's images."""
+        entry = self._entry_of_split(w)
+        if entry["splits"]:
+            entry["splits"] = {split: {**globs, "labels": None} for split, globs in entry["splits"].items()}
+        return json.dumps({key: value for key, value in entry.items() if key not in OF_LABELS})
 
-    def split(self, w: Any) -> list[str]:
-        """Return the arguments that choose the images of a split: all, or the first ones of val up to the entry's
-        limit.
+    def labels_entry(self, w: Any) -> str:
+        """Return the part of the data set's entry that lists a split's images and labels, and says what ids mean."""
+        return json.dumps(self._entry_of_split(w))
+
+    def _entry_of_split(self, w: Any) -> dict[str, Any]:
+        """Return the data set's entry without its limit, which is another argument, without keys that only scores
+        need, and without other splits.
         """
-        limit = self.entry(w)["limit"] if w.split == "val" else None
-        return [f"--split={w.split}", f"--limit={limit}"]
+        entry, split = self.entry(w), CHOSEN_FROM.get(w.split, w.split)
+        splits = entry["splits"] and {split: entry["splits"][split]} if split in (entry["splits"] or ()) else {}
+        kept = {key: value for key, value in entry.items() if key not in ("limit", "ignored_pixels")}
+        return {**kept, "splits": splits or None}
+
+    def images(self, w: Any) -> list[str]:
+        """Return the arguments that choose a split's images: the first ones up to the entry's limit, or a sample."""
+        return [
+            f"--split={w.split}",
+            f"--limit={json.dumps(self._limit(w))}",
+            f"--sample={json.dumps(self._sample(w))}",
+        ]
+
+    def labels(self, w: Any) -> list[str]:
+        """Return the arguments that choose the images whose labels are checked where an image is faulty."""
+        return [f"--split={w.split}", f"--limit={json.dumps(self._limit(w))}"]
+
+    def _limit(self, w: Any) -> int | None:
+        limit: int | None = self.entry(w)["limit"] if CHOSEN_FROM.get(w.split, w.split) == "val" else None
+        return limit
+
+    def _sample(self, w: Any) -> dict[str, int] | None:
+        """Return how many images are chosen from a split, and by which seed; None for a split that is taken whole."""
+        if w.split == "calibration":
+            section = self.config["calibration"]
+            return {"count": section["images"] + section["judging_images"], "seed": section["seed"]}
+        if w.split == "timed":
+            section = self.config["timing"]
+            return {"count": section["images_per_round"], "seed": section["seed"]}
+        return None
+
+    def apart_from(self, w: Any) -> str | list[str]:
+        """Return the index of the images that calibration must not see."""
+        return f"{INDEX}/images.csv".format(dataset=w.dataset, split="val") if w.split == "calibration" else []
+
+    def images_state(self, w: Any) -> str:
+        """Return what stands for the split's image files (see segbench/planning/state.py)."""
+        return self._state(w.dataset, w.split, "image")
+
+    def labels_state(self, w: Any) -> str:
+        """Return what stands for the split's label files."""
+        return self._state(w.dataset, w.split, "label")
+
+    @functools.cache  # noqa: B019  there is one for each run
+    def _state(self, dataset: str, split: str, kind: str) -> str:
+        """Return the state of a split's files. One that is drawn is known by its manifest. Data that are not there are
+        taken to be unchanged, since tables can be made without them.
+        """
+        place = _Place(dataset, split)
+        entry = self.entry(place)
+        if entry["generate"]:
+            return ""
+        seen = _seen(place, kind)
+        if not Path(entry["root"]).is_dir():
+            return seen.state if seen else ""
+        try:
+            pairs = self._pairs(dataset, split)
+        except InputError as error:
+            return str(error)
+        if kind == "image":
+            return state_of([(pair.image_id, str(pair.image)) for pair in pairs], seen)
+        return state_of([(str(pair.image), str(pair.label or "")) for pair in pairs], seen)
+
+    @functools.cache  # noqa: B019
+    def _pairs(self, dataset: str, split: str) -> list[Pair]:
+        place = _Place(dataset, split)
+        return listed(dataset, split, self.entry(place), self._limit(place), self._sample(place))
+
+    @functools.cache  # noqa: B019
+    def is_refused(self, record: str) -> bool:
+        """Return whether the record says that data set and model do not fit, or that one of them was refused."""
+        with contextlib.suppress(InputError):
+            return bool(read_json(record)["status"] != "ok")
+        return False
 
     def keep_decoded(self, w: Any) -> str:
         """Say whether decoded images are kept."""
         return "yes" if self.config["decoded_images"] else "no"
+
+
+class _Place(NamedTuple):
+    """The wildcards of a split."""
+
+    dataset: str
+    split: str
+
+
+def _seen(place: _Place, kind: str) -> Seen | None:
+    """Return what the job has read that lists a split's images, or its labels."""
+    folder = Path(INDEX.format(**place._asdict()))
+    index, record = ("images.csv", "images.json") if kind == "image" else ("index.csv", "dataset.json")
+    rows: list[Any] = []
+    with contextlib.suppress(InputError, OSError):
+        rows = list(index_rows(folder / index))
+    return seen_by(folder / record, rows, kind, "image_id" if kind == "image" else "image")

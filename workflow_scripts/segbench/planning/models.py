@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from segbench.config.schema import forms_of, suffix_of
+from segbench.errors import InputError
+from segbench.files import read_json
+from segbench.models.download import local_path
 from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
+from segbench.planning.state import seen_by, state_of
 
 
 class Models(Lookup):
@@ -35,11 +42,30 @@ class Models(Lookup):
         return json.dumps(self._weights(w))
 
     def local_weights(self, w: Any) -> str | list[str]:
-        """Return the file of the weights, so that a changed file is fetched again. The script reports a missing one."""
-        path = self._weights(w)["path"]
-        if path and w.suffix == "pdiparams":
-            path = os.path.splitext(path)[0] + ".pdiparams"
+        """Return the file of the weights where it is there. The script reports a missing one."""
+        path = self._weights_path(w)
         return path if path and os.path.isfile(path) else []
+
+    def _weights_path(self, w: Any) -> str:
+        """Return the path of the file that is fetched; empty for one from the network."""
+        weights = self._weights(w)
+        path: str = local_path(weights)
+        return os.path.splitext(path)[0] + ".pdiparams" if path and w.suffix == "pdiparams" else path
+
+    def weights_state(self, w: Any) -> str:
+        """Return what stands for the weights' file, and for the files that its external data lie in (see state.py)."""
+        return self._state(self._weights_path(w), f"results/models/{w.model}/checkpoint.{w.suffix}.json")
+
+    @functools.cache  # noqa: B019  there is one for each run
+    def _state(self, path: str, record: str) -> str:
+        if not path:
+            return ""
+        sources: list[Any] = []
+        with contextlib.suppress(InputError, KeyError):
+            sources = read_json(record)["sources"]
+        seen = seen_by(Path(record), sources, "source", "source")
+        files = [file.path for file in seen.files] if seen and seen.files and seen.files[0].path == path else [path]
+        return state_of([(file, file) for file in files], seen)
 
     def checkpoint(self, w: Any) -> list[str]:
         """The fetched weights of a model, with the suffix that they came with (X.pdmodel and X.json have X.pdiparams

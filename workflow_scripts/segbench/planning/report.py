@@ -85,9 +85,9 @@ class Report(Lookup):
         return json.dumps({"configuration": chosen, "command": command})
 
     def pictures(self) -> list[str]:
-        """Return the pictures of every chosen model's first variant."""
-        chosen = product(self.config["models"], self.config["variants"][:1])
-        return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.png" for model, variant in chosen]
+        """Return the pictures of every chosen model's first variant, and their records."""
+        chosen = product(self.config["models"], self.config["variants"][:1], ("png", "json"))
+        return [f"results/pictures/{self.config['dataset']}/{model}/{variant}.{end}" for model, variant, end in chosen]
 
     def tables(self) -> list[str]:
         """Return the tables to merge that exist. The script reports the missing ones."""

@@ -46,6 +46,10 @@ PIPE = "SEGBENCH_SUPERVISOR_PIPE"  # environment variable: the descriptor that t
 _last_report: dict[str, Any] = {"phase": "", "time": 0.0, "started": 0.0, "done": 0}
 
 
+class Bug(RuntimeError):
+    """SegBench's own code failed in the child. The text is the child's traceback."""
+
+
 @dataclass
 class Outcome:
     """How a stage ended. `status` is ok, unsupported or failed. `result` is what the work returned, where it is ok."""
@@ -136,7 +140,7 @@ def supervise(
     if reply and reply["status"] == "input error":
         raise InputError(reply["reason"])
     if reply and reply["status"] == "bug":
-        raise RuntimeError(f"{script} failed:\n{reply['reason']}")
+        raise Bug(f"{script} failed:\n{reply['reason']}")
     good = reply is not None and reply["status"] == "ok"
     if not good and _is_disk_full(request, [*child.lines, reply["reason"] if reply else ""]):
         raise OSError(errno.ENOSPC, DISK_FULL_TEXT)  # no row's reason: that would outlast the full disk

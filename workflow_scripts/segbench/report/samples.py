@@ -62,7 +62,10 @@ def samples(results: Path, rows: list[Facts], seed: int = SEED, shard_count: int
     if not ran:
         return [], 0
     folder = results / "data" / ran[0]["dataset"] / "val"
-    dataset, images = read_json(folder / "dataset.json"), _by_id(folder / "index.csv")
+    dataset = read_json(folder / "dataset.json")
+    if dataset.get("status", "ok") != "ok":  # its labels were refused
+        return [], 0
+    images = _by_id(folder / "index.csv")
     chosen = [row["image_id"] for row in choose(folder / "index.csv", SEEDED, seed)]
     lines = [line for model in dict.fromkeys(r["model"] for r in ran) for line in _plan(results, ran, model, chosen)]
     many = sum(3 + len(line.variants) * (1 + line.worst) for line in lines) > MANY

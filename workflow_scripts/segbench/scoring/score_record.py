@@ -9,6 +9,7 @@ import numpy as np
 
 from segbench.scoring.confusion import Matrix, guessing, scores
 from segbench.scoring.image_counts import ImageCounts, Packed
+from segbench.scoring.unmet import unmet
 
 WORST = 5  # images with the lowest agreement that are named
 LOST = 0.5  # IoU with the reference's class below which the class counts as lost
@@ -74,7 +75,7 @@ class Figures(TypedDict):
 class Score(Figures):
     """A score.json: how the scored run ended, its figures, and why some of them are not known ("" where all are)."""
 
-    status: str  # the run's, with its reason
+    status: str  # the run's, with its reason, or `refused` or `bug` where a run could not be scored
     reason: str
     reference: str  # its name
     miou_reason: str
@@ -98,6 +99,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         mean = f"agrees with {judgement.reference_name} by a mean class IoU of only {below} ({bound})"
         warnings.append(f"{mean}; {_lowest(by_class)}")
     agrees = None if agreement is None else not warnings
+    warnings += [] if sums.matrix is None else unmet(sums.matrix, classes)
     bottom = None if sums.matrix is None else guessing(sums.matrix)
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
         warnings.append(f"mIoU is no better than one class everywhere ({bottom:.4f}): {SUSPECTS}")
@@ -170,3 +172,10 @@ SUSPECTS = "check the model's preprocessing (channel_order, scale, mean, std), i
 NO_FIGURES = figures(  # of a row that did not run
     Sums(None, ImageCounts(), 0, None, 0, 0, 0, []), [], Judgement("excluded", 0, 0, "")
 )
+
+
+def unscored(status: str, reason: str, reference: str) -> Score:
+    """Return the score.json of a run that could not be scored, since an input was refused or our code failed."""
+    about = {"reference": reference, "miou_reason": reason, "agreement_reason": reason}
+    by = {"scored_by": "", "scored_by_warning": ""}
+    return {"status": status, "reason": reason, **NO_FIGURES, **about, **by}  # type: ignore[typeddict-item]

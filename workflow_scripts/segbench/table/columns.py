@@ -160,7 +160,8 @@ COLUMNS = (
         lambda s: s.entry["precision"],
     ),
     Column(
-        "status", one_of("ok", "unsupported", "failed"), "Whether the row ran.",
+        "status", one_of("ok", "unsupported", "failed", "refused", "bug"),
+        "Whether the row ran. `refused`: an input is wrong; `bug`: SegBench's own code failed.",
         lambda s: s.worst[0], "status",
     ),
     Column(

@@ -11,6 +11,7 @@ from typing import Any
 from segbench.engines.base import Engine, load
 from segbench.files import checked, read_json
 from segbench.images import shards
+from segbench.process.status import FOR_A_PERSON
 from segbench.scoring import bootstrap
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import Predictions
@@ -301,9 +302,17 @@ class Sources:
         return min((self.figures["class_agreements"] or {}).items(), key=lambda pair: pair[1], default=(None, None))
 
     @property
+    def notes_of_data(self) -> list[str]:
+        """Return what reading the images and labels has dropped or turned."""
+        record = self.results / "data" / self.selection["dataset"] / "val" / "dataset.json"
+        return list(read_json(record).get("notes", ())) if self.ok and record.exists() else []
+
+    @property
     def warnings(self) -> list[str]:
         """Return the reasons to distrust the row's figures, without the flags of its time."""
-        found, gap = list(self.score["warnings"]), self.score.get("agreement_reason")
+        found, gap = [*self.score["warnings"], *self.notes_of_data], self.score.get("agreement_reason")
+        if self.score["status"] in FOR_A_PERSON and self.ok:
+            found.append(f"not scored: {self.score['reason']}")
         if gap and self.score["status"] == "ok":
             found.append(f"agreement not known: {gap}")
         if self.score["scored_by_warning"]:

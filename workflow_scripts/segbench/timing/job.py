@@ -6,7 +6,6 @@ Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share this, s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from segbench.config.options import Variant, parse_options
 from segbench.engines.base import Session, load
 from segbench.errors import Unsupported
 from segbench.files import check_manifest, read_json
+from segbench.images.choice import by_name
 from segbench.images.decoded import ImageReader
 from segbench.images.index import IndexEntry
 from segbench.images.normalize import Normalizer
@@ -204,8 +204,4 @@ def choose_images(rows: Entries, timing: dict[str, Any]) -> Entries:
 
     A picture that is added to the data set then leaves the others' choice, and most often the whole choice, as it was.
     """
-
-    def place(row: IndexEntry) -> bytes:
-        return hashlib.blake2b(f"{timing['seed']} {row['image_id']}".encode(), digest_size=8).digest()
-
-    return sorted(rows, key=place)[: timing["images_per_round"]]
+    return by_name(rows, lambda row: row["image_id"], timing["images_per_round"], timing["seed"])

@@ -1,0 +1,207 @@
+"""List the images of a split, and check that each can be decoded. All faults are reported at once."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+from segbench.datasets.base import Pair
+from segbench.datasets.listing import listed, refuse
+from segbench.errors import InputError
+from segbench.files import sha256_of, stamp, write_text
+from segbench.images.index import index_rows
+from segbench.images.read import read_image, turned_by_exif, used_bits
+from segbench.process import lifetime
+from segbench.process.lifetime import command
+from segbench.process.status import attempt, write_status
+
+COLUMNS = ("image_id", "image", "height", "width", "image_sha256", "image_bytes", "image_mtime_ns")
+FEW = 32  # images per process below which starting one costs more than it saves
+
+
+class Checked(NamedTuple):
+    """A checked image: its size in pixels, its file's hash, bytes and date, what is wrong, in one line each, whether it
+    was turned, and the bits that its values need (None: 8).
+    """
+
+    image_id: str
+    image: Path
+    height: int
+    width: int
+    sha256: str
+    stamp: tuple[int, int]
+    faults: list[str]
+    turned: bool = False
+    bits: int | None = None
+
+
+def index_images(pairs: list[Pair], name: str, split: str, jobs: int, apart_from: Path | None = None) -> list[Checked]:
+    """Check the images of `pairs`. Raises InputError with every fault. `apart_from`: an index that must share none."""
+    checked = list(_progress(check_all(pairs, jobs), len(pairs), split))
+    faults = [fault for row in checked for fault in row.faults] + _repeated_ids(pairs)
+    faults += _shared(checked, apart_from) if apart_from else []
+    refuse(faults, name, split)
+    return checked
+
+
+def check_all(pairs: list[Pair], jobs: int) -> Iterable[Checked]:
+    """Run `check` for every pair, in order, on `jobs` processes."""
+    if jobs <= 1 or len(pairs) < FEW * jobs:
+        return map(check, pairs)
+    return _in_processes(pairs, jobs)
+
+
+def _in_processes(pairs: list[Pair], jobs: int) -> Iterable[Checked]:
+    # Processes are not forked: a fork of a process with threads may wait for a lock for ever.
+    with lifetime.pool(jobs) as pool:
+        yield from pool.map(check, pairs, chunksize=4)
+
+
+def check(pair: Pair) -> Checked:
+    """Decode the image of a pair."""
+    cv2.setNumThreads(1)
+    faults: list[str] = []
+    height = width = 0
+    sha256, seen, turned, bits = "", (0, 0), False, None
+    try:
+        str(pair.image).encode()
+        with _decoders_words() as words:
+            height, width = read_image(pair.image).shape[:2]
+        # libjpeg fills a missing rest with grey, and only prints a warning.
+        faults += [f"{pair.image}: {line}" for line in words if "premature end" in line.lower()]
+        sha256, seen = sha256_of(pair.image), stamp(pair.image)
+        turned, bits = turned_by_exif(pair.image), used_bits(pair.image)
+    except InputError as error:
+        faults.append(str(error))
+    except UnicodeEncodeError:
+        faults.append(f"{pair.image}: its name is not UTF-8; rename it")
+    return Checked(pair.image_id, pair.image, height, width, sha256, seen, faults, turned, bits)
+
+
+@contextmanager
+def _decoders_words() -> Iterator[list[str]]:
+    """Collect the lines that C libraries write to this process's stderr. The list is filled at the end."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            lines += caught.read().decode(errors="replace").splitlines()
+
+
+def _repeated_ids(pairs: list[Pair]) -> list[str]:
+    count = Counter(pair.image_id for pair in pairs)
+    return [
+        f"image id {i!r} stands for {n} images: {', '.join(str(p.image) for p in pairs if p.image_id == i)}"
+        for i, n in count.items()
+        if n > 1
+    ]
+
+
+def _shared(checked: list[Checked], index: Path) -> list[str]:
+    """Return faults for images whose content is in another index too."""
+    theirs = {row["image_sha256"]: row["image"] for row in index_rows(index)}
+    return [
+        f"{row.image}: is an image of val too ({theirs[row.sha256]}); calibration must not see what is scored"
+        for row in checked
+        if row.sha256 in theirs
+    ]
+
+
+def _progress(rows: Iterable[Checked], total: int, split: str) -> Iterable[Checked]:
+    last = time.monotonic()
+    for done, row in enumerate(rows, 1):
+        if done == total or time.monotonic() - last >= 1:
+            last = time.monotonic()
+            print(f"indexing {split}: {done}/{total}", file=sys.stderr, flush=True)
+        yield row
+
+
+def to_csv(checked: list[Checked]) -> str:
+    """Return the rows of images.csv."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in checked:
+        writer.writerow((row.image_id, row.image, row.height, row.width, row.sha256, *row.stamp))
+    return stream.getvalue()
+
+
+def notes(checked: list[Checked]) -> list[str]:
+    """Say in sentences what reading the images drops or turns."""
+    found = []
+    if turned := [row.image for row in checked if row.turned]:
+        found.append(
+            f"{len(turned)} image(s) are turned as their EXIF data say, e.g. {turned[0]}: their labels must be drawn on"
+            " them as they are shown"
+        )
+    if deep := [row for row in checked if row.bits is not None]:
+        most = max(row.bits or 0 for row in deep)
+        short = f"; their values need only {most} bits, so that they become dark: scale them to 8 bits" * (most < 16)
+        found.append(f"{len(deep)} image(s) have 16 bits, e.g. {deep[0].image}: the upper 8 are used{short}")
+    return found
+
+
+def summary(checked: list[Checked]) -> dict[str, Any]:
+    """Return what images.json says of the images."""
+    sizes = Counter((row.height, row.width) for row in checked)
+    hashes = hashlib.sha256("".join(row.sha256 for row in checked).encode())
+    return {
+        "count": len(checked),
+        "sizes": [[height, width, count] for (height, width), count in sorted(sizes.items())],
+        "images_sha256": hashes.hexdigest(),
+        "notes": notes(checked),
+    }
+
+
+@command
+def main() -> None:
+    """Parse the command line and write index and summary. Where there are faults, the index is empty."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True, help="name of the data set's entry")
+    parser.add_argument("--split", required=True, help="train, val, or a split that is chosen from one of them")
+    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the data set's entry")
+    parser.add_argument("--limit", type=json.loads, default=None, help="first N images, or null")
+    parser.add_argument("--sample", type=json.loads, default=None, help="JSON: count and seed of a choice; null: all")
+    parser.add_argument("--apart-from", type=Path, help="images.csv that must not share an image with this one")
+    parser.add_argument("--state", default="", help="what planning knows the files by; it is kept in the summary")
+    parser.add_argument("--index", type=Path, required=True, help="images.csv to write")
+    parser.add_argument("--summary", type=Path, required=True, help="images.json to write")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    args = parser.parse_args()
+
+    def work() -> dict[str, Any]:
+        pairs = listed(args.dataset, args.split, args.entry, args.limit, args.sample)
+        return {"rows": index_images(pairs, args.dataset, args.split, args.jobs, args.apart_from)}
+
+    outcome = attempt(work)
+    rows = outcome.result.pop("rows", [])
+    write_text(args.index, to_csv(rows))
+    for note in notes(rows):
+        print(f"note: {note}")
+    facts = {"dataset": args.dataset, "split": args.split, "kind": args.entry["kind"], "state": args.state}
+    facts |= {**summary(rows), "index_sha256": sha256_of(args.index)}
+    write_status(args.summary, f"images of {args.dataset} {args.split}", outcome, facts)
+
+
+if __name__ == "__main__":
+    main()
