@@ -71,6 +71,7 @@ rule check_inputs:
     input:
         **code("check_inputs.py"),
         summary="results/data/{dataset}/val/dataset.json",
+        entry=planning.models.complete_entry,
     output:
         "results/data/{dataset}/checks/{model}.json",
     log:

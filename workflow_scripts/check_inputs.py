@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
 from segbench.files import read_json, write_record
+from segbench.models.record import read_entry
 from segbench.process.lifetime import command
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
     parser.add_argument("--model", required=True, help="name of the model's entry")
-    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the model's entry")
+    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the model's entry")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write when all is well")
     args = parser.parse_args()
     check_inputs(args.model, args.entry, read_json(args.dataset))

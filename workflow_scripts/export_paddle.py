@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,17 @@ from segbench.files import as_fetched, atomic, scratch, write_record
 from segbench.models import architectures, inference_model
 from segbench.models.checkpoint import read_arrays
 from segbench.models.paddle_files import count_parameters, without_call_stacks
-from segbench.models.record import check_class_map, model_record
+from segbench.models.record import check_class_map, model_record, read_entry
 from segbench.process.lifetime import command
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleseg")
 
 
-def export(model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: Path, pdiparams: Path) -> int:
-    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count.
+def export(
+    model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: Path, pdiparams: Path
+) -> tuple[int, list[str]]:
+    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count, and
+    notes for its record.
 
     The same entry and checkpoint give the same bytes, on any machine. Raises InputError naming `model` when class map,
     checkpoint, class_count or input size do not fit.
@@ -29,52 +31,79 @@ def export(model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: 
         prefix = folder / "model"
         if entry["kind"] == "paddle_inference":
             assert checkpoint is not None  # the configuration wants weights for this kind
-            inference_model.export(model, entry, checkpoint, prefix)
+            notes = inference_model.export(model, entry, checkpoint, prefix)
         else:
-            _export_layer(model, entry, checkpoint, prefix)
+            notes = _export_layer(model, entry, checkpoint, prefix)
         program = without_call_stacks(prefix.with_suffix(".pdmodel").read_bytes())
         with atomic(pdiparams) as temporary:
             prefix.with_suffix(".pdiparams").rename(temporary)
     with atomic(pdmodel) as temporary:
         temporary.write_bytes(program)
-    return count_parameters(program)
+    return count_parameters(program), notes
 
 
-def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, prefix: Path) -> None:
+def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, prefix: Path) -> list[str]:
     height, width = entry["input"]["height"], entry["input"]["width"]
+    where = f"model_catalogue.{model}"
     if checkpoint is None and entry["weights"] != "random":
-        raise InputError(f"model_catalogue.{model}.weights: not 'random', so --checkpoint is needed")
+        raise InputError(f"{where}.weights: not 'random', so --checkpoint is needed")
     with architectures.fresh_names():
         try:
             layer = architectures.build(entry, height, width)
         except InputError as error:
-            raise InputError(f"model_catalogue.{model}.{error}") from None
+            raise InputError(f"{where}.{error}") from None
         if checkpoint is not None:
             architectures.load(layer, read_arrays(checkpoint), model)
         print(f"{model}: tracing at {height}×{width}", flush=True)
-        _trace(layer, height, width, prefix)
+        return _trace(where, entry, layer, prefix)
 
 
-def _trace(layer: Any, height: int, width: int, prefix: Path) -> None:
+def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path) -> list[str]:
+    """Save the network with its argmax at a fixed input size. Returns a note where another output than the first, the
+    one of PaddleSeg's class maps, is taken."""
     import paddle
 
     class ClassMap(paddle.nn.Layer):
         """Class index of the highest score, 1×H×W uint8."""
 
-        def __init__(self, network: Any) -> None:
+        def __init__(self, network: Any, number: int) -> None:
             super().__init__()
-            self.network = network
+            self.network, self.number = network, number
 
         def forward(self, image: Any) -> Any:
             """Float32 1×3×H×W to uint8 1×H×W."""
             # int32 first: the one type that every engine's argmax has.
-            return self.network(image)[0].argmax(axis=1, dtype="int32").cast("uint8")
+            return self.network(image)[self.number].argmax(axis=1, dtype="int32").cast("uint8")
 
-    whole = ClassMap(layer)
+    number = entry["output"] or 0
+    if not isinstance(number, int):
+        raise InputError(f"{where}.output: {number!r}: outputs of this kind of model have numbers only, 0 is the first")
+    seen: list[list[int]] = []
+    hook = layer.register_forward_post_hook(lambda _, inputs, outputs: seen.extend(list(one.shape) for one in outputs))
+    whole = ClassMap(layer, number)
     whole.eval()
-    shape = paddle.static.InputSpec([1, 3, height, width], "float32", "image")
-    with architectures.constant_shapes():
-        paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
+    shape = paddle.static.InputSpec(list(inference_model.input_shape(entry)), "float32", "image")
+    try:
+        with architectures.constant_shapes():
+            paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
+    except Exception as error:
+        _check_outputs(where, entry, number, seen)
+        if "network" not in entry:
+            raise
+        said = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        raise InputError(f"{where}.config: its network cannot be exported: {said[:200]}") from None
+    hook.remove()
+    _check_outputs(where, entry, number, seen)
+    return [f"the network has {len(seen)} outputs; output {number} is taken"] if number else []
+
+
+def _check_outputs(where: str, entry: dict[str, Any], number: int, shapes: list[list[int]]) -> None:
+    """Raise InputError where the network, whose outputs have these shapes, has no logits at `number`."""
+    wanted = [1, entry["class_count"], entry["input"]["height"], entry["input"]["width"]]
+    if shapes and not 0 <= number < len(shapes):
+        raise InputError(f"{where}.output: {number}, but the network has {len(shapes)} outputs; 0 is the first")
+    if shapes and shapes[number] != wanted:
+        raise InputError(f"{where}.output: output {number} of the network is {shapes[number]}; wanted: logits {wanted}")
 
 
 @command
@@ -82,7 +111,7 @@ def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name of the entry")
-    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the entry of model_catalogue")
+    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
     parser.add_argument("--checkpoint", type=Path, help="its weights; none for random ones")
     parser.add_argument("--pdmodel", type=Path, required=True, help="file to write")
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
@@ -91,9 +120,9 @@ def main() -> None:
     if args.checkpoint:
         as_fetched(args.checkpoint)
         as_fetched(args.checkpoint.with_suffix(".pdiparams"))  # beside a .pdmodel only
-    count = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
+    count, notes = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
     files = {"model.pdmodel": args.pdmodel, "model.pdiparams": args.pdiparams}
-    write_record(args.json, model_record(args.model, args.entry, files, count, PACKAGES))
+    write_record(args.json, model_record(args.model, args.entry, files, count, PACKAGES, notes))
 
 
 if __name__ == "__main__":

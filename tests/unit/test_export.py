@@ -211,9 +211,28 @@ class TestOwnModel:
             "model_catalogue.mine.weights: the model has 2 inputs (x0, x1); a segmentation model has one, the image"
         )
 
-    def test_two_outputs_are_named(self, tmp_path: Path) -> None:
-        net = save_network(tmp_path / "net", lambda logits: [logits, logits.mean()])
-        assert "the model has 2 outputs (" in refusal(tmp_path, self.entry(), net)
+    def test_first_of_several_outputs_is_taken_and_noted(self, tmp_path: Path) -> None:
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", lambda logits: [logits, -logits])
+        alone = save_network(tmp_path / "alone", lambda logits: logits)
+        pdmodel = tmp_path / "out" / "model.pdmodel"
+        _, notes = export_paddle.export("mine", self.entry(), net, pdmodel, pdmodel.with_suffix(".pdiparams"))
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(alone, images)]
+        assert agreement(run_paddle(pdmodel, images), wanted) == 1
+        (note,) = notes
+        assert note.startswith("the model has 2 outputs: 0 ") and note.endswith("; the first is taken")
+
+    def test_another_output_is_taken_by_number_or_name(self, tmp_path: Path) -> None:
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", lambda logits: [logits.mean(), -logits])
+        alone = save_network(tmp_path / "alone", lambda logits: -logits)
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(alone, images)]
+        assert agreement(run_paddle(export(tmp_path, self.entry(output=1), net), images), wanted) == 1
+        said = refusal(tmp_path / "no", self.entry(output="logits"), net)
+        assert said.startswith("model_catalogue.mine.output: 'logits' is none of them: the model has 2 outputs: 0 ")
+        name = said.rpartition(" 1 ")[2]
+        assert agreement(run_paddle(export(tmp_path / "b", self.entry(output=name), net), images), wanted) == 1
+        assert "output: 2 is none of them" in refusal(tmp_path / "no", self.entry(output=2), net)
 
     def test_logits_of_another_size_are_refused(self, tmp_path: Path) -> None:
         net = save_network(tmp_path / "net", lambda logits: paddle.nn.functional.avg_pool2d(logits, 2))
@@ -271,7 +290,7 @@ def run_engine(name: str, model: Path, size: dict[str, int], images: list[np.nda
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", architectures.CLASSES)
+@pytest.mark.parametrize("architecture", architectures.SHORT_NAMES)
 def test_every_engine_agrees_with_native_paddle(tmp_path: Path, architecture: str) -> None:
     height, width = 256, 512
     given = entry(architecture, kind="paddleseg", input={"height": height, "width": width})

@@ -12,11 +12,12 @@ from segbench.models.paddle_files import check_files, refuse_json_model
 ADDED = "segbench/"
 
 
-def export(model: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> None:
-    """Write `prefix`.pdmodel and .pdiparams: float32 1×3×H×W in, uint8 1×H×W class indices out.
+def export(model: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> list[str]:
+    """Write `prefix`.pdmodel and .pdiparams: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns notes.
 
     `pdmodel` has its parameters beside it, named alike; it takes one image and gives logits 1×C×H×W, or an integer
-    class map 1×H×W or 1×1×H×W. Raises InputError naming `model` where it is otherwise, or damaged.
+    class map 1×H×W or 1×1×H×W, as the output that `choose_output` takes. Raises InputError naming `model` where it is
+    otherwise, or damaged.
     """
     where = f"model_catalogue.{model}"
     refuse_json_model(pdmodel, f"{where}.weights: {pdmodel}")
@@ -29,12 +30,12 @@ def export(model: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> No
     paddle.enable_static()
     try:
         with paddle.static.scope_guard(paddle.static.Scope()):
-            _export(where, entry, pdmodel, prefix)
+            return _export(where, entry, pdmodel, prefix)
     finally:
         paddle.disable_static()
 
 
-def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> None:
+def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> list[str]:
     import paddle
 
     executor = paddle.static.Executor(paddle.CPUPlace())
@@ -44,10 +45,11 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> N
         raise damaged(where, pdmodel, error) from None
     image = _fix_input(where, entry, program, inputs)
     names = [output.name for output in outputs]
-    check_output_count(where, names)
+    number, notes = choose_output(where, entry["output"], names)
     with paddle.utils.unique_name.guard(ADDED), paddle.static.program_guard(program):
-        class_map = add_class_map(where, entry, program.global_block().var(names[0]), names[0])
+        class_map = add_class_map(where, entry, program.global_block().var(names[number]), names[number])
         paddle.static.save_inference_model(str(prefix), [image], [class_map], executor, program=program)
+    return notes
 
 
 def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str]) -> Any:
@@ -95,13 +97,19 @@ def check_input(where: str, entry: dict[str, Any], variables: list[Any]) -> Any:
     return image
 
 
-def check_output_count(where: str, names: list[str]) -> None:
-    """Raise InputError for more outputs than one."""
-    if len(names) != 1:
-        raise InputError(
-            f"{where}.weights: the model has {len(names)} outputs ({', '.join(names)}); export it again with the"
-            " logits alone"
-        )
+def choose_output(where: str, wanted: str | int | None, names: list[str]) -> tuple[int, list[str]]:
+    """Return the number of the output to take, and a note where there was a choice.
+
+    It is the one that `wanted`, the entry's `output`, names or counts. Without it the first is taken: PaddleSeg exports
+    the auxiliary heads behind it, and its own inference takes the first (deploy/python/infer.py).
+    """
+    known = f"the model has {len(names)} outputs: {', '.join(f'{i} {name}' for i, name in enumerate(names))}"
+    if wanted is None:
+        return 0, [f"{known}; the first is taken"] if len(names) > 1 else []
+    number = wanted if isinstance(wanted, int) else names.index(wanted) if wanted in names else -1
+    if not 0 <= number < len(names):
+        raise InputError(f"{where}.output: {wanted!r} is none of them: {known}")
+    return number, [f"{known}; output {number} is taken"] if len(names) > 1 else []
 
 
 def _can_be(shape: Any, wanted: tuple[int, ...]) -> bool:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.files import sha256_of
+from segbench.files import read_json, sha256_of
 from segbench.machine.cpu import package_version
 
 
+def read_entry(text: str) -> dict[str, Any]:
+    """Return a model's complete entry from an argument of a command: JSON, or the path of a file of it."""
+    entry: dict[str, Any] = json.loads(text) if text.startswith("{") else read_json(text)
+    return entry
+
+
 def model_record(
-    name: str, entry: dict[str, Any], files: dict[str, Path], parameter_count: int | None, packages: tuple[str, ...]
+    name: str,
+    entry: dict[str, Any],
+    files: dict[str, Path],
+    parameter_count: int | None,
+    packages: tuple[str, ...],
+    notes: list[str],
 ) -> dict[str, Any]:
     """Return the facts of the exported `files` (by the name that they have in results/models/{name}/).
 
     `parameter_count`: trained values in the exported graph. `packages`: distributions that made the files, to record
-    their versions.
+    their versions. `notes`: what a person should know of the export; those of the entry's files come first.
     """
     return {
         "model": name,
@@ -30,6 +42,7 @@ def model_record(
         "exported_bytes": sum(path.stat().st_size for path in files.values()),
         "files": {key: sha256_of(path) for key, path in files.items()},
         "versions": {package: version for package in packages if (version := package_version(package))},
+        "notes": [*entry.get("notes", []), *notes],
     }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
-from segbench.config.schema import forms_of, suffix_of
+from segbench.config.schema import Preprocessing, forms_of, suffix_of
+from segbench.models import paddleseg_files
 from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
 
@@ -19,15 +21,55 @@ class Models(Lookup):
         catalogue = self.config["model_catalogue"]
         return any_of([name for name, entry in catalogue.items() if forms_of(entry)[0] in forms])
 
+    def given_entry(self, w: Any) -> str:
+        """Return the model's entry for a command line. Its title is left out, since only tables show it, and so are
+        keys of a kind that it is not.
+        """
+        entry = {key: value for key, value in self.model(w).items() if key != "title"}
+        for key in ("config", "package"):
+            if entry[key] is None:
+                del entry[key]
+            else:
+                entry[key] = self._path(entry[key])
+        if not self.settings(w):
+            entry["preprocessing"] = Preprocessing.model_validate(entry["preprocessing"]).model_dump(mode="json")
+        return json.dumps(entry)
+
     def entry(self, w: Any) -> str:
-        """Return the model's entry for a command line. Its title is left out, since only tables show it."""
-        return json.dumps({key: value for key, value in self.model(w).items() if key != "title"})
+        """Return the model's complete entry for a command line: itself, or the file that it is completed in."""
+        return next(iter(self.complete_entry(w)), None) or self.given_entry(w)
+
+    def complete_entry(self, w: Any) -> list[str]:
+        """Return the file of the model's complete entry, where its own files complete it."""
+        return [f"results/models/{w.model}/entry.json"] if self.settings(w) else []
+
+    def settings(self, w: Any) -> str:
+        """Return the file that completes the model's entry: PaddleSeg's configuration, or the deploy.yaml beside an
+        exported model; empty: none.
+        """
+        entry = self.model(w)
+        if entry["config"]:
+            return self._path(entry["config"])
+        if entry["kind"] == "paddle_inference" and (path := self._weights(w)["path"]):
+            return str(paddleseg_files.deploy_file(Path(path)) or "")
+        return ""
+
+    def settings_files(self, w: Any) -> list[str]:
+        """Return `settings` and what it inherits from, so that a changed file is read again. The script reports a
+        missing one.
+        """
+        path = self.settings(w)
+        return [str(file) for file in paddleseg_files.files_of(Path(path))] if path else []
+
+    def _path(self, path: str) -> str:
+        """Return `path` with `model_root` before a relative one."""
+        return os.path.normpath(os.path.join(self.config["model_root"], path))
 
     def _weights(self, w: Any) -> dict[str, Any]:
         """Return where the model's weights come from, with `model_root` before a relative path."""
         weights = dict(self.model(w)["weights"])
         if weights["path"]:
-            weights["path"] = os.path.normpath(os.path.join(self.config["model_root"], weights["path"]))
+            weights["path"] = self._path(weights["path"])
         return weights
 
     def weights(self, w: Any) -> str:

@@ -382,6 +382,11 @@ COLUMNS = (
         cell=doubts,
     ),
     Column(
+        "notes", SENTENCES,
+        "What the export of the model decided or left out: the output that is taken of several, a sliding window.",
+        lambda s: flags.SEPARATOR.join(s.notes),
+    ),
+    Column(
         "build_s", SECONDS, "Seconds that the engine's build took.",
         built("build_s"), "build s", formats.tenths,
     ),

@@ -80,6 +80,13 @@ def class_table(rows: list[Row]) -> list[str]:
     return ["## IoU per class", table(header, cells)]
 
 
+def model_notes(rows: list[Row]) -> list[str]:
+    """Write a section with the notes of every model that has some; nothing where none has."""
+    notes = {row["model"]: row["notes"] for row in rows if row["notes"]}
+    lines = "\n".join(f"- `{model}`: {text}" for model, text in notes.items())
+    return ["## Notes on models", lines] if notes else []
+
+
 def reasons(rows: list[Row]) -> list[str]:
     """Write a section with the reason of every row that could not run; nothing where all could."""
     missing = [row for row in rows if row["status"] != "ok"]

@@ -70,6 +70,12 @@ class Sources:
         return load(self.entry["engine"])
 
     @cached_property
+    def notes(self) -> list[str]:
+        """Return the notes of the model's export."""
+        notes: list[str] = read_json(self.results / "models" / self.model / "model.json").get("notes", [])
+        return notes
+
+    @cached_property
     def built(self) -> Record:
         """Return the record of the engine's build."""
         return read_json(self.results / "engines" / self.here / "status.json")
