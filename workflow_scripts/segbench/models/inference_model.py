@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.models.paddle_files import check_files, refuse_json_model
+from segbench.models.paddle_files import check_files, for_cpu_inference, refuse_json_model
 
 # Names of what is added: the model itself has variables like cast_0.tmp_0 already.
 ADDED = "segbench/"
+WITHOUT_SHAPES = ("feed", "fetch", "while", "conditional_block")  # operators that Paddle infers no shapes of
 
 
 def export(model: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> list[str]:
@@ -40,7 +41,7 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> l
 
     executor = paddle.static.Executor(paddle.CPUPlace())
     try:
-        program, inputs, outputs = paddle.static.load_inference_model(str(pdmodel.with_suffix("")), executor)
+        program, inputs, outputs = paddle.static.load_inference_model(str(_staged(pdmodel, prefix)), executor)
     except Exception as error:  # Paddle has a class of its own for each kind of damage
         raise damaged(where, pdmodel, error) from None
     image = _fix_input(where, entry, program, inputs)
@@ -52,24 +53,46 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> l
     return notes
 
 
+def _staged(pdmodel: Path, prefix: Path) -> Path:
+    """Return the path, without suffix, of the model as Paddle on a CPU can load it, beside `prefix`."""
+    staged = prefix.with_name("given")
+    staged.with_suffix(".pdmodel").write_bytes(for_cpu_inference(pdmodel.read_bytes()))
+    staged.with_suffix(".pdiparams").symlink_to(pdmodel.with_suffix(".pdiparams").absolute())
+    return staged
+
+
 def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str]) -> Any:
     """The input variable, once all shapes of `program` follow from 1×3×H×W."""
     block = program.global_block()
     image = check_input(where, entry, [block.var(name) for name in inputs])
     image.desc.set_shape(input_shape(entry))
     for operator in block.ops:
-        if operator.type not in ("feed", "fetch"):
+        if operator.type in WITHOUT_SHAPES:
+            continue
+        try:
             operator.desc.infer_shape(block.desc)
+        except Exception as error:  # Paddle has a class of its own for each kind of misfit
+            raise InputError(
+                f"{where}.input: {image.shape[2]}×{image.shape[3]}: the model cannot take it: operator"
+                f" {operator.type}: {last_line(error)}"
+            ) from None
     return image
 
 
 def damaged(where: str, program: Path, error: Exception) -> InputError:
     """What to raise where Paddle cannot load `program`: with the last line of what it says."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    said = lines[-1].strip()[:200] if lines else type(error).__name__
     return InputError(
-        f"{where}.weights: {program} or its .pdiparams is damaged, or they do not belong together ({said})"
+        f"{where}.weights: {program} or its .pdiparams is damaged, or they do not belong together ({last_line(error)})"
     )
+
+
+def last_line(error: Exception) -> str:
+    """What Paddle says of an error, without the calls before it and its own mark behind it."""
+    lines = [
+        line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith("[operator")
+    ]
+    lines = [line for line in lines if not line.startswith("[Hint:")] or lines
+    return lines[-1][:200] if lines else type(error).__name__
 
 
 def input_shape(entry: dict[str, Any]) -> tuple[int, int, int, int]:

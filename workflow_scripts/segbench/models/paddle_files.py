@@ -53,6 +53,22 @@ def without_call_stacks(pdmodel: bytes) -> bytes:
     return bytes(program.serialize_to_string())
 
 
+def for_cpu_inference(pdmodel: bytes) -> bytes:
+    """The same program with what an export on a GPU, or for training, leaves and a CPU has no kernel for.
+
+    `sync_batch_norm` is batch normalisation over several GPUs. oneDNN takes a transposed convolution only where
+    `is_test` says that no gradient is wanted.
+    """
+    program = read_program(pdmodel)
+    for block in map(program.block, range(program.num_blocks())):
+        for operator in map(block.op, range(block.op_size())):
+            if operator.type() == "sync_batch_norm":
+                operator.set_type("batch_norm")
+            if operator.type() in ("conv2d_transpose", "depthwise_conv2d_transpose"):
+                operator._set_bool_attr("is_test", True)
+    return bytes(program.serialize_to_string())
+
+
 def count_parameters(pdmodel: bytes) -> int:
     """Trained values of a program: its stored variables without the running statistics of batch normalisation."""
     program = read_program(pdmodel)
