@@ -75,7 +75,7 @@ def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path) -> list[
             # int32 first: the one type that every engine's argmax has.
             return self.network(image)[self.number].argmax(axis=1, dtype="int32").cast("uint8")
 
-    number = entry["output"] or 0
+    number = entry.get("output") or 0
     if not isinstance(number, int):
         raise InputError(f"{where}.output: {number!r}: outputs of this kind of model have numbers only, 0 is the first")
     seen: list[list[int]] = []

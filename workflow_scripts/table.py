@@ -17,7 +17,7 @@ from segbench.table.markdown import (
     class_table,
     distrusted,
     full_table,
-    model_notes,
+    notes,
     page_table,
     published_table,
     reasons,
@@ -63,7 +63,7 @@ def main() -> None:
         full_table(rows),
         *distrusted(rows),
         *published_table(compared),
-        *model_notes(rows),
+        *notes(rows),
         *reasons(rows),
         *class_table(rows),
     ]

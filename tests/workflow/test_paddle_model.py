@@ -86,7 +86,8 @@ def test_export_folder_is_taken_as_its_deploy_yaml_says(workflow):
     assert [row["status"] for row in rows] == ["ok", "ok"], rows
     assert float(rows[1]["pixel_agreement"]) >= 0.9995
     assert rows[0]["notes"].endswith("; the first is taken") and net.exists()
-    assert f"- `own`: {rows[0]['notes']}" in (workflow.folder / "results" / "table.md").read_text()
+    noted = f"- `own`: {rows[0]['notes']} (paddle-fp32, openvino-fp32)"
+    assert noted in (workflow.folder / "results" / "table.md").read_text()
     record = read_json(workflow.folder / "results" / "models" / "own" / "model.json")
     assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
     assert workflow.plan() == {}

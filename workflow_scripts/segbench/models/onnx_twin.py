@@ -55,7 +55,17 @@ def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
 
     if pdmodel.suffix == ".json":
         raise Unsupported(f"paddle2onnx {package_version('paddle2onnx')} cannot read a Paddle 3 model (.json)")
-    model = _convert(pdmodel, pdiparams)
+    try:
+        return _repaired(_convert(pdmodel, pdiparams), pdmodel)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise Unsupported(f"paddle2onnx's graph is invalid: {said}") from None
+
+
+def _repaired(model: Any, pdmodel: Path) -> Any:
+    """Make what paddle2onnx wrote of `pdmodel` static and exact, and check it."""
+    import onnx
+
     # Shapes that Paddle did not know are written as unknown. They would hide those that follow from the input's.
     del model.graph.value_info[:]
     model.graph.output[0].type.tensor_type.ClearField("shape")

@@ -34,7 +34,7 @@ class Engines(Lookup):
         """Return the exported files that the engine builds from: its preferred form among those that the model has."""
         calibrator = self.variant(w)["calibrator"]
         if calibrator is None:
-            return self._models.files(w, self.engine(w).reads)
+            return self._models.with_fallback(w, self.engine(w))
         library = self.library(calibrator)
         if library.leaves_table:
             return self._models.files(w, ("onnx",))

@@ -107,13 +107,21 @@ class Models(Lookup):
         form = next((form for form in reads if form in forms), None)
         return [f"results/models/{w.model}/{name}" for name in FILES[form]] if form else []
 
+    def with_fallback(self, w: Any, user: Any) -> list[str]:
+        """Return the files that an engine or a calibrator reads: the first form of `reads` that the model has, and the
+        twin, with its status, where it may fall back on that.
+        """
+        first = self.files(w, user.reads)
+        twin = self.files(w, user.falls_back) if self.form(w) == "paddle" else []
+        return first if not twin or twin[0] in first else [*first, *twin, f"results/models/{w.model}/onnx.json"]
+
     def own_files(self, w: Any) -> list[str]:
         """The files that the model is exported to, before its conversion to ONNX."""
         return self.files(w, (self.form(w),))
 
     def conversion(self, w: Any, files: list[str]) -> str | list[str]:
-        """Return the status of the conversion to ONNX, where it made one of `files`."""
-        converted = any(path.endswith(".onnx") for path in files) and self.form(w) != "onnx"
+        """Return the status of the conversion to ONNX, where it made the first of `files`."""
+        converted = files[:1] == [f"results/models/{w.model}/model.onnx"] and self.form(w) != "onnx"
         return f"results/models/{w.model}/onnx.json" if converted else []
 
     def shapes(self, w: Any) -> str | list[str]:

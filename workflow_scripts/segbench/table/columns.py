@@ -383,7 +383,7 @@ COLUMNS = (
     ),
     Column(
         "notes", SENTENCES,
-        "What the export of the model decided or left out: the output that is taken of several, a sliding window.",
+        "What export and build decided or left out: which of several outputs is taken, that OpenVINO reads the twin.",
         lambda s: flags.SEPARATOR.join(s.notes),
     ),
     Column(

@@ -80,11 +80,17 @@ def class_table(rows: list[Row]) -> list[str]:
     return ["## IoU per class", table(header, cells)]
 
 
-def model_notes(rows: list[Row]) -> list[str]:
-    """Write a section with the notes of every model that has some; nothing where none has."""
-    notes = {row["model"]: row["notes"] for row in rows if row["notes"]}
-    lines = "\n".join(f"- `{model}`: {text}" for model, text in notes.items())
-    return ["## Notes on models", lines] if notes else []
+def notes(rows: list[Row]) -> list[str]:
+    """Write a section with the notes of every row that has some; nothing where none has."""
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        for text in filter(None, row["notes"].split(flags.SEPARATOR)):
+            lines.setdefault(f"`{row['model']}`: {text}", []).append(row["variant"])
+    return (
+        ["## Notes", "\n".join(f"- {line} ({', '.join(variants)})" for line, variants in lines.items())]
+        if lines
+        else []
+    )
 
 
 def reasons(rows: list[Row]) -> list[str]:

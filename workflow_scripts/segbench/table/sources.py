@@ -71,9 +71,10 @@ class Sources:
 
     @cached_property
     def notes(self) -> list[str]:
-        """Return the notes of the model's export."""
-        notes: list[str] = read_json(self.results / "models" / self.model / "model.json").get("notes", [])
-        return notes
+        """Return the notes of the model's export and of the engine's build."""
+        record = self.results / "models" / self.model / "model.json"
+        exported = read_json(record) if record.exists() else {}
+        return [*exported.get("notes", []), *self.built.get("notes", [])]
 
     @cached_property
     def built(self) -> Record:
