@@ -55,20 +55,33 @@ def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, pr
         if checkpoint is not None:
             architectures.load(layer, read_arrays(checkpoint), model)
         print(f"{model}: tracing at {height}×{width}", flush=True)
-        return _trace(where, entry, layer, prefix)
+        if "network" not in entry:
+            return _trace(where, entry, layer, prefix, as_class_map=True)
+        # What PaddleSeg's own networks do beside their layers is folded, as that of an exported file is.
+        traced = prefix.with_name("traced")
+        notes = _trace(where, entry, layer, traced, as_class_map=False)
+        only = {**entry, "output": None}
+        return notes + inference_model.export(model, only, traced.with_suffix(".pdmodel"), prefix)
 
 
-def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path) -> list[str]:
-    """Save the network with its argmax at a fixed input size. Returns a note where another output than the first, the
-    one of PaddleSeg's class maps, is taken."""
+def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path, as_class_map: bool) -> list[str]:
+    """Save the network at a fixed input size, with or without argmax and cast. Returns a note where another output than
+    the first, the one of PaddleSeg's class maps, is taken."""
     import paddle
 
-    class ClassMap(paddle.nn.Layer):
-        """Class index of the highest score, 1×H×W uint8."""
+    class Logits(paddle.nn.Layer):
+        """The scores of one output."""
 
         def __init__(self, network: Any, number: int) -> None:
             super().__init__()
             self.network, self.number = network, number
+
+        def forward(self, image: Any) -> Any:
+            """Float32 1×3×H×W to float32 1×C×H×W."""
+            return self.network(image)[self.number]
+
+    class ClassMap(Logits):
+        """Class index of the highest score, 1×H×W uint8."""
 
         def forward(self, image: Any) -> Any:
             """Float32 1×3×H×W to uint8 1×H×W."""
@@ -80,7 +93,7 @@ def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path) -> list[
         raise InputError(f"{where}.output: {number!r}: outputs of this kind of model have numbers only, 0 is the first")
     seen: list[list[int]] = []
     hook = layer.register_forward_post_hook(lambda _, inputs, outputs: seen.extend(list(one.shape) for one in outputs))
-    whole = ClassMap(layer, number)
+    whole = ClassMap(layer, number) if as_class_map else Logits(layer, number)
     whole.eval()
     shape = paddle.static.InputSpec(list(inference_model.input_shape(entry)), "float32", "image")
     try:

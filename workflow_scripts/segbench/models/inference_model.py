@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
+from segbench.models.fold_paddle import fold
 from segbench.models.paddle_files import check_files, for_cpu_inference, refuse_json_model
 
 # Names of what is added: the model itself has variables like cast_0.tmp_0 already.
@@ -47,10 +48,13 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> l
     image = _fix_input(where, entry, program, inputs)
     names = [output.name for output in outputs]
     number, notes = choose_output(where, entry["output"], names)
+    scope, size = paddle.static.global_scope(), input_shape(entry)[2:]
+    program, more = fold(program, executor, scope, lambda folded: _infer_shapes(where, size, folded))
+    image = program.global_block().var(image.name)
     with paddle.utils.unique_name.guard(ADDED), paddle.static.program_guard(program):
         class_map = add_class_map(where, entry, program.global_block().var(names[number]), names[number])
         paddle.static.save_inference_model(str(prefix), [image], [class_map], executor, program=program)
-    return notes
+    return notes + more
 
 
 def _staged(pdmodel: Path, prefix: Path) -> Path:
@@ -66,6 +70,13 @@ def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str
     block = program.global_block()
     image = check_input(where, entry, [block.var(name) for name in inputs])
     image.desc.set_shape(input_shape(entry))
+    _infer_shapes(where, input_shape(entry)[2:], program)
+    return image
+
+
+def _infer_shapes(where: str, size: tuple[int, int], program: Any) -> None:
+    """Make all shapes of `program` follow from that of the input variable, whose height and width are `size`."""
+    block = program.global_block()
     for operator in block.ops:
         if operator.type in WITHOUT_SHAPES:
             continue
@@ -73,10 +84,9 @@ def _fix_input(where: str, entry: dict[str, Any], program: Any, inputs: list[str
             operator.desc.infer_shape(block.desc)
         except Exception as error:  # Paddle has a class of its own for each kind of misfit
             raise InputError(
-                f"{where}.input: {image.shape[2]}×{image.shape[3]}: the model cannot take it: operator"
+                f"{where}.input: {size[0]}×{size[1]}: the model cannot take it: operator"
                 f" {operator.type}: {last_line(error)}"
             ) from None
-    return image
 
 
 def damaged(where: str, program: Path, error: Exception) -> InputError:

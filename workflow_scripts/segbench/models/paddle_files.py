@@ -11,6 +11,7 @@ from typing import Any
 from segbench.errors import InputError
 
 Shape = tuple[int, ...]
+CONSTANT = "segbench/constant/"  # begins the names of what folding stored that does not come from trained values
 # Bytes of a value, by Paddle's name of its type.
 BYTES = {
     "BOOL": 1,
@@ -70,7 +71,9 @@ def for_cpu_inference(pdmodel: bytes) -> bytes:
 
 
 def count_parameters(pdmodel: bytes) -> int:
-    """Trained values of a program: its stored variables without the running statistics of batch normalisation."""
+    """Trained values of a program: its stored variables without the running statistics of batch normalisation, and
+    without constants that folding stored.
+    """
     program = read_program(pdmodel)
     block = program.block(0)
     statistics = {
@@ -80,7 +83,8 @@ def count_parameters(pdmodel: bytes) -> int:
         for slot in ("Mean", "Variance")
         for name in operator.input(slot)
     }
-    return sum(math.prod(shape) for name, shape in stored_variables(pdmodel).items() if name not in statistics)
+    variables = stored_variables(pdmodel).items()
+    return sum(math.prod(shape) for name, shape in variables if name not in statistics and CONSTANT not in name)
 
 
 def stored_variables(pdmodel: bytes) -> dict[str, Shape]:
