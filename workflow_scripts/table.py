@@ -17,10 +17,10 @@ from segbench.table.markdown import (
     class_table,
     distrusted,
     full_table,
-    notes,
     page_table,
     published_table,
     reasons,
+    row_notes,
 )
 from segbench.table.published import compare, read_published
 from segbench.table.row import Row, value
@@ -63,7 +63,7 @@ def main() -> None:
         full_table(rows),
         *distrusted(rows),
         *published_table(compared),
-        *notes(rows),
+        *row_notes(rows),
         *reasons(rows),
         *class_table(rows),
     ]

@@ -134,6 +134,11 @@ def read_deploy(path: Path) -> Any:
     return section["transforms"]
 
 
+def transforms_of(path: Path, kind: str) -> Any:
+    """Return the transforms that the settings of a model of this kind have: a configuration or a deploy.yaml."""
+    return read_network(path).transforms if kind == "paddleseg" else read_deploy(path)
+
+
 def complete(given: dict[str, Any], transforms: Any, path: Path, size: Size) -> dict[str, Any]:
     """Return the whole `preprocessing` of an entry: what is `given` in it, and what the file's `transforms` say."""
     if all(key in given for key in NEEDED):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from segbench.config.schema import Preprocessing, forms_of, suffix_of
+from segbench.errors import InputError
 from segbench.models import paddleseg_files
 from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
@@ -53,6 +55,17 @@ class Models(Lookup):
         if entry["kind"] == "paddle_inference" and (path := self._weights(w)["path"]):
             return str(paddleseg_files.deploy_file(Path(path)) or "")
         return ""
+
+    def resize(self, w: Any) -> str:
+        """Return how images of other sizes become the model's input: `preprocessing.resize`, or what its files say.
+
+        What is wrong in the files is reported by rule read_settings, not here.
+        """
+        entry, path = self.model(w), self.settings(w)
+        given: str | None = entry["preprocessing"].get("resize")
+        if given or not path:
+            return given or Preprocessing().resize
+        return _resize_of(path, entry["kind"], entry["input"]["height"], entry["input"]["width"])
 
     def settings_files(self, w: Any) -> list[str]:
         """Return `settings` and what it inherits from, so that a changed file is read again. The script reports a
@@ -127,3 +140,13 @@ class Models(Lookup):
     def shapes(self, w: Any) -> str | list[str]:
         """How the collection of the model's shapes ended; none for a model that is no .pdmodel: its engine says why."""
         return f"results/models/{w.model}/shapes.json" if self.form(w) == "paddle" else []
+
+
+@functools.cache
+def _resize_of(path: str, kind: str, height: int, width: int) -> str:
+    file = Path(path)
+    try:
+        transforms = paddleseg_files.transforms_of(file, kind)
+        return str(paddleseg_files.preprocessing(transforms, file, (height, width))["resize"])
+    except InputError:
+        return Preprocessing().resize

@@ -80,7 +80,7 @@ def class_table(rows: list[Row]) -> list[str]:
     return ["## IoU per class", table(header, cells)]
 
 
-def notes(rows: list[Row]) -> list[str]:
+def row_notes(rows: list[Row]) -> list[str]:
     """Write a section with the notes of every row that has some; nothing where none has."""
     lines: dict[str, list[str]] = {}
     for row in rows:
