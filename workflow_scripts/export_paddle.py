@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, pr
         print(f"{model}: tracing at {height}×{width}", flush=True)
         if "network" not in entry:
             return _trace(where, entry, layer, prefix, as_class_map=True)
-        # What PaddleSeg's own networks do beside their layers is folded, as that of an exported file is.
+        # Sizes, grids and masks are folded, as those of an exported file are.
         traced = prefix.with_name("traced")
         notes = _trace(where, entry, layer, traced, as_class_map=False)
         only = {**entry, "output": None}
@@ -97,7 +98,7 @@ def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path, as_class
     whole.eval()
     shape = paddle.static.InputSpec(list(inference_model.input_shape(entry)), "float32", "image")
     try:
-        with architectures.constant_shapes():
+        with architectures.constant_shapes() if as_class_map else nullcontext():
             paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
     except Exception as error:
         _check_outputs(where, entry, number, seen)
@@ -107,7 +108,7 @@ def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path, as_class
         raise InputError(f"{where}.config: its network cannot be exported: {said[:200]}") from None
     hook.remove()
     _check_outputs(where, entry, number, seen)
-    return [f"the network has {len(seen)} outputs; output {number} is taken"] if number else []
+    return [f"the network has {len(seen)} outputs, of which output {number} is taken"] if number else []
 
 
 def _check_outputs(where: str, entry: dict[str, Any], number: int, shapes: list[list[int]]) -> None:
@@ -115,7 +116,7 @@ def _check_outputs(where: str, entry: dict[str, Any], number: int, shapes: list[
     wanted = [1, entry["class_count"], entry["input"]["height"], entry["input"]["width"]]
     if shapes and not 0 <= number < len(shapes):
         raise InputError(f"{where}.output: {number}, but the network has {len(shapes)} outputs; 0 is the first")
-    if shapes and shapes[number] != wanted:
+    if shapes and not inference_model.can_be(shapes[number], wanted):
         raise InputError(f"{where}.output: output {number} of the network is {shapes[number]}; wanted: logits {wanted}")
 
 

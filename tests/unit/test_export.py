@@ -233,7 +233,7 @@ class TestOwnModel:
         wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(alone, images)]
         assert agreement(run_paddle(pdmodel, images), wanted) == 1
         (note,) = notes
-        assert note.startswith("the model has 2 outputs: 0 ") and note.endswith("; the first is taken")
+        assert note.startswith("the model has 2 outputs: 0 ") and note.endswith(", of which the first is taken")
 
     def test_another_output_is_taken_by_number_or_name(self, tmp_path: Path) -> None:
         images = street_images(HEIGHT, WIDTH)

@@ -103,7 +103,7 @@ def test_random_numbers_in_the_graph_are_drawn_once_and_noted(tmp_path: Path) ->
     for name in ("a", "b"):
         made.append(tmp_path / name / "model.pdmodel")
         _, notes = export_paddle.export("mine", ENTRY, net, made[-1], made[-1].with_suffix(".pdiparams"))
-        assert notes == ["its graph draws random numbers (uniform_random); one draw is fixed here"]
+        assert notes == ["its graph draws random numbers (uniform_random), of which one draw is fixed"]
     assert operators(made[0])["uniform_random"] == 0
     assert made[0].with_suffix(".pdiparams").read_bytes() == made[1].with_suffix(".pdiparams").read_bytes()
 

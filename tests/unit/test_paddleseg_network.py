@@ -73,7 +73,7 @@ def test_configuration_and_checkpoint_give_paddlesegs_class_map(tmp_path: Path) 
         wanted = [one[number].numpy().argmax(1).astype(np.uint8) for one in outputs]
         pdmodel, notes = export(tmp_path, {**given, "output": number or None}, tmp_path / "model.pdparams")
         assert agreement(run_paddle(pdmodel, images), wanted) >= 0.9995
-        assert notes == (["the network has 2 outputs; output 1 is taken"] if number else [])
+        assert notes == (["the network has 2 outputs, of which output 1 is taken"] if number else [])
     for output, said in ((2, "output: 2, but the network has 2 outputs; 0 is the first"), ("x", "have numbers only")):
         with pytest.raises(InputError, match=said):
             export(tmp_path, {**given, "output": output}, tmp_path / "model.pdparams")
@@ -107,6 +107,7 @@ def test_network_that_paddleseg_cannot_build_is_named(tmp_path: Path, model: str
 
 
 CLONE = """
+from skimage import measure, morphology  # as newer PaddleSegs do, for a network that has no classes
 import paddle
 from paddleseg.cvlibs import manager
 

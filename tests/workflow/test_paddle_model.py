@@ -85,7 +85,7 @@ def test_export_folder_is_taken_as_its_deploy_yaml_says(workflow):
     rows = workflow.rows()
     assert [row["status"] for row in rows] == ["ok", "ok"], rows
     assert float(rows[1]["pixel_agreement"]) >= 0.9995
-    assert rows[0]["notes"].endswith("; the first is taken") and net.exists()
+    assert rows[0]["notes"].endswith(", of which the first is taken") and net.exists()
     noted = f"- `own`: {rows[0]['notes']} (paddle-fp32, openvino-fp32)"
     assert noted in (workflow.folder / "results" / "table.md").read_text()
     record = read_json(workflow.folder / "results" / "models" / "own" / "model.json")

@@ -74,7 +74,7 @@ def fold(program: Any, executor: Any, scope: Any, infer_shapes: Callable[[Any], 
         program = paddle.static.Program.parse_from_string(program.desc.serialize_to_string())
         infer_shapes(program)
     names = ", ".join(dict.fromkeys(drawn))
-    return program, [f"its graph draws random numbers ({names}); one draw is fixed here"] if drawn else []
+    return program, [f"its graph draws random numbers ({names}), of which one draw is fixed"] if drawn else []
 
 
 class _Round:

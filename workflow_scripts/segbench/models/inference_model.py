@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def check_input(where: str, entry: dict[str, Any], variables: list[Any]) -> Any:
             " a segmentation model has one, the image"
         )
     image = variables[0]
-    if image.dtype != paddle.float32 or not _can_be(image.shape, wanted):
+    if image.dtype != paddle.float32 or not can_be(image.shape, wanted):
         raise InputError(
             f"{where}.input: {wanted[2]}×{wanted[3]}, but the model's input {image.name} is {_type(image)}"
             f" {list(image.shape)}; wanted: float32 {list(wanted)} (-1: any)"
@@ -138,14 +139,15 @@ def choose_output(where: str, wanted: str | int | None, names: list[str]) -> tup
     """
     known = f"the model has {len(names)} outputs: {', '.join(f'{i} {name}' for i, name in enumerate(names))}"
     if wanted is None:
-        return 0, [f"{known}; the first is taken"] if len(names) > 1 else []
+        return 0, [f"{known}, of which the first is taken"] if len(names) > 1 else []
     number = wanted if isinstance(wanted, int) else names.index(wanted) if wanted in names else -1
     if not 0 <= number < len(names):
         raise InputError(f"{where}.output: {wanted!r} is none of them: {known}")
-    return number, [f"{known}; output {number} is taken"] if len(names) > 1 else []
+    return number, [f"{known}, of which output {number} is taken"] if len(names) > 1 else []
 
 
-def _can_be(shape: Any, wanted: tuple[int, ...]) -> bool:
+def can_be(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a shape, in which -1 is any size, can be the wanted one."""
     return len(shape) == len(wanted) and all(has in (-1, want) for has, want in zip(shape, wanted, strict=True))
 
 
@@ -161,12 +163,12 @@ def add_class_map(where: str, entry: dict[str, Any], output: Any, name: str) -> 
     shape = list(output.shape)
     found = f"the model's output {name} is {_type(output)} {shape}"
     if output.dtype in (paddle.int32, paddle.int64, paddle.uint8):
-        if not (_can_be(shape, (1, height, width)) or _can_be(shape, (1, 1, height, width))):
+        if not (can_be(shape, (1, height, width)) or can_be(shape, (1, 1, height, width))):
             raise InputError(f"{where}.weights: {found}; an integer class map must be [1, {height}, {width}]")
         return output.reshape([1, height, width]).cast("uint8")
     if len(shape) == 4 and shape[1] not in (count, -1):
         raise InputError(f"{where}.class_count: {count}, but {found}: {shape[1]} channels")
-    if output.dtype != paddle.float32 or not _can_be(shape, (1, count, height, width)):
+    if output.dtype != paddle.float32 or not can_be(shape, (1, count, height, width)):
         raise InputError(
             f"{where}.weights: {found}; wanted: float32 logits [1, {count}, {height}, {width}] or an integer class map"
         )

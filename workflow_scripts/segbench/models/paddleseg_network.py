@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from segbench.errors import InputError
+
+NOT_NEEDED = ("skimage",)  # newer PaddleSegs import it for STFPM's maps of anomalies, which are no classes
+
+
+class _StandIn(ModuleType):
+    """An absent package whose names can be imported, and not used."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
 
 
 def build(section: dict[str, Any], class_count: int, package: str | None = None) -> Any:
@@ -54,6 +66,9 @@ def _import(package: str | None) -> Any:
         raise InputError(f"package: {package}: has no paddleseg/__init__.py; a clone of PaddleSeg is wanted")
     if package and package not in sys.path:
         sys.path.insert(0, package)
+    for name in NOT_NEEDED:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = _StandIn(name)
     try:
         paddleseg = importlib.import_module("paddleseg")
     except ImportError as error:

@@ -35,7 +35,9 @@ def read_model(model: ExportedModel) -> tuple[Any, list[str]]:
         twin = exact_twin(model)
         if twin is None:
             raise
-        return read(twin), [f"OpenVINO reads the ONNX twin, since of the Paddle model it says: {refused}"]
+        return read(twin), [
+            f"OpenVINO reads the ONNX twin, since of the Paddle model it says: {refused}".replace("; ", ", ")
+        ]
 
 
 def class_maps(model: Any) -> Callable[[Float32Image], ClassMap]:
