@@ -48,7 +48,7 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> l
         raise damaged(where, pdmodel, error) from None
     image = _fix_input(where, entry, program, inputs)
     names = [output.name for output in outputs]
-    number, notes = choose_output(where, entry["output"], names)
+    number, notes = choose_output(where, entry.get("output"), names)
     scope, size = paddle.static.global_scope(), input_shape(entry)[2:]
     program, more = fold(program, executor, scope, lambda folded: _infer_shapes(where, size, folded))
     image = program.global_block().var(image.name)

@@ -43,7 +43,7 @@ def export(model: str, entry: dict[str, Any], program: Path, prefix: Path) -> tu
         raise damaged(where, program, error) from None
     _check_parameters(where, network, program.with_suffix(".pdiparams"))
     names = [f"fetch_name_{number}" for number in range(len(outputs))]
-    number, notes = choose_output(where, entry["output"], names)
+    number, notes = choose_output(where, entry.get("output"), names)
     with paddle.static.program_guard(network):
         image = _fix_input(where, entry, network)
         class_map = add_class_map(where, entry, outputs[number], names[number])
