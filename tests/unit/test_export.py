@@ -266,6 +266,19 @@ class TestOwnModel:
             "model_catalogue.mine.input: 64×96: the model cannot take it: operator elementwise_add: "
         )
 
+    def test_size_that_only_the_image_tells_is_no_misfit(self, tmp_path: Path) -> None:
+        """As PointRend's: how many pixels are found is known when the network runs."""
+
+        def then(logits: Any) -> Any:
+            flat = logits.flatten()
+            found = paddle.nonzero(flat > -1e9).flatten()
+            return paddle.scatter(flat, found, flat * -1).reshape([1, 4, HEIGHT, WIDTH])
+
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", then, size=(HEIGHT, WIDTH))
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(net, images)]
+        assert agreement(run_paddle(export(tmp_path, self.entry(), net), images), wanted) == 1
+
     def test_loop_in_the_graph_is_kept(self, tmp_path: Path) -> None:
         images = street_images(HEIGHT, WIDTH)
         net = save_network(tmp_path / "net", doubled_in_a_loop)

@@ -84,6 +84,8 @@ def _infer_shapes(where: str, size: tuple[int, int], program: Any) -> None:
         try:
             operator.desc.infer_shape(block.desc)
         except Exception as error:  # Paddle has a class of its own for each kind of misfit
+            if any(-1 in block.var(name).shape for name in operator.input_arg_names if block.has_var(name)):
+                continue  # a size that is not known yet fits no other
             raise InputError(
                 f"{where}.input: {size[0]}×{size[1]}: the model cannot take it: operator"
                 f" {operator.type}: {last_line(error)}"
