@@ -275,7 +275,7 @@ class TestOwnModel:
             return paddle.scatter(flat, found, flat * -1).reshape([1, 4, HEIGHT, WIDTH])
 
         images = street_images(HEIGHT, WIDTH)
-        net = save_network(tmp_path / "net", then, size=(HEIGHT, WIDTH))
+        net = save_network(tmp_path / "net", then)
         wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(net, images)]
         assert agreement(run_paddle(export(tmp_path, self.entry(), net), images), wanted) == 1
 
