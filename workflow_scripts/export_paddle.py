@@ -11,7 +11,8 @@ from segbench.errors import InputError
 from segbench.files import as_fetched, atomic, scratch, write_record
 from segbench.models import architectures, inference_model
 from segbench.models.checkpoint import read_arrays
-from segbench.models.paddle_files import count_parameters, for_cpu_inference, without_call_stacks
+from segbench.models.fold_paddle import count_constants
+from segbench.models.paddle_files import count_parameters, without_call_stacks
 from segbench.models.record import check_class_map, model_record, read_entry
 from segbench.process.lifetime import command
 
@@ -35,12 +36,12 @@ def export(
             notes = inference_model.export(model, entry, checkpoint, prefix)
         else:
             notes = _export_layer(model, entry, checkpoint, prefix)
-        program = for_cpu_inference(without_call_stacks(prefix.with_suffix(".pdmodel").read_bytes()))
+        program = inference_model.for_cpu_inference(without_call_stacks(prefix.with_suffix(".pdmodel").read_bytes()))
         with atomic(pdiparams) as temporary:
             prefix.with_suffix(".pdiparams").rename(temporary)
     with atomic(pdmodel) as temporary:
         temporary.write_bytes(program)
-    return count_parameters(program), notes
+    return count_parameters(program) - count_constants(program), notes
 
 
 def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, prefix: Path) -> list[str]:

@@ -7,14 +7,16 @@ without them is smaller on every engine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from segbench.models.paddle_files import CONSTANT
+from segbench.models.paddle_files import stored_variables
 
-TRAINED = "segbench/trained/"  # begins the names of stored results that come from trained values; else CONSTANT
+# What the names of stored results begin with: of those that come from trained values, and of others.
+TRAINED, CONSTANT = "segbench/trained/", "segbench/constant/"
 SEED = 0
 MAX_SIZE = 1 << 24  # elements of a stored result; a larger one stays computed
 MAX_ROUNDS = 50  # each makes more shapes known, and a block inside another takes one more
@@ -75,6 +77,11 @@ def fold(program: Any, executor: Any, scope: Any, infer_shapes: Callable[[Any], 
         infer_shapes(program)
     names = ", ".join(dict.fromkeys(drawn))
     return program, [f"its graph draws random numbers ({names}), of which one draw is fixed"] if drawn else []
+
+
+def count_constants(pdmodel: bytes) -> int:
+    """Stored values of a folded program that do not come from trained ones."""
+    return sum(math.prod(shape) for name, shape in stored_variables(pdmodel).items() if name.startswith(CONSTANT))
 
 
 class _Round:

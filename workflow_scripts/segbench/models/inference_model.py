@@ -8,7 +8,7 @@ from typing import Any
 
 from segbench.errors import InputError
 from segbench.models.fold_paddle import fold
-from segbench.models.paddle_files import check_files, for_cpu_inference, refuse_json_model
+from segbench.models.paddle_files import check_files, read_program, refuse_json_model
 
 # Names of what is added: the model itself has variables like cast_0.tmp_0 already.
 ADDED = "segbench/"
@@ -90,6 +90,22 @@ def _infer_shapes(where: str, size: tuple[int, int], program: Any) -> None:
                 f"{where}.input: {size[0]}×{size[1]}: the model cannot take it: operator"
                 f" {operator.type}: {last_line(error)}"
             ) from None
+
+
+def for_cpu_inference(pdmodel: bytes) -> bytes:
+    """The same program with what an export on a GPU, or for training, leaves and a CPU has no kernel for.
+
+    `sync_batch_norm` is batch normalisation over several GPUs. oneDNN takes a transposed convolution only where
+    `is_test` says that no gradient is wanted.
+    """
+    program = read_program(pdmodel)
+    for block in map(program.block, range(program.num_blocks())):
+        for operator in map(block.op, range(block.op_size())):
+            if operator.type() == "sync_batch_norm":
+                operator.set_type("batch_norm")
+            if operator.type() in ("conv2d_transpose", "depthwise_conv2d_transpose"):
+                operator._set_bool_attr("is_test", True)
+    return bytes(program.serialize_to_string())
 
 
 def damaged(where: str, program: Path, error: Exception) -> InputError:

@@ -179,6 +179,7 @@ def _make_exact(model: Any, pool: AdaptivePool, shapes: dict[str, Shape]) -> Non
         raise Unsupported(f"adaptive pooling {pool.output}: its input has no fixed size")
     if all(size % bins == 0 for size, bins in zip(shape[2:], pool.bins, strict=True)):
         return
+    constants: dict[str, Any]
     rows, columns, half = (f"{pool.output}/{part}" for part in ("rows", "columns", "columns_pooled"))
     if pool.average:
         constants = {rows: bin_matrix(shape[2], pool.bins[0]), columns: bin_matrix(shape[3], pool.bins[1]).T}

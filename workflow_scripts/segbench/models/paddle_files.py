@@ -11,7 +11,6 @@ from typing import Any
 from segbench.errors import InputError
 
 Shape = tuple[int, ...]
-CONSTANT = "segbench/constant/"  # begins the names of what folding stored that does not come from trained values
 # Bytes of a value, by Paddle's name of its type.
 BYTES = {
     "BOOL": 1,
@@ -54,26 +53,8 @@ def without_call_stacks(pdmodel: bytes) -> bytes:
     return bytes(program.serialize_to_string())
 
 
-def for_cpu_inference(pdmodel: bytes) -> bytes:
-    """The same program with what an export on a GPU, or for training, leaves and a CPU has no kernel for.
-
-    `sync_batch_norm` is batch normalisation over several GPUs. oneDNN takes a transposed convolution only where
-    `is_test` says that no gradient is wanted.
-    """
-    program = read_program(pdmodel)
-    for block in map(program.block, range(program.num_blocks())):
-        for operator in map(block.op, range(block.op_size())):
-            if operator.type() == "sync_batch_norm":
-                operator.set_type("batch_norm")
-            if operator.type() in ("conv2d_transpose", "depthwise_conv2d_transpose"):
-                operator._set_bool_attr("is_test", True)
-    return bytes(program.serialize_to_string())
-
-
 def count_parameters(pdmodel: bytes) -> int:
-    """Trained values of a program: its stored variables without the running statistics of batch normalisation, and
-    without constants that folding stored.
-    """
+    """Trained values of a program: its stored variables without the running statistics of batch normalisation."""
     program = read_program(pdmodel)
     block = program.block(0)
     statistics = {
@@ -83,8 +64,7 @@ def count_parameters(pdmodel: bytes) -> int:
         for slot in ("Mean", "Variance")
         for name in operator.input(slot)
     }
-    variables = stored_variables(pdmodel).items()
-    return sum(math.prod(shape) for name, shape in variables if name not in statistics and CONSTANT not in name)
+    return sum(math.prod(shape) for name, shape in stored_variables(pdmodel).items() if name not in statistics)
 
 
 def stored_variables(pdmodel: bytes) -> dict[str, Shape]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def model_record(
     files: dict[str, Path],
     parameter_count: int | None,
     packages: tuple[str, ...],
-    notes: list[str],
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the facts of the exported `files` (by the name that they have in results/models/{name}/).
 
