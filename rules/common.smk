@@ -50,6 +50,7 @@ PRIORITY = {
     "index_images": 100,
     "index_dataset": 100,
     "decode_images": 100,
+    "read_settings": 95,
     "check_inputs": 90,
     "fetch_checkpoint": 80,
     "export_paddle": 70,

@@ -108,6 +108,7 @@ rule check_inputs:
         **code("check_inputs.py"),
         images="results/data/{dataset}/val/images.json",
         summary="results/data/{dataset}/val/dataset.json",
+        entry=planning.models.complete_entry,
     output:
         "results/data/{dataset}/checks/{model}.json",
     log:

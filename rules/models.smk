@@ -25,11 +25,32 @@ rule fetch_checkpoint:
         " --cache results/cache/downloads 2>&1 | tee {log:q}"
 
 
+rule read_settings:
+    """Complete a model's entry by its own files: PaddleSeg's configuration, or the deploy.yaml beside an export."""
+    input:
+        **code("read_settings.py"),
+        files=planning.models.settings_files,
+    output:
+        "results/models/{model}/entry.json",
+    log:
+        "results/logs/read_settings/{model}.log",
+    priority: PRIORITY["read_settings"]
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        entry=planning.models.given_entry,
+        settings=planning.models.settings,
+    shell:
+        "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} --settings {params.settings:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
+
+
 rule export_paddle:
     """Export a Paddle model at its fixed input shape, with the argmax in the graph."""
     input:
         **code("export_paddle.py"),
         checkpoint=planning.models.checkpoint,
+        entry=planning.models.complete_entry,
     output:
         pdmodel="results/models/{model}/model.pdmodel",
         pdiparams="results/models/{model}/model.pdiparams",
@@ -54,6 +75,7 @@ rule export_paddle3:
     input:
         **code("export_paddle3.py"),
         checkpoint=planning.models.checkpoint,
+        entry=planning.models.complete_entry,
     output:
         program="results/models/{model}/program.json",
         pdiparams="results/models/{model}/program.pdiparams",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
 from segbench.files import read_json
+from segbench.models.record import outcome_of, read_entry
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status, write_status
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--images", default="", help="images.json of the validation split: whether it was refused")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of the validation split")
     parser.add_argument("--model", required=True, help="name of the model's entry")
-    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the model's entry")
+    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the model's entry")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write: whether they fit, or why not")
     args = parser.parse_args()
 
@@ -66,7 +66,7 @@ def main() -> None:
         check_inputs(args.model, args.entry, {"status": "ok", **read_json(args.dataset)})
         return {}
 
-    outcome = attempt(work, [read_status(args.images)])
+    outcome = attempt(work, [outcome_of(args.entry), read_status(args.images)])
     write_status(args.out, f"check of {args.model}", outcome, {"model": args.model})
 
 

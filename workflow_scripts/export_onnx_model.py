@@ -86,9 +86,11 @@ def _fix_input(model: Any, source: Path, where: str, entry: dict[str, Any]) -> N
         value.type.tensor_type.ClearField("shape")
 
 
-def _choose_output(model: Any, source: Path, where: str, wanted: str | None) -> None:
+def _choose_output(model: Any, source: Path, where: str, wanted: str | int | None) -> None:
     """Keep only the output to use."""
     names = [value.name for value in model.graph.output]
+    if isinstance(wanted, int) and 0 <= wanted < len(names):
+        wanted = names[wanted]
     if wanted is None and len(names) != 1:
         raise InputError(f"{where}.output: missing; {source} has {len(names)} outputs: {', '.join(names)}")
     if wanted is not None and wanted not in names:

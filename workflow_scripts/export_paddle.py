@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ from segbench.errors import InputError
 from segbench.files import as_fetched, atomic, scratch
 from segbench.models import architectures, inference_model
 from segbench.models.checkpoint import read_arrays
+from segbench.models.fold_paddle import count_constants
 from segbench.models.paddle_files import count_parameters, without_call_stacks
-from segbench.models.record import check_class_map, write_model
+from segbench.models.record import check_class_map, read_entry, write_model
 from segbench.process.lifetime import command
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleseg")
 
 
-def export(model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: Path, pdiparams: Path) -> int:
-    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count.
+def export(
+    model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: Path, pdiparams: Path
+) -> tuple[int, list[str]]:
+    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count, and
+    notes for its record.
 
     The same entry and checkpoint give the same bytes, on any machine. Raises InputError naming `model` when class map,
     checkpoint, class_count or input size do not fit.
@@ -29,52 +33,92 @@ def export(model: str, entry: dict[str, Any], checkpoint: Path | None, pdmodel: 
         prefix = folder / "model"
         if entry["kind"] == "paddle_inference":
             assert checkpoint is not None  # the configuration wants weights for this kind
-            inference_model.export(model, entry, checkpoint, prefix)
+            notes = inference_model.export(model, entry, checkpoint, prefix)
         else:
-            _export_layer(model, entry, checkpoint, prefix)
-        program = without_call_stacks(prefix.with_suffix(".pdmodel").read_bytes())
+            notes = _export_layer(model, entry, checkpoint, prefix)
+        program = inference_model.for_cpu_inference(without_call_stacks(prefix.with_suffix(".pdmodel").read_bytes()))
         with atomic(pdiparams) as temporary:
             prefix.with_suffix(".pdiparams").rename(temporary)
     with atomic(pdmodel) as temporary:
         temporary.write_bytes(program)
-    return count_parameters(program)
+    return count_parameters(program) - count_constants(program), notes
 
 
-def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, prefix: Path) -> None:
+def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, prefix: Path) -> list[str]:
     height, width = entry["input"]["height"], entry["input"]["width"]
+    where = f"model_catalogue.{model}"
     if checkpoint is None and entry["weights"] != "random":
-        raise InputError(f"model_catalogue.{model}.weights: not 'random', so --checkpoint is needed")
+        raise InputError(f"{where}.weights: not 'random', so --checkpoint is needed")
     with architectures.fresh_names():
         try:
             layer = architectures.build(entry, height, width)
         except InputError as error:
-            raise InputError(f"model_catalogue.{model}.{error}") from None
+            raise InputError(f"{where}.{error}") from None
         if checkpoint is not None:
             architectures.load(layer, read_arrays(checkpoint), model)
         print(f"{model}: tracing at {height}×{width}", flush=True)
-        _trace(layer, height, width, prefix)
+        if "network" not in entry:
+            return _trace(where, entry, layer, prefix, as_class_map=True)
+        # Sizes, grids and masks are folded, as those of an exported file are.
+        traced = prefix.with_name("traced")
+        notes = _trace(where, entry, layer, traced, as_class_map=False)
+        only = {**entry, "output": None}
+        return notes + inference_model.export(model, only, traced.with_suffix(".pdmodel"), prefix)
 
 
-def _trace(layer: Any, height: int, width: int, prefix: Path) -> None:
+def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path, as_class_map: bool) -> list[str]:
+    """Save the network at a fixed input size, with or without argmax and cast. Returns a note where another output than
+    the first, the one of PaddleSeg's class maps, is taken."""
     import paddle
 
-    class ClassMap(paddle.nn.Layer):
-        """Class index of the highest score, 1×H×W uint8."""
+    class Logits(paddle.nn.Layer):
+        """The scores of one output."""
 
-        def __init__(self, network: Any) -> None:
+        def __init__(self, network: Any, number: int) -> None:
             super().__init__()
-            self.network = network
+            self.network, self.number = network, number
+
+        def forward(self, image: Any) -> Any:
+            """Float32 1×3×H×W to float32 1×C×H×W."""
+            return self.network(image)[self.number]
+
+    class ClassMap(Logits):
+        """Class index of the highest score, 1×H×W uint8."""
 
         def forward(self, image: Any) -> Any:
             """Float32 1×3×H×W to uint8 1×H×W."""
             # int32 first: the one type that every engine's argmax has.
-            return self.network(image)[0].argmax(axis=1, dtype="int32").cast("uint8")
+            return self.network(image)[self.number].argmax(axis=1, dtype="int32").cast("uint8")
 
-    whole = ClassMap(layer)
+    number = entry.get("output") or 0
+    if not isinstance(number, int):
+        raise InputError(f"{where}.output: {number!r}: outputs of this kind of model have numbers only, 0 is the first")
+    seen: list[list[int]] = []
+    hook = layer.register_forward_post_hook(lambda _, inputs, outputs: seen.extend(list(one.shape) for one in outputs))
+    whole = ClassMap(layer, number) if as_class_map else Logits(layer, number)
     whole.eval()
-    shape = paddle.static.InputSpec([1, 3, height, width], "float32", "image")
-    with architectures.constant_shapes():
-        paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
+    shape = paddle.static.InputSpec(list(inference_model.input_shape(entry)), "float32", "image")
+    try:
+        with architectures.constant_shapes() if as_class_map else nullcontext():
+            paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
+    except Exception as error:
+        _check_outputs(where, entry, number, seen)
+        if "network" not in entry:
+            raise
+        said = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        raise InputError(f"{where}.config: its network cannot be exported: {said[:200]}") from None
+    hook.remove()
+    _check_outputs(where, entry, number, seen)
+    return [f"the network has {len(seen)} outputs, of which output {number} is taken"] if number else []
+
+
+def _check_outputs(where: str, entry: dict[str, Any], number: int, shapes: list[list[int]]) -> None:
+    """Raise InputError where the network, whose outputs have these shapes, has no logits at `number`."""
+    wanted = [1, entry["class_count"], entry["input"]["height"], entry["input"]["width"]]
+    if shapes and not 0 <= number < len(shapes):
+        raise InputError(f"{where}.output: {number}, but the network has {len(shapes)} outputs; 0 is the first")
+    if shapes and not inference_model.can_be(shapes[number], wanted):
+        raise InputError(f"{where}.output: output {number} of the network is {shapes[number]}; wanted: logits {wanted}")
 
 
 @command
@@ -82,7 +126,7 @@ def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name of the entry")
-    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the entry of model_catalogue")
+    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
     parser.add_argument("--checkpoint", type=Path, help="its weights; none for random ones")
     parser.add_argument("--pdmodel", type=Path, required=True, help="file to write")
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
@@ -94,8 +138,8 @@ def main() -> None:
     def work() -> dict[str, Any]:
         for path in checkpoints:
             as_fetched(path)
-        count = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
-        return {"parameter_count": count}
+        count, notes = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
+        return {"parameter_count": count, "notes": notes}
 
     files = {"model.pdmodel": args.pdmodel, "model.pdiparams": args.pdiparams}
     write_model(args.json, args.model, args.entry, checkpoints, files, PACKAGES, work)

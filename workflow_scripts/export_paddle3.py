@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from segbench.files import as_fetched, atomic, scratch
 from segbench.models import paddle3_model
-from segbench.models.record import check_class_map, write_model
+from segbench.models.record import check_class_map, read_entry, write_model
 from segbench.process.lifetime import command
 
 
-def export(model: str, entry: dict[str, Any], checkpoint: Path, program: Path, pdiparams: Path) -> int:
-    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count.
+def export(
+    model: str, entry: dict[str, Any], checkpoint: Path, program: Path, pdiparams: Path
+) -> tuple[int, list[str]]:
+    """Write the inference model: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns its parameter count, and
+    notes for its record.
 
     Raises InputError naming `model` when class map, model file, class_count or input size do not fit.
     """
     check_class_map(model, entry)
     with scratch(program.with_suffix(".export")) as folder:
-        count = paddle3_model.export(model, entry, checkpoint, folder / "model")
+        count, notes = paddle3_model.export(model, entry, checkpoint, folder / "model")
         for suffix, out in ((".pdiparams", pdiparams), (".json", program)):
             with atomic(out) as temporary:
                 (folder / "model").with_suffix(suffix).rename(temporary)
-    return count
+    return count, notes
 
 
 @command
@@ -32,7 +34,7 @@ def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name of the entry")
-    parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the entry of model_catalogue")
+    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
     parser.add_argument("--checkpoint", type=Path, required=True, help="the model: X.json, with X.pdiparams beside it")
     parser.add_argument("--program", type=Path, required=True, help="file to write")
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")
@@ -43,8 +45,8 @@ def main() -> None:
     def work() -> dict[str, Any]:
         for path in checkpoints:
             as_fetched(path)
-        count = export(args.model, args.entry, args.checkpoint, args.program, args.pdiparams)
-        return {"parameter_count": count}
+        count, notes = export(args.model, args.entry, args.checkpoint, args.program, args.pdiparams)
+        return {"parameter_count": count, "notes": notes}
 
     files = {"program.json": args.program, "program.pdiparams": args.pdiparams}
     write_model(args.json, args.model, args.entry, checkpoints, files, ("paddlepaddle",), work)

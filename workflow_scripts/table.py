@@ -13,7 +13,15 @@ from segbench.process.lifetime import command
 from segbench.table.columns import COLUMNS, SCHEMA
 from segbench.table.csv import to_csv
 from segbench.table.latex import to_latex
-from segbench.table.markdown import class_table, distrusted, full_table, page_table, published_table, reasons
+from segbench.table.markdown import (
+    class_table,
+    distrusted,
+    full_table,
+    page_table,
+    published_table,
+    reasons,
+    row_notes,
+)
 from segbench.table.published import compare, read_published
 from segbench.table.row import Row, value
 from segbench.table.rows import read_rows
@@ -55,6 +63,7 @@ def main() -> None:
         full_table(rows),
         *distrusted(rows),
         *published_table(compared),
+        *row_notes(rows),
         *reasons(rows),
         *class_table(rows),
     ]

@@ -17,7 +17,7 @@ from helpers.paddle_made import agreement, run_onnxruntime, run_openvino, run_pa
 from segbench.engines import base
 from segbench.errors import InputError
 from segbench.models import architectures, narrow, onnx_twin
-from segbench.models.paddle_files import stored_variables
+from segbench.models.paddle_files import read_program, stored_variables
 
 HEIGHT, WIDTH = 64, 96
 
@@ -169,6 +169,19 @@ FORMS = {
 }
 
 
+def doubled_in_a_loop(logits: Any) -> Any:
+    count = paddle.zeros([1], "int32")
+    while count < 3:
+        logits = logits * -2
+        count += 1
+    return logits
+
+
+def operators_of(pdmodel: Path) -> list[str]:
+    program = read_program(pdmodel.read_bytes())
+    return [program.block(0).op(number).type() for number in range(program.block(0).op_size())]
+
+
 class TestOwnModel:
     """A person's own Paddle inference model."""
 
@@ -211,9 +224,68 @@ class TestOwnModel:
             "model_catalogue.mine.weights: the model has 2 inputs (x0, x1); a segmentation model has one, the image"
         )
 
-    def test_two_outputs_are_named(self, tmp_path: Path) -> None:
-        net = save_network(tmp_path / "net", lambda logits: [logits, logits.mean()])
-        assert "the model has 2 outputs (" in refusal(tmp_path, self.entry(), net)
+    def test_first_of_several_outputs_is_taken_and_noted(self, tmp_path: Path) -> None:
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", lambda logits: [logits, -logits])
+        alone = save_network(tmp_path / "alone", lambda logits: logits)
+        pdmodel = tmp_path / "out" / "model.pdmodel"
+        _, notes = export_paddle.export("mine", self.entry(), net, pdmodel, pdmodel.with_suffix(".pdiparams"))
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(alone, images)]
+        assert agreement(run_paddle(pdmodel, images), wanted) == 1
+        (note,) = notes
+        assert note.startswith("the model has 2 outputs: 0 ") and note.endswith(", of which the first is taken")
+
+    def test_another_output_is_taken_by_number_or_name(self, tmp_path: Path) -> None:
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", lambda logits: [logits.mean(), -logits])
+        alone = save_network(tmp_path / "alone", lambda logits: -logits)
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(alone, images)]
+        assert agreement(run_paddle(export(tmp_path, self.entry(output=1), net), images), wanted) == 1
+        said = refusal(tmp_path / "no", self.entry(output="logits"), net)
+        assert said.startswith("model_catalogue.mine.output: 'logits' is none of them: the model has 2 outputs: 0 ")
+        name = said.rpartition(" 1 ")[2]
+        assert agreement(run_paddle(export(tmp_path / "b", self.entry(output=name), net), images), wanted) == 1
+        assert "output: 2 is none of them" in refusal(tmp_path / "no", self.entry(output=2), net)
+
+    def test_model_exported_on_a_gpu_runs_on_the_cpu(self, tmp_path: Path) -> None:
+        """A GPU's export can have sync_batch_norm, which has no CPU kernel; simulated by its name."""
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", FORMS["logits"])
+        wanted = run_paddle(export(tmp_path / "cpu", self.entry(), net), images)
+        program = read_program(net.read_bytes())
+        block = program.block(0)
+        (normalisation,) = [o for o in map(block.op, range(block.op_size())) if o.type() == "batch_norm"]
+        normalisation.set_type("sync_batch_norm")
+        net.write_bytes(program.serialize_to_string())
+        assert agreement(run_paddle(export(tmp_path / "gpu", self.entry(), net), images), wanted) == 1
+
+    def test_size_that_the_model_cannot_take_is_named(self, tmp_path: Path) -> None:
+        net = save_network(tmp_path / "net", lambda logits: logits + paddle.ones([1, 1, 32, 48]))
+        said = refusal(tmp_path, self.entry(), net)
+        assert said.startswith(
+            "model_catalogue.mine.input: 64×96: the model cannot take it: operator elementwise_add: "
+        )
+
+    def test_size_that_only_the_image_tells_is_no_misfit(self, tmp_path: Path) -> None:
+        """As PointRend's: how many pixels are found is known when the network runs."""
+
+        def then(logits: Any) -> Any:
+            flat = logits.flatten()
+            found = paddle.nonzero(flat > -1e9).flatten()
+            return paddle.scatter(flat, found, flat * -1).reshape([1, 4, HEIGHT, WIDTH])
+
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", then)
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(net, images)]
+        assert agreement(run_paddle(export(tmp_path, self.entry(), net), images), wanted) == 1
+
+    def test_loop_in_the_graph_is_kept(self, tmp_path: Path) -> None:
+        images = street_images(HEIGHT, WIDTH)
+        net = save_network(tmp_path / "net", doubled_in_a_loop)
+        plain = save_network(tmp_path / "plain", lambda logits: -logits)
+        assert "while" in operators_of(net)
+        wanted = [out.argmax(1).astype(np.uint8) for out in run_paddle(plain, images)]
+        assert agreement(run_paddle(export(tmp_path, self.entry(), net), images), wanted) == 1
 
     def test_logits_of_another_size_are_refused(self, tmp_path: Path) -> None:
         net = save_network(tmp_path / "net", lambda logits: paddle.nn.functional.avg_pool2d(logits, 2))
@@ -271,7 +343,7 @@ def run_engine(name: str, model: Path, size: dict[str, int], images: list[np.nda
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", architectures.CLASSES)
+@pytest.mark.parametrize("architecture", architectures.SHORT_NAMES)
 def test_every_engine_agrees_with_native_paddle(tmp_path: Path, architecture: str) -> None:
     height, width = 256, 512
     given = entry(architecture, kind="paddleseg", input={"height": height, "width": width})

@@ -96,7 +96,11 @@ def test_class_map_comes_out_on_both_engines(tmp_path: Path, models: Path, name:
 @pytest.mark.parametrize(
     ("name", "other", "wanted"),
     [
-        ("two", {}, "mine.weights: the model has 2 outputs (fetch_name_0, fetch_name_1); export it again"),
+        (
+            "two",
+            {"output": 2},
+            "mine.output: 2 is none of them: the model has 2 outputs: 0 fetch_name_0, 1 fetch_name_1",
+        ),
         ("small", {}, "mine.input: 32×64, but the model's input image is float32 [1, 3, 32, 48]; wanted: float32"),
         ("logits", {"class_count": 5}, "mine.class_count: 5, but the model's output fetch_name_0 is float32 [1, 4, "),
         ("logits", {"class_map": [0, 1]}, "mine.class_map: has 2 entries, but class_count is 4"),

@@ -107,12 +107,31 @@ def test_operator_without_onnx_form_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == "paddle2onnx has no ONNX form for lgamma"
 
 
-def test_uneven_adaptive_max_pooling_is_unsupported(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported) as caught:
-        twin_of(tmp_path, lambda x: class_map(F.interpolate(F.adaptive_max_pool2d(x, 5), (HEIGHT, WIDTH))))
-    assert str(caught.value) == (
-        f"adaptive max pooling of {HEIGHT}×{WIDTH} to 5×5 bins: uneven bins have no exact ONNX form"
-    )
+@pytest.mark.parametrize("bins", [5, (7, 100), (64, 96)])
+def test_adaptive_max_pooling_is_exact(tmp_path: Path, bins: Any) -> None:
+    """Uneven bins, more bins than elements, and bins of one element; twice, since the second's size follows."""
+
+    def then(logits: Any) -> Any:
+        maxima = F.adaptive_max_pool2d(F.adaptive_max_pool2d(logits, bins), 3)
+        return class_map(logits + 9 * F.interpolate(maxima, (HEIGHT, WIDTH)))
+
+    net, twin = twin_of(tmp_path, then)
+    images = street_images(HEIGHT, WIDTH)
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padding_to_the_same_size_ignores_dilation_as_paddle_does(tmp_path: Path, stride: int) -> None:
+    def then(logits: Any) -> Any:
+        weight = paddle.arange(4 * 4 * 9, dtype="float32").reshape([4, 4, 3, 3]).sin()
+        found = F.conv2d(logits, weight, padding="SAME", dilation=2, stride=stride)
+        return class_map(F.interpolate(found, (HEIGHT, WIDTH)))
+
+    net, twin = twin_of(tmp_path, then)
+    images = street_images(HEIGHT, WIDTH)
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
 
 
 def test_crash_of_the_converter_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

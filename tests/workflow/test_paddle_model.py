@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import yaml
 from helpers.paddle_made import save_network
+from segbench.files import read_json
 
 SMALL = {
     "kind": "narrow",
@@ -67,3 +69,65 @@ def test_own_paddle_inference_model_is_run_and_new_parameters_are_noticed(workfl
     data[-1] ^= 1
     parameters.write_bytes(data)
     assert workflow.plan()["fetch_checkpoint"] == 1
+
+
+def test_export_folder_is_taken_as_its_deploy_yaml_says(workflow):
+    """Its first output, its normalisation; a changed deploy.yaml is noticed, a wrong one is named."""
+    folder = workflow.folder / "export"
+    net = save_network(folder / "model", lambda logits: [logits.argmax(1, dtype="int32"), logits])
+    deploy = {"Deploy": {"transforms": [{"type": "Normalize", "mean": [0.485, 0.456, 0.406]}]}}
+    (folder / "deploy.yaml").write_text(yaml.safe_dump(deploy))
+    workflow.config |= {"models": ["own"], "variants": ["paddle-fp32", "openvino-fp32"], "rounds": 1}
+    size = {"height": 32, "width": 64}
+    own = {"kind": "paddle_inference", "weights": {"path": "export/model.pdmodel"}, "input": size, "class_count": 4}
+    workflow.config["model_catalogue"] = {"own": own}
+    workflow.snakemake()
+    rows = workflow.rows()
+    assert [row["status"] for row in rows] == ["ok", "ok"], rows
+    assert float(rows[1]["pixel_agreement"]) >= 0.9995
+    assert rows[0]["notes"].endswith(", of which the first is taken") and net.exists()
+    noted = f"- `own`: {rows[0]['notes']} (paddle-fp32, openvino-fp32)"
+    assert noted in (workflow.folder / "results" / "table.md").read_text()
+    record = read_json(workflow.folder / "results" / "models" / "own" / "model.json")
+    assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
+    assert workflow.plan() == {}
+    deploy["Deploy"]["transforms"] = [{"type": "Padding", "target_size": [512, 512]}, {"type": "Normalize"}]
+    (folder / "deploy.yaml").write_text(yaml.safe_dump(deploy))
+    assert workflow.plan()["read_settings"] == 1
+    workflow.snakemake(fails=True)
+    log = (workflow.folder / "results" / "logs" / "read_settings" / "own.log").read_text()
+    assert "model_catalogue.own.weights: export/deploy.yaml: transform Padding (target_size: [512, 512]): makes" in log
+
+
+CONFIG = """
+_base_: base.yml
+model: {type: PPHumanSegLite, align_corners: false, pretrained: https://example.org/never.pdparams}
+"""
+BASE = """
+train_dataset: {type: Dataset, num_classes: 4, transforms: []}
+val_dataset: {transforms: [{type: Normalize, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}]}
+"""
+
+
+def test_paddleseg_configuration_and_weights_give_rows(workflow):
+    """From FILE.yml and model.pdparams, with nothing copied by hand; a change of what it inherits is noticed."""
+    (workflow.folder / "net.yml").write_text(CONFIG)
+    (workflow.folder / "base.yml").write_text(BASE)
+    save = """
+import zlib, paddle, paddleseg
+paddle.seed(3)
+paddle.save(paddleseg.models.PPHumanSegLite(num_classes=4).state_dict(), "model.pdparams")
+"""
+    subprocess.run([sys.executable, "-c", save], cwd=workflow.folder, check=True)
+    workflow.config |= {"models": ["mine"], "variants": ["paddle-fp32", "onnxruntime-fp32"], "rounds": 1}
+    mine = {"kind": "paddleseg", "config": "net.yml", "weights": {"path": "model.pdparams"}}
+    workflow.config["model_catalogue"] = {"mine": {**mine, "input": {"height": 32, "width": 64}}}
+    workflow.snakemake()
+    rows = workflow.rows()
+    assert [row["status"] for row in rows] == ["ok", "ok"], rows
+    assert float(rows[0]["miou"]) >= 0 and float(rows[1]["pixel_agreement"]) >= 0.9995
+    record = read_json(workflow.folder / "results" / "models" / "mine" / "model.json")
+    assert record["preprocessing"]["std"] == [0.229, 0.224, 0.225] and record["class_count"] == 4
+    assert workflow.plan() == {}
+    (workflow.folder / "base.yml").write_text(BASE.replace("0.229", "0.2"))
+    assert workflow.plan()["read_settings"] == 1

@@ -46,6 +46,7 @@ class Calibrator(ABC):
 
     packages: tuple[str, ...]
     reads: tuple[str, ...]  # forms of a model that it calibrates, best first
+    falls_back: tuple[str, ...] = ()  # forms that it tries where it cannot read that one, and the model has them
     leaves_table: bool = False
     folder: str = QUANTIZED  # its output without a table: a model, or tables that the engine needs beside the model
     engine: str = ""  # the engine whose interpreter it works in; "": Snakemake's

@@ -13,7 +13,7 @@ from segbench.calibration.base import Calibrator, Task
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4
 from segbench.errors import Failed, framework_errors
 from segbench.process.supervise import progress
-from segbench.runtimes.openvino import class_maps
+from segbench.runtimes.openvino import class_maps, read_model
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.judging import Judge
@@ -41,16 +41,14 @@ class NNCF(Calibrator):
 
     packages = ("nncf", "openvino")
     reads = ("paddle", "onnx")
+    falls_back = ("onnx",)
     options = Options
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
         """Write `model.xml` and `model.bin`."""
         import openvino
 
-        source = task.model.file("model.pdmodel") or task.model.file("model.onnx")
-        with framework_errors("reading the model", Exception, unsupported=True):
-            graph = openvino.Core().read_model(str(source))
-            graph.reshape(list(task.model.shape))
+        graph, notes = read_model(task.model)
         search = _Search(task, graph, options)
         quantized = search.quantized
         facts: dict[str, Any] = {"fp32_layers": []}
@@ -59,7 +57,7 @@ class NNCF(Calibrator):
             taken, facts = judge.choose(search.candidates(judge), task.max_drop)
             quantized = taken.made
         openvino.save_model(quantized, str(out / "model.xml"), compress_to_fp16=False)
-        return facts | {"options": asdict(search.options)}
+        return facts | {"options": asdict(search.options), "notes": notes}
 
 
 class _Search:

@@ -136,7 +136,9 @@ def _quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: lis
             )
             quantizer.quantize()
             _refuse_not_finite(quantizer)
-            quantizer.save_quantized_model(str(out), **FILES)
+            # Paddle's save adds variables that an exported program may have already, of another type.
+            with paddle.utils.unique_name.guard("int8/"):
+                quantizer.save_quantized_model(str(out), **FILES)
     finally:
         paddle.disable_static()
 

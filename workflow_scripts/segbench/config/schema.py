@@ -11,7 +11,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictInt,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -253,40 +255,72 @@ class Model(Section):
     """A model: weights and input size. Its name is unique, since its results lie under it."""
 
     kind: Literal["paddleseg", "narrow", "onnx", "paddle_inference"] = Field(
-        description="`paddleseg`: PaddleSeg's own class; `narrow`: the demo's narrow ones;"
-        " `onnx`, `paddle_inference`: your own file."
+        description="`paddleseg`: a network of PaddleSeg's and its weights; `narrow`: the demo's narrow ones;"
+        " `onnx`, `paddle_inference`: your own exported file."
     )
     title: str = Field("", description="Name in the tables; empty: the entry's name.", max_length=200)
-    architecture: Architecture | None = Field(None, description="Architecture of a `paddleseg` or `narrow` model.")
+    config: PathOfInput | None = Field(
+        None,
+        description="For `paddleseg`: PaddleSeg's configuration, from which network, number of classes and"
+        " preprocessing are read; a relative path starts from `model_root`.",
+    )
+    architecture: Architecture | None = Field(
+        None, description="Short name of a `paddleseg` or `narrow` network, in place of `config`."
+    )
+    package: str | None = Field(
+        None,
+        description="For `config`: folder of a clone of PaddleSeg, for networks that the installed package does not"
+        " have; a relative path starts from `model_root`.",
+    )
     weights: Weights | Literal["random"] = Field(
         description="Trained weights; `random`: latency only, the mIoU cell stays empty."
     )
     input: InputSize = Field(description="The fixed size of the input.")
-    class_count: Annotated[int, Field(ge=2, le=255)] = Field(19, description="Number of output channels.")
+    class_count: Annotated[int, Field(ge=2, le=255)] | None = Field(
+        None, description="Number of output channels; null: what `config` says, else 19."
+    )
     class_map: list[Annotated[int, Field(ge=0, le=255)]] | None = Field(
         None, description="trainId of each output channel, 255 for none; null: channel i is trainId i."
     )
-    output: str | None = Field(
-        None, description="For `onnx`: name of the output that has the classes, where there are several."
+    output: str | StrictInt | None = Field(
+        None,
+        description="Name or number (0: the first) of the output that has the classes, where there are several; null:"
+        " the first, but `onnx` wants it named.",
     )
     preprocessing: Preprocessing = Field(
-        default_factory=Preprocessing, description="How images become the network's input."
+        default_factory=Preprocessing,
+        description="How images become the network's input; keys that are not given are read from `config`, or from"
+        " the deploy.yaml beside a `paddle_inference` model.",
     )
 
     @model_validator(mode="after")
     def complete(self) -> Model:
         """Require the keys that belong together."""
         ours = self.kind in ("paddleseg", "narrow")
-        if ours and self.architecture is None:
-            raise ValueError(f"kind {self.kind!r} needs architecture")
+        if self.kind == "paddleseg" and (self.config is None) == (self.architecture is None):
+            raise ValueError("kind 'paddleseg' needs either config or architecture")
+        if self.kind == "narrow" and self.architecture is None:
+            raise ValueError("kind 'narrow' needs architecture")
+        if self.config is not None and self.kind != "paddleseg":
+            raise ValueError(f"kind {self.kind!r} takes no config")
+        if self.package is not None and self.config is None:
+            raise ValueError("package is for a network of config")
+        if self.class_count is None and self.config is None:
+            self.class_count = 19
         if not ours and self.weights == "random":
             raise ValueError(f"kind {self.kind!r} needs weights with a url or path")
         wanted = SUFFIXES[self.kind]
         if isinstance(self.weights, Weights) and (suffix := suffix_of(self.weights.model_dump())) not in wanted:
             raise ValueError(f"kind {self.kind!r} needs weights ending in {' or '.join(wanted)}, not {suffix!r}")
-        if self.class_map is not None and len(self.class_map) != self.class_count:
-            raise ValueError(f"class_map has {len(self.class_map)} entries, class_count is {self.class_count}")
+        if None not in (self.class_map, self.class_count) and len(self.class_map or ()) != self.class_count:
+            raise ValueError(f"class_map has {len(self.class_map or ())} entries, class_count is {self.class_count}")
         return self
+
+    @field_serializer("preprocessing")
+    def _only_given(self, preprocessing: Preprocessing) -> dict[str, Any]:
+        """Leave out what the entry does not give where the model's own files may say it."""
+        files_say_it = self.config is not None or self.kind == "paddle_inference"
+        return preprocessing.model_dump(exclude_unset=files_say_it)
 
 
 class Variant(Section):

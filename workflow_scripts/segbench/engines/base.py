@@ -88,6 +88,7 @@ class Engine(ABC):
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     table_judge: str = "onnxruntime"  # runtime that judges what a table costs here (rule choose_layers)
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
+    falls_back: tuple[str, ...] = ()  # forms that it tries where it cannot read that one, and the model has them
     build_options: type = NoOptions  # dataclasses of the options that config may set, with defaults
     run_options: type = NoOptions
     venv: str = ""  # folder of its own virtual environment, used where it exists; "": Snakemake's

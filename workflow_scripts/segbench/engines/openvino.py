@@ -17,6 +17,7 @@ from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.files import read_json, scratch, stage_files
 from segbench.machine.cpu import Machine
 from segbench.models.exported import ExportedModel
+from segbench.runtimes.openvino import read_model
 
 ENGINE_FILE = "model.xml"
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # int8: of what is not quantised
@@ -40,6 +41,7 @@ class OpenVINO(Engine):
     """OpenVINO with its CPU plug-in, which is named so that AUTO cannot choose another device."""
 
     plugin = "CPU"
+    falls_back = ("onnx",)
     precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
     modules = ("openvino",)
@@ -61,18 +63,20 @@ class OpenVINO(Engine):
         import openvino
 
         out.mkdir(parents=True)
-        source, facts = model.file("model.pdmodel") or model.file("model.onnx"), {}
+        facts: dict[str, Any] = {}
         if calibration and (calibration / "quantized").is_dir():
-            facts = {"fp32_layers": len(read_json(calibration / "status.json")["fp32_layers"])}
+            status = read_json(calibration / "status.json")
+            facts = {"fp32_layers": len(status["fp32_layers"]), "notes": status.get("notes", [])}
             stage_files([calibration / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
         else:
             with scratch(out) as folder:
                 if calibration:
-                    source = folder / "qdq.onnx"
-                    facts = qdq.build(model, calibration, source, self.table_judge)
-                with framework_errors("reading the model", Exception, unsupported=True):
-                    graph = openvino.Core().read_model(str(source))
-                    graph.reshape(list(model.shape))
+                    facts = qdq.build(model, calibration, folder / "qdq.onnx", self.table_judge)
+                    with framework_errors("reading the model", Exception, unsupported=True):
+                        graph = openvino.Core().read_model(str(folder / "qdq.onnx"))
+                        graph.reshape(list(model.shape))
+                else:
+                    graph, facts["notes"] = read_model(model)
                 openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
         if variant.precision == "int8":
             facts |= _refuse_float(out / ENGINE_FILE)

@@ -1,7 +1,5 @@
-"""Build the catalogue's models: PaddleSeg's own classes with the arguments of its Cityscapes configurations.
-
-The arguments come from PaddleSeg release/2.8, configs/{name}/{name}_resnet50_os8_cityscapes_1024x512_80k.yml and
-configs/unet/unet_cityscapes_1024x512_160k.yml. Other arguments have the classes' defaults.
+"""Build the catalogue's models: networks of PaddleSeg's configurations, the eight of its page by short names, and the
+demo's narrow ones.
 """
 
 from __future__ import annotations
@@ -13,40 +11,66 @@ from typing import Any
 import numpy as np
 
 from segbench.errors import InputError
+from segbench.models import paddleseg_network
 from segbench.models.checkpoint import Arrays
 
-CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ann": ("ANN", {"backbone_indices": (2, 3), "key_value_channels": 256, "inter_channels": 512}),
-    "danet": ("DANet", {"backbone_indices": (2, 3)}),
-    "deeplabv3p": ("DeepLabV3P", {"backbone_indices": (0, 3), "aspp_ratios": (1, 12, 24, 36)}),
-    "dnlnet": ("DNLNet", {}),
-    "emanet": ("EMANet", {"ema_channels": 512, "gc_channels": 256, "num_bases": 64, "stage_num": 3}),
-    "gcnet": ("GCNet", {"gc_channels": 512, "ratio": 0.25}),
-    "pspnet": ("PSPNet", {"enable_auxiliary_loss": True}),
-    "unet": ("UNet", {"use_deconv": False}),
+# The `model` sections of PaddleSeg release/2.8's configs/{name}/{name}_resnet50_os8_cityscapes_1024x512_80k.yml and
+# configs/unet/unet_cityscapes_1024x512_160k.yml. Other arguments have the classes' defaults.
+RESNET50 = {"type": "ResNet50_vd", "output_stride": 8}
+SHORT_NAMES: dict[str, dict[str, Any]] = {
+    "ann": {
+        "type": "ANN",
+        "backbone": RESNET50,
+        "backbone_indices": [2, 3],
+        "key_value_channels": 256,
+        "inter_channels": 512,
+    },
+    "danet": {"type": "DANet", "backbone": RESNET50, "backbone_indices": [2, 3]},
+    "deeplabv3p": {
+        "type": "DeepLabV3P",
+        "backbone": {**RESNET50, "multi_grid": [1, 2, 4]},
+        "backbone_indices": [0, 3],
+        "aspp_ratios": [1, 12, 24, 36],
+    },
+    "dnlnet": {"type": "DNLNet", "backbone": RESNET50},
+    "emanet": {
+        "type": "EMANet",
+        "backbone": RESNET50,
+        "ema_channels": 512,
+        "gc_channels": 256,
+        "num_bases": 64,
+        "stage_num": 3,
+    },
+    "gcnet": {"type": "GCNet", "backbone": RESNET50, "gc_channels": 512, "ratio": 0.25},
+    "pspnet": {"type": "PSPNet", "backbone": RESNET50, "enable_auxiliary_loss": True},
+    "unet": {"type": "UNet", "use_deconv": False},
 }
-BACKBONE: dict[str, dict[str, Any]] = {"deeplabv3p": {"multi_grid": (1, 2, 4)}}
 MIN_SIZE = 32  # UNet halves four times; a smaller image has no visible street left
 SEED = 20250101
 SAMPLE_SHAPE = (4, 3, 128, 256)  # images from which random weights get their normalisation statistics
+SAMPLE_COUNT = 2  # the same, of a network that may take images of the entry's size only
 
 
 def build(entry: dict[str, Any], height: int, width: int) -> Any:
-    """Build the `paddle.nn.Layer` of a catalogue entry of kind `paddleseg` or `narrow`, in evaluation mode.
+    """Build the `paddle.nn.Layer` of a complete entry of kind `paddleseg` or `narrow`, in evaluation mode.
 
     Its forward takes float32 1×3×`height`×`width` and returns a list that begins with float32 logits
     1×class_count×`height`×`width`. Weights `random` are set by `randomise`, others by a later call of `load`. Raises
-    InputError, beginning with the entry's key, for an input size that no architecture takes.
+    InputError, beginning with the entry's key, for an input size that no architecture takes and for a network that
+    PaddleSeg cannot build.
     """
     if min(height, width) < MIN_SIZE:
         raise InputError(f"input: {height}×{width}; height and width must be at least {MIN_SIZE}")
     paddle = _paddle()
-    architecture, classes = entry["architecture"], entry["class_count"]
+    classes, section = entry["class_count"], entry.get("network")
     paddle.seed(SEED)
-    layer = _narrow(architecture, classes) if entry["kind"] == "narrow" else _paddleseg(architecture, classes)
+    if entry["kind"] == "narrow":
+        layer = _narrow(entry["architecture"], classes)
+    else:
+        layer = paddleseg_network.build(section or SHORT_NAMES[entry["architecture"]], classes, entry.get("package"))
     layer.eval()
     if entry["weights"] == "random":
-        randomise(layer, classes)
+        randomise(layer, classes, (SAMPLE_COUNT, 3, height, width) if section else SAMPLE_SHAPE)
     return layer
 
 
@@ -81,7 +105,7 @@ def _few(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
-def randomise(layer: Any, classes: int) -> None:
+def randomise(layer: Any, classes: int, shape: tuple[int, int, int, int] = SAMPLE_SHAPE) -> None:
     """Give the random weights of `layer` (eval mode) the statistics of a trained network, in one forward pass.
 
     The result is deterministic. Every normalisation layer gets mean and variance of its input, so that activations
@@ -91,7 +115,7 @@ def randomise(layer: Any, classes: int) -> None:
     of two engines on DANet .9997 before, .99999 with it).
     """
     paddle = _paddle()
-    images = paddle.to_tensor(sample_images())
+    images = paddle.to_tensor(sample_images(shape))
     normalisations = (paddle.nn.BatchNorm2D, paddle.nn.SyncBatchNorm, paddle.nn.BatchNorm1D)
     hooks = []
     for name, parameter in layer.named_parameters():
@@ -109,13 +133,13 @@ def randomise(layer: Any, classes: int) -> None:
         hook.remove()
 
 
-def sample_images() -> Any:
-    """Return float32 `SAMPLE_SHAPE` in −1 … 1, noise that resembles photographs. Its spectrum falls off as theirs
+def sample_images(shape: tuple[int, int, int, int] = SAMPLE_SHAPE) -> Any:
+    """Return float32 images of `shape` in −1 … 1, noise that resembles photographs. Its spectrum falls off as theirs
     does, and its colours vary less than its brightness.
     """
     random = np.random.default_rng(SEED)
-    count, channels, height, width = SAMPLE_SHAPE
-    images = np.zeros(SAMPLE_SHAPE)
+    count, channels, height, width = shape
+    images = np.zeros(shape)
     for step in (1, 4, 16, 64):
         rows, columns = -(-height // step), -(-width // step)
         brightness = random.normal(0, step**0.5, (count, 1, rows, columns))
@@ -169,17 +193,6 @@ def constant_shapes() -> Iterator[None]:
         yield
     finally:
         paddle.shape = original
-
-
-def _paddleseg(architecture: str, classes: int) -> Any:
-    _paddle()
-    from paddleseg import models
-
-    name, arguments = CLASSES[architecture]
-    if architecture == "unet":
-        return models.UNet(num_classes=classes, pretrained=None, **arguments)
-    backbone = models.ResNet50_vd(output_stride=8, pretrained=None, **BACKBONE.get(architecture, {}))
-    return getattr(models, name)(num_classes=classes, backbone=backbone, pretrained=None, **arguments)
 
 
 def _narrow(architecture: str, classes: int) -> Any:

@@ -60,3 +60,12 @@ def paddle_files(model: ExportedModel) -> list[Path]:
     if None in files:
         raise Unsupported("this model is an ONNX file; Paddle engines need a Paddle inference model")
     return [path for path in files if path]
+
+
+def exact_twin(model: ExportedModel) -> Path | None:
+    """Return the ONNX twin of a Paddle model; None where there is none, or it is not the one that was made."""
+    record, path = model.folder / "onnx.json", model.folder / "model.onnx"
+    if not (record.exists() and path.exists()):
+        return None
+    made = read_json(record)
+    return model.file(path.name) if made["status"] == "ok" and sha256_of(path) == made["sha256"] else None

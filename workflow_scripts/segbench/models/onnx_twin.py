@@ -55,15 +55,25 @@ def make_twin(pdmodel: Path, pdiparams: Path) -> Any:
 
     if pdmodel.suffix == ".json":
         raise Unsupported(f"paddle2onnx {package_version('paddle2onnx')} cannot read a Paddle 3 model (.json)")
-    model = _convert(pdmodel, pdiparams)
+    try:
+        return _repaired(_convert(pdmodel, pdiparams), pdmodel)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise Unsupported(f"paddle2onnx's graph is invalid: {said}") from None
+
+
+def _repaired(model: Any, pdmodel: Path) -> Any:
+    """Make what paddle2onnx wrote of `pdmodel` static and exact, and check it."""
+    import onnx
+
     # Shapes that Paddle did not know are written as unknown. They would hide those that follow from the input's.
     del model.graph.value_info[:]
     model.graph.output[0].type.tensor_type.ClearField("shape")
     constants_to_initializers(model)
     fold(model)
-    shapes = shapes_of(infer(model))
+    _pad_as_paddle(model)
     for pool in adaptive_pools(pdmodel):
-        _make_exact(model, pool, shapes)
+        _make_exact(model, pool, shapes_of(infer(model)))  # anew: a replaced pool has another size
     _rename_output(model, CLASS_MAP)
     drop_unused(model)
     keep_shapes(model)
@@ -129,8 +139,34 @@ def bin_matrix(size: int, bins: int) -> npt.NDArray[np.float32]:
     return matrix
 
 
+def bin_indices(size: int, bins: int) -> npt.NDArray[np.int64]:
+    """Return int64 bins×length: the elements of each bin of adaptive pooling, the last one repeated in shorter bins."""
+    bounds = [(row * size // bins, -(-(row + 1) * size // bins)) for row in range(bins)]
+    length = max(end - first for first, end in bounds)
+    return np.array([[min(first + i, end - 1) for i in range(length)] for first, end in bounds], np.int64)
+
+
+def _pad_as_paddle(model: Any) -> None:
+    """Drop, in place, the dilation of convolutions that are padded to the same size: Paddle ignores it there.
+
+    paddle2onnx keeps it; ONNX Runtime then refuses the convolution, and OpenVINO computes another function. Source:
+    UpdatePaddingAndDilation, paddle/phi/kernels/cpu/conv_util.h.
+    """
+    for node in model.graph.node:
+        facts = {attribute.name: attribute for attribute in node.attribute}
+        if (
+            node.op_type == "Conv"
+            and "auto_pad" in facts
+            and facts["auto_pad"].s == b"SAME_UPPER"
+            and "dilations" in facts
+        ):
+            facts["dilations"].ints[:] = [1] * len(facts["dilations"].ints)
+
+
 def _make_exact(model: Any, pool: AdaptivePool, shapes: dict[str, Shape]) -> None:
-    """Replace the node that stands for `pool` by two products where its bins are uneven."""
+    """Replace the node that stands for `pool` where its bins are uneven: an average by two products with constant
+    matrices, a maximum by gathering each bin's elements, along rows and then along columns.
+    """
     from onnx import helper, numpy_helper
 
     graph = model.graph
@@ -143,21 +179,26 @@ def _make_exact(model: Any, pool: AdaptivePool, shapes: dict[str, Shape]) -> Non
         raise Unsupported(f"adaptive pooling {pool.output}: its input has no fixed size")
     if all(size % bins == 0 for size, bins in zip(shape[2:], pool.bins, strict=True)):
         return
-    if not pool.average:
-        raise Unsupported(
-            f"adaptive max pooling of {shape[2]}×{shape[3]} to {pool.bins[0]}×{pool.bins[1]} bins: uneven bins have"
-            " no exact ONNX form"
-        )
+    constants: dict[str, Any]
     rows, columns, half = (f"{pool.output}/{part}" for part in ("rows", "columns", "columns_pooled"))
-    graph.initializer.append(numpy_helper.from_array(bin_matrix(shape[2], pool.bins[0]), rows))
-    graph.initializer.append(
-        numpy_helper.from_array(np.ascontiguousarray(bin_matrix(shape[3], pool.bins[1]).T), columns)
-    )
-    products = [
-        helper.make_node("MatMul", [source, columns], [half], name=half),
-        helper.make_node("MatMul", [rows, half], [pool.output], name=pool.output),
-    ]
-    nodes = [*graph.node[:place], *products, *graph.node[place + 1 :]]
+    if pool.average:
+        constants = {rows: bin_matrix(shape[2], pool.bins[0]), columns: bin_matrix(shape[3], pool.bins[1]).T}
+        made = [
+            helper.make_node("MatMul", [source, columns], [half], name=half),
+            helper.make_node("MatMul", [rows, half], [pool.output], name=pool.output),
+        ]
+    else:
+        constants = {rows: bin_indices(shape[2], pool.bins[0]), columns: bin_indices(shape[3], pool.bins[1])}
+        by_row, by_column = f"{pool.output}/by_row", f"{pool.output}/by_column"
+        made = [
+            helper.make_node("Gather", [source, rows], [by_row], name=by_row, axis=2),
+            helper.make_node("ReduceMax", [by_row], [half], name=half, axes=[3], keepdims=0),
+            helper.make_node("Gather", [half, columns], [by_column], name=by_column, axis=3),
+            helper.make_node("ReduceMax", [by_column], [pool.output], name=pool.output, axes=[4], keepdims=0),
+        ]
+    for name, values in constants.items():
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+    nodes = [*graph.node[:place], *made, *graph.node[place + 1 :]]
     del graph.node[:]
     graph.node.extend(nodes)
 

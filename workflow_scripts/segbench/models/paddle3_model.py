@@ -14,13 +14,13 @@ import numpy as np
 
 from segbench.errors import InputError
 from segbench.machine.cpu import package_version
-from segbench.models.inference_model import add_class_map, check_input, check_output_count, damaged, input_shape
+from segbench.models.inference_model import add_class_map, check_input, choose_output, damaged, input_shape
 from segbench.models.paddle_files import shapes_in
 
 
-def export(model: str, entry: dict[str, Any], program: Path, prefix: Path) -> int:
+def export(model: str, entry: dict[str, Any], program: Path, prefix: Path) -> tuple[int, list[str]]:
     """Write `prefix`.json and .pdiparams: float32 1×3×H×W in, uint8 1×H×W class indices out. Returns the number of
-    trained values.
+    trained values, and notes.
 
     `program` has its parameters beside it, named alike. Raises InputError naming `model` where Paddle 3 is not
     installed, the model is damaged, or its input or output is not as `inference_model.export` wants them.
@@ -42,13 +42,14 @@ def export(model: str, entry: dict[str, Any], program: Path, prefix: Path) -> in
     except Exception as error:  # Paddle has a class of its own for each kind of damage
         raise damaged(where, program, error) from None
     _check_parameters(where, network, program.with_suffix(".pdiparams"))
-    check_output_count(where, [f"fetch_name_{number}" for number in range(len(outputs))])
+    names = [f"fetch_name_{number}" for number in range(len(outputs))]
+    number, notes = choose_output(where, entry.get("output"), names)
     with paddle.static.program_guard(network):
         image = _fix_input(where, entry, network)
-        class_map = add_class_map(where, entry, outputs[0], "fetch_name_0")
+        class_map = add_class_map(where, entry, outputs[number], names[number])
         paddle.static.save_inference_model(str(prefix), [image], [class_map], executor, program=network)
     _try(where, entry, prefix, executor)
-    return _count_parameters(network)
+    return _count_parameters(network), notes
 
 
 def _check_parameters(where: str, network: Any, pdiparams: Path) -> None:

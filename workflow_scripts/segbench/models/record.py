@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
-from segbench.files import record_beside, sha256_of, write_text
+from segbench.files import read_json, record_beside, sha256_of, write_text
 from segbench.machine.cpu import package_version
-from segbench.process.status import attempt, read_status, write_status
+from segbench.process.status import Outcome, attempt, read_status, write_status
+
+
+def read_entry(text: str) -> dict[str, Any]:
+    """Return a model's complete entry from an argument of a command: JSON, or the file that rule read_settings left."""
+    entry: dict[str, Any] = json.loads(text) if text.startswith("{") else read_json(text)
+    return entry
+
+
+def outcome_of(entry: dict[str, Any]) -> Outcome:
+    """Return how rule read_settings ended that completed `entry`; ok for an entry that needed none."""
+    return Outcome(entry.get("status", "ok"), entry.get("reason", ""))
 
 
 def model_record(
-    name: str, entry: dict[str, Any], files: dict[str, Path], parameter_count: int | None, packages: tuple[str, ...]
+    name: str,
+    entry: dict[str, Any],
+    files: dict[str, Path],
+    parameter_count: int | None,
+    packages: tuple[str, ...],
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the facts of the exported `files` (by the name that they have in results/models/{name}/).
 
     `parameter_count`: trained values in the exported graph. `packages`: distributions that made the files, to record
-    their versions.
+    their versions. `notes`: what a person should know of the export; those of the entry's files come first.
     """
     return {
         "model": name,
@@ -32,6 +49,7 @@ def model_record(
         "exported_bytes": sum(path.stat().st_size for path in files.values()),
         "files": {key: sha256_of(path) for key, path in files.items()},
         "versions": {package: version for package in packages if (version := package_version(package))},
+        "notes": [*entry.get("notes", []), *notes],
     }
 
 
@@ -39,17 +57,18 @@ def write_model(
     record: Path, name: str, entry: dict[str, Any], checkpoints: list[Path], files: dict[str, Path],
     packages: tuple[str, ...], work: Callable[[], Mapping[str, Any]],
 ) -> None:  # fmt: skip
-    """Export a model by `work`, which writes `files` and returns the parameter count and further facts. Write its
+    """Export a model by `work`, which writes `files` and returns the parameter count, notes and further facts. Write its
     record.
 
-    Where a checkpoint was refused, or `work` fails, the files are empty and the record says why.
+    Where its entry or a checkpoint was refused, or `work` fails, the files are empty and the record says why.
     """
     fetched = [beside for path in checkpoints if (beside := record_beside(path)).exists()]
-    outcome = attempt(work, map(read_status, fetched))
+    outcome = attempt(work, [outcome_of(entry), *map(read_status, fetched)])
     good = outcome.status == "ok"
     for path in () if good else files.values():
         write_text(path, "")
-    facts = model_record(name, entry, files if good else {}, outcome.result.pop("parameter_count", None), packages)
+    count, notes = outcome.result.pop("parameter_count", None), outcome.result.pop("notes", ())
+    facts = model_record(name, entry, files if good else {}, count, packages, notes)
     write_status(record, f"{name} export", outcome, {**facts, "exported_bytes": facts["exported_bytes"] or None})
 
 

@@ -38,7 +38,7 @@ class Calibration(Lookup):
 
     def files(self, w: Any) -> list[str]:
         """Return the exported files that the calibrator reads: its preferred form among those that the model has."""
-        return self._models.files(w, self.library(w.calibrator).reads)
+        return self._models.with_fallback(w, self.library(w.calibrator))
 
     def conversion(self, w: Any) -> str | list[str]:
         """Return the status of the conversion to ONNX, where the calibrator reads its result."""

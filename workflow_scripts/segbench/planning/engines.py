@@ -34,7 +34,7 @@ class Engines(Lookup):
         """Return the exported files that the engine builds from: its preferred form among those that the model has."""
         calibrator = self.variant(w)["calibrator"]
         if calibrator is None:
-            return self._models.files(w, self.engine(w).reads)
+            return self._models.with_fallback(w, self.engine(w))
         library = self.library(calibrator)
         if library.leaves_table:
             return self._models.files(w, ("onnx",))
@@ -68,7 +68,7 @@ class Engines(Lookup):
 
     def logits(self, w: Any) -> dict[str, str]:
         """Return folder and status of the engine that ends in logits; none for a model that resizes no image."""
-        if self.model(w)["preprocessing"]["resize"] == "none":
+        if self._models.resize(w) == "none":
             return {}
         folder = LOGITS.format(dataset=w.dataset, model=w.model, variant=w.variant)
         return {"logits": f"{folder}/engine", "logits_status": f"{folder}/status.json"}

@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from segbench.config.schema import forms_of, suffix_of
+from segbench.config.schema import Preprocessing, forms_of, suffix_of
 from segbench.errors import InputError
 from segbench.files import read_json
+from segbench.models import paddleseg_files
 from segbench.models.download import local_path
 from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
@@ -26,15 +27,66 @@ class Models(Lookup):
         catalogue = self.config["model_catalogue"]
         return any_of([name for name, entry in catalogue.items() if forms_of(entry)[0] in forms])
 
+    def given_entry(self, w: Any) -> str:
+        """Return the model's entry for a command line. Its title is left out, since only tables show it, and so are
+        keys of a kind that it is not.
+        """
+        entry = {key: value for key, value in self.model(w).items() if key != "title"}
+        for key in ("config", "package"):
+            if entry[key] is None:
+                del entry[key]
+            else:
+                entry[key] = self._path(entry[key])
+        if not self.settings(w):
+            entry["preprocessing"] = Preprocessing.model_validate(entry["preprocessing"]).model_dump(mode="json")
+        return json.dumps(entry)
+
     def entry(self, w: Any) -> str:
-        """Return the model's entry for a command line. Its title is left out, since only tables show it."""
-        return json.dumps({key: value for key, value in self.model(w).items() if key != "title"})
+        """Return the model's complete entry for a command line: itself, or the file that it is completed in."""
+        return next(iter(self.complete_entry(w)), None) or self.given_entry(w)
+
+    def complete_entry(self, w: Any) -> list[str]:
+        """Return the file of the model's complete entry, where its own files complete it."""
+        return [f"results/models/{w.model}/entry.json"] if self.settings(w) else []
+
+    def settings(self, w: Any) -> str:
+        """Return the file that completes the model's entry: PaddleSeg's configuration, or the deploy.yaml beside an
+        exported model; empty: none.
+        """
+        entry = self.model(w)
+        if entry["config"]:
+            return self._path(entry["config"])
+        if entry["kind"] == "paddle_inference" and (path := self._weights(w)["path"]):
+            return str(paddleseg_files.deploy_file(Path(path)) or "")
+        return ""
+
+    def resize(self, w: Any) -> str:
+        """Return how images of other sizes become the model's input: `preprocessing.resize`, or what its files say.
+
+        What is wrong in the files is reported by rule read_settings, not here.
+        """
+        entry, path = self.model(w), self.settings(w)
+        given: str | None = entry["preprocessing"].get("resize")
+        if given or not path:
+            return given or Preprocessing().resize
+        return _resize_of(path, entry["kind"], entry["input"]["height"], entry["input"]["width"])
+
+    def settings_files(self, w: Any) -> list[str]:
+        """Return `settings` and what it inherits from, so that a changed file is read again. The script reports a
+        missing one.
+        """
+        path = self.settings(w)
+        return [str(file) for file in paddleseg_files.files_of(Path(path))] if path else []
+
+    def _path(self, path: str) -> str:
+        """Return `path` with `model_root` before a relative one."""
+        return os.path.normpath(os.path.join(self.config["model_root"], path))
 
     def _weights(self, w: Any) -> dict[str, Any]:
         """Return where the model's weights come from, with `model_root` before a relative path."""
         weights = dict(self.model(w)["weights"])
         if weights["path"]:
-            weights["path"] = os.path.normpath(os.path.join(self.config["model_root"], weights["path"]))
+            weights["path"] = self._path(weights["path"])
         return weights
 
     def weights(self, w: Any) -> str:
@@ -91,15 +143,33 @@ class Models(Lookup):
         form = next((form for form in reads if form in forms), None)
         return [f"results/models/{w.model}/{name}" for name in FILES[form]] if form else []
 
+    def with_fallback(self, w: Any, user: Any) -> list[str]:
+        """Return the files that an engine or a calibrator reads: the first form of `reads` that the model has, and the
+        twin, with its status, where it may fall back on that.
+        """
+        first = self.files(w, user.reads)
+        twin = self.files(w, user.falls_back) if self.form(w) == "paddle" else []
+        return first if not twin or twin[0] in first else [*first, *twin, f"results/models/{w.model}/onnx.json"]
+
     def own_files(self, w: Any) -> list[str]:
         """The files that the model is exported to, before its conversion to ONNX."""
         return self.files(w, (self.form(w),))
 
     def conversion(self, w: Any, files: list[str]) -> str | list[str]:
-        """Return the status of the conversion to ONNX, where it made one of `files`."""
-        converted = any(path.endswith(".onnx") for path in files) and self.form(w) != "onnx"
+        """Return the status of the conversion to ONNX, where it made the first of `files`."""
+        converted = files[:1] == [f"results/models/{w.model}/model.onnx"] and self.form(w) != "onnx"
         return f"results/models/{w.model}/onnx.json" if converted else []
 
     def shapes(self, w: Any) -> str | list[str]:
         """How the collection of the model's shapes ended; none for a model that is no .pdmodel: its engine says why."""
         return f"results/models/{w.model}/shapes.json" if self.form(w) == "paddle" else []
+
+
+@functools.cache
+def _resize_of(path: str, kind: str, height: int, width: int) -> str:
+    file = Path(path)
+    try:
+        transforms = paddleseg_files.transforms_of(file, kind)
+        return str(paddleseg_files.preprocessing(transforms, file, (height, width))["resize"])
+    except InputError:
+        return Preprocessing().resize

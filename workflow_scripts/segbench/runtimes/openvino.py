@@ -1,4 +1,4 @@
-"""Run an OpenVINO model to judge it, not to time it."""
+"""What OpenVINO's engine and its quantiser share: reading an exported model, and running one to judge it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,36 @@ from typing import Any
 import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image
+from segbench.errors import Unsupported, framework_errors
+from segbench.models.exported import ExportedModel, exact_twin
+
+
+def read_model(model: ExportedModel) -> tuple[Any, list[str]]:
+    """Return the `openvino.Model` at the model's fixed input shape, and a note where it is not of the first form.
+
+    A Paddle model that OpenVINO's reader refuses is read as its ONNX twin, which computes the same. Raises Unsupported
+    with the first reason where no form can be read.
+    """
+    import openvino
+
+    def read(source: Any) -> Any:
+        with framework_errors("reading the model", Exception, unsupported=True):
+            graph = openvino.Core().read_model(str(source))
+            graph.reshape(list(model.shape))
+            return graph
+
+    program = model.file("model.pdmodel")
+    if program is None:
+        return read(model.file("model.onnx")), []
+    try:
+        return read(program), []
+    except Unsupported as refused:
+        twin = exact_twin(model)
+        if twin is None:
+            raise
+        return read(twin), [
+            f"OpenVINO reads the ONNX twin, since of the Paddle model it says: {refused}".replace("; ", ", ")
+        ]
 
 
 def class_maps(model: Any) -> Callable[[Float32Image], ClassMap]:

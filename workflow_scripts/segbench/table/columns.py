@@ -383,6 +383,11 @@ COLUMNS = (
         cell=doubts,
     ),
     Column(
+        "notes", SENTENCES,
+        "What export and build decided or left out: which of several outputs is taken, that OpenVINO reads the twin.",
+        lambda s: flags.SEPARATOR.join(s.notes),
+    ),
+    Column(
         "build_s", SECONDS, "Seconds that the engine's build took.",
         built("build_s"), "build s", formats.tenths,
     ),

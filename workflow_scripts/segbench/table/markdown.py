@@ -80,6 +80,19 @@ def class_table(rows: list[Row]) -> list[str]:
     return ["## IoU per class", table(header, cells)]
 
 
+def row_notes(rows: list[Row]) -> list[str]:
+    """Write a section with the notes of every row that has some; nothing where none has."""
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        for text in filter(None, row["notes"].split(flags.SEPARATOR)):
+            lines.setdefault(f"`{row['model']}`: {text}", []).append(row["variant"])
+    return (
+        ["## Notes", "\n".join(f"- {line} ({', '.join(variants)})" for line, variants in lines.items())]
+        if lines
+        else []
+    )
+
+
 def reasons(rows: list[Row]) -> list[str]:
     """Write a section with the reason of every row that could not run; nothing where all could."""
     missing = [row for row in rows if row["status"] != "ok"]

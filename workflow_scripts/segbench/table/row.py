@@ -55,6 +55,7 @@ class Row(TypedDict):
     repeatable: bool | None
     flags: str
     warnings: str
+    notes: str
     threads: int | None
     software_id: str | None
     hardware_id: str | None

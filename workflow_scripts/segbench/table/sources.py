@@ -71,6 +71,13 @@ class Sources:
         return load(self.entry["engine"])
 
     @cached_property
+    def notes(self) -> list[str]:
+        """Return the notes of the model's export and of the engine's build."""
+        record = self.results / "models" / self.model / "model.json"
+        exported = read_json(record) if record.exists() else {}
+        return [*exported.get("notes", []), *self.built.get("notes", [])]
+
+    @cached_property
     def built(self) -> Record:
         """Return the record of the engine's build."""
         return read_json(self.results / "engines" / self.here / "status.json")

@@ -1,0 +1,129 @@
+"""Build a network by PaddleSeg's own builder from the `model` section of its configuration."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from segbench.errors import InputError
+
+NOT_NEEDED = ("skimage",)  # newer PaddleSegs import it for STFPM's maps of anomalies, which are no classes
+
+
+class _StandIn(ModuleType):
+    """An absent package whose names can be imported, and not used."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def build(section: dict[str, Any], class_count: int, package: str | None = None) -> Any:
+    """Return the `paddle.nn.Layer` that `section` describes, with `class_count` classes and random weights.
+
+    Classes are found by their names in PaddleSeg's registers of models and backbones, so that a file can name no other
+    code. `package` names a clone of PaddleSeg to use instead of the installed one. Raises InputError, beginning with
+    the entry's key, where PaddleSeg cannot build the network.
+    """
+    if _channels(section) != 3:
+        raise InputError(f"config: its network takes images of {_channels(section)} channels; wanted: 3")
+    paddleseg = _import(package)
+    registers = [paddleseg.cvlibs.manager.MODELS, paddleseg.cvlibs.manager.BACKBONES]
+    builder = importlib.import_module("paddleseg.cvlibs").SegBuilder(None, registers)
+    _check_types(section, registers, paddleseg)
+    whole = {**section, "num_classes": class_count}
+    try:
+        try:
+            layer = builder.build_component(whole)
+        except RuntimeError:
+            with tempfile.TemporaryDirectory() as folder:  # ViT's and CAE's constructors read a file in any case
+                layer = builder.build_component(_with(whole, "pretrained", _empty_weights(Path(folder))))
+    except (Exception, SystemExit) as error:  # PaddleSeg ends the process where a compiled operator is missing
+        raise InputError(
+            f"config: PaddleSeg {paddleseg.__version__} cannot build its network: {_last(error)}"
+        ) from None
+    return _on_cpu(layer)
+
+
+def dataset_class_count(dataset: str, package: str | None) -> int | None:
+    """Return the number of classes of a data set that PaddleSeg knows by name."""
+    known = _import(package).cvlibs.manager.DATASETS.components_dict
+    return getattr(known.get(dataset), "NUM_CLASSES", None)
+
+
+def _import(package: str | None) -> Any:
+    import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
+
+    import paddle
+
+    paddle.set_device("cpu")
+    if package and not (Path(package) / "paddleseg" / "__init__.py").is_file():
+        raise InputError(f"package: {package}: has no paddleseg/__init__.py; a clone of PaddleSeg is wanted")
+    if package and package not in sys.path:
+        sys.path.insert(0, package)
+    for name in NOT_NEEDED:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = _StandIn(name)
+    try:
+        paddleseg = importlib.import_module("paddleseg")
+    except ImportError as error:
+        raise InputError(f"package: {package or 'paddleseg'} cannot be imported: {error}") from None
+    if package and not Path(str(paddleseg.__file__)).is_relative_to(Path(package).absolute()):
+        raise InputError(f"package: {package}: another PaddleSeg is imported already ({paddleseg.__file__})")
+    return paddleseg
+
+
+def _channels(section: dict[str, Any]) -> int:
+    """Channels of the input. PaddleSeg's classes have 3 by default."""
+    first = section.get("backbone", section)
+    return int(first.get("in_channels") or 3) if isinstance(first, dict) else 3
+
+
+def _check_types(value: Any, registers: list[Any], paddleseg: Any) -> None:
+    """Raise InputError for a class that this PaddleSeg does not have."""
+    if isinstance(value, dict):
+        if "type" in value and not any(value["type"] in register.components_dict for register in registers):
+            raise InputError(
+                f"config: PaddleSeg {paddleseg.__version__} has no network {value['type']!r};"
+                " name a clone of PaddleSeg that has it as package"
+            )
+        for one in value.values():
+            _check_types(one, registers, paddleseg)
+    elif isinstance(value, list):
+        for one in value:
+            _check_types(one, registers, paddleseg)
+
+
+def _with(value: Any, key: str, new: Any) -> Any:
+    """Return `value` with `new` under every `key`, at any depth."""
+    if isinstance(value, dict):
+        return {name: new if name == key else _with(one, key, new) for name, one in value.items()}
+    return [_with(one, key, new) for one in value] if isinstance(value, list) else value
+
+
+def _empty_weights(folder: Path) -> str:
+    import paddle
+
+    path = folder / "empty.pdparams"
+    paddle.save({}, str(path))
+    return str(path)
+
+
+def _on_cpu(layer: Any) -> Any:
+    """Turn synchronised batch normalisation, which has no CPU kernel, into the plain one. Parameters stay."""
+    import paddle
+
+    for part in layer.sublayers(include_self=True):
+        if isinstance(part, paddle.nn.SyncBatchNorm):
+            part.__class__ = paddle.nn.BatchNorm2D  # both keep the same things, of their common base
+    return layer
+
+
+def _last(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__
