@@ -22,7 +22,7 @@ rule calibrate_table:
     priority: PRIORITY["calibrate_table"]
     conda:
         "../envs/cpu.yaml"
-    threads: workflow.cores
+    threads: SIDE_BY_SIDE
     resources:
         mem_mb=planning.jobs.memory_mb,
     params:
@@ -86,7 +86,7 @@ rule choose_layers:
     priority: PRIORITY["choose_layers"]
     conda:
         "../envs/cpu.yaml"
-    threads: workflow.cores
+    threads: SIDE_BY_SIDE
     resources:
         mem_mb=planning.jobs.memory_mb,
     params:

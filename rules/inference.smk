@@ -22,9 +22,9 @@ rule infer:
     priority: PRIORITY["infer"]
     conda:
         planning.jobs.environment
-    threads: workflow.cores
+    threads: SIDE_BY_SIDE
     resources:
-        gpu=planning.jobs.gpus,
+        gpu=planning.jobs.untimed_gpus,
         slurm_extra=planning.jobs.slurm_options,
         mem_mb=planning.jobs.memory_mb,
         runtime=planning.jobs.run_minutes,

@@ -37,3 +37,10 @@ def test_the_budget_is_kept_and_what_is_left_goes_to_rows_that_fit():
 @pytest.mark.parametrize("budget", [0, 0.5])
 def test_without_a_budget_nothing_is_added(budget):
     assert further_rounds({"wider": Row(WIDER, 1.0)}, 0.05, 20, budget) == {}
+
+
+def test_the_first_round_of_a_block_takes_the_control_with_it():
+    rows = {name: Row(WIDER, 1.0, "gcnet") for name in ("a", "b")} | {"c": Row(WIDE, 1.0, "unet")}
+    assert further_rounds(rows, 0.05, 4, 3.9, control_s=2.0) == {"a": 1}
+    assert further_rounds(rows, 0.05, 4, 4.0, control_s=2.0) == {"a": 1, "b": 1}
+    assert further_rounds(rows, 0.05, 4, 7.0, control_s=2.0) == {"a": 1, "b": 1, "c": 1}

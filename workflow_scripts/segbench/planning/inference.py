@@ -141,7 +141,7 @@ class Inference(Lookup):
         """Return what `plan_rounds` decides by."""
         chosen = {key: self.config[key] for key in ("dataset", "models", "variants", "rounds")}
         bounds = {key: self.config["timing"][key] for key in ("target", "max_rounds", "extra_s", "average")}
-        return json.dumps({**chosen, **bounds})
+        return json.dumps({**chosen, **bounds, "control": self.block.rpartition("/")[0]})
 
     def priority(self, w: Any) -> float:
         """Return the priority of a timed round, below 1: block by block, round 1 of all models before round 2 of any,
