@@ -19,7 +19,7 @@ from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.judging import Judge, held_out
 from segbench.calibration.mixed_precision import Candidate, Predict, first_1_2_4
 from segbench.calibration.table import CalibrationTable, read_table
-from segbench.errors import InputError
+from segbench.errors import InputError, framework_errors
 from segbench.files import read_json, sha256_of, write_record
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
@@ -72,7 +72,8 @@ class Work:
 def _onnxruntime(path: Path) -> Predict:
     import onnxruntime
 
-    opened = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with framework_errors("opening the Q/DQ model", Exception, unsupported=True):
+        opened = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = opened.get_inputs()[0].name
     return lambda image: opened.run(None, {name: image})[0][0]
 
@@ -80,7 +81,8 @@ def _onnxruntime(path: Path) -> Predict:
 def _openvino(path: Path) -> Predict:
     import openvino
 
-    return class_maps(openvino.Core().read_model(str(path)))
+    with framework_errors("opening the Q/DQ model", Exception, unsupported=True):
+        return class_maps(openvino.Core().read_model(str(path)))
 
 
 RUNTIMES = {"onnxruntime": _onnxruntime, "openvino": _openvino}  # by name: from network input to class map

@@ -14,6 +14,7 @@ from segbench.errors import InputError
 from segbench.files import atomic, need_room, record_beside, sha256_of, stamp, write_text
 from segbench.models.download import Download, local_path, split_address
 from segbench.models.paddle_files import refuse_json_model
+from segbench.models.stand_ins import refuse_stand_in
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, write_status
 from segbench.process.supervise import Outcome
@@ -89,7 +90,8 @@ def _download(url: str, out: Path, expected: str | None, cache: Path) -> None:
 
 
 def check(path: Path, origin: str, expected: str | None) -> None:
-    """Compare the SHA-256 of `path` with the expected one. Without an expected one, print it."""
+    """Refuse what is not the file at all, then compare SHA-256 with the expected one. Without one, print it."""
+    refuse_stand_in(path, origin)
     found = sha256_of(path)
     if expected is None:
         key = "pdiparams_sha256" if ".pdiparams" in origin else "sha256"

@@ -31,6 +31,7 @@ PLACES = {
     "-rf": "is not beside it",
     "$(touch pwned)": "is not beside it",
 }
+STAND_INS = {"text": "is a page", "empty file": "is empty"}
 FACTS = {
     "negative offset": {"offset": "-8"},
     "offset beyond the file": {"offset": "1000000000000"},
@@ -61,7 +62,8 @@ def attacks(folder: Path, trap: Path) -> Iterator[Attack]:
         "nested messages without end": b"\x3a\xff\xff\xff\x07" * 1000,
     }
     for name, content in contents.items():
-        yield Attack(f"ONNX file: {name}", _file(folder / f"{name[:9]}.onnx", content), "not an ONNX model")
+        said = STAND_INS.get(name, "not an ONNX model")
+        yield Attack(f"ONNX file: {name}", _file(folder / f"{name[:9]}.onnx", content), said)
     absurd = _external(folder / "net-dims", {"location": "here.bin"}, dims=[2**31, 2**31])
     yield Attack("ONNX tensor of 2**62 values", absurd, "")
 

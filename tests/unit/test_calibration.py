@@ -14,7 +14,7 @@ from segbench.calibration.base import needs_reduced_range
 from segbench.calibration.images import CalibrationImages, split_rows
 from segbench.calibration.onnxruntime import Options, collect, least_squared_error
 from segbench.calibration.table import CalibrationTable, read_table, write_table
-from segbench.errors import Failed, InputError
+from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import sha256_of
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
@@ -221,3 +221,55 @@ def test_images_to_judge_by_are_not_those_calibrated_with(scenes, tmp_path):
     assert [row["image_id"] for row in seen + others] == list("01234")
     seen, others = split_rows(tmp_path / "index.csv", 9)
     assert seen == others
+
+
+def two_layers(folder: Path, names: list[str], opset: int = 16) -> Path:
+    """An exported model of two convolutions with the given names, prepared for quantisation."""
+    nodes = [
+        helper.make_node("Conv", ["image", "first"], ["wide"], name=names[0]),
+        helper.make_node("Conv", ["wide", "second"], ["logits"], name=names[1]),
+    ]
+    weights = {"first": np.ones((4, 3, 1, 1), np.float32), "second": np.ones((4, 4, 1, 1), np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "layers",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 64])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 4, 32, 64])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.save(model, str(folder / "model.onnx"))
+    return qdq.prepare(ExportedModel(folder, FACTS), folder)
+
+
+@pytest.mark.parametrize("names", [["", ""], ["same", "same"], ["a", ""]])
+def test_layers_without_names_of_their_own_are_told_apart(scenes, tmp_path, names):
+    prepared = two_layers(tmp_path, names)
+    first, second = qdq.layers(prepared)
+    assert first and second and first != second
+    ranges = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method="minmax")
+    qdq.quantize(prepared, table_of(ranges), tmp_path / "q.onnx", reduce_range=False, fp32_layers=[second])
+    assert quantized_kinds(tmp_path / "q.onnx")[0] == "DequantizeLinear"
+    reads = {node.input[1] for node in onnx.load(str(tmp_path / "q.onnx")).graph.node if node.op_type == "Conv"}
+    assert "second" in reads and "first" not in reads  # its weights are as they were
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+def test_older_operators_are_raised_to_those_that_channels_are_quantised_by(scenes, tmp_path, opset):
+    import onnxruntime
+
+    prepared = two_layers(tmp_path, ["a", "b"], opset)
+    ranges = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method="minmax")
+    qdq.quantize(prepared, table_of(ranges), tmp_path / "q.onnx", reduce_range=False)
+    assert quantized_kinds(tmp_path / "q.onnx") == ["DequantizeLinear"] * 2
+    onnxruntime.InferenceSession(str(tmp_path / "q.onnx"), providers=["CPUExecutionProvider"])
+
+
+def test_a_graph_without_a_layer_for_8_bits_says_what_it_has(tmp_path):
+    nodes = [helper.make_node("Relu", ["image"], ["y"])]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 64]) for name in ("image", "y")]
+    graph = helper.make_graph(nodes, "none", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    with pytest.raises(Unsupported, match="no operator of the graph is one that 8 bits serve"):
+        qdq.prepare(ExportedModel(tmp_path, FACTS), tmp_path)

@@ -82,6 +82,23 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
             "mine.yaml: model_catalogue.m: class_map has 2 entries, class_count is 4",
         ),
         (
+            {"model_catalogue": {"m": {**MODEL, "class_count": 1}}},
+            "mine.yaml: model_catalogue.m.class_count: 1: a network of one output channel tells two classes:"
+            " class_count: 2",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "output_kind": "mask"}}},
+            "mine.yaml: model_catalogue.m.output_kind: 'mask': input should be 'auto', 'logits', 'sigmoid' or 'ids'",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "output_kind": "ids", "threshold": 0.5}}},
+            "mine.yaml: model_catalogue.m: output_kind 'ids' takes no threshold; 'sigmoid' does",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "kind": "narrow", "architecture": "unet", "threshold": 0.5}}},
+            "mine.yaml: model_catalogue.m: output_kind and threshold are for kind 'onnx', not 'narrow'",
+        ),
+        (
             {"model_catalogue": {"m": {**MODEL, "kind": "onyx"}}},
             "mine.yaml: model_catalogue.m.kind: 'onyx': input should be 'paddleseg', 'narrow', 'onnx' or"
             " 'paddle_inference'",

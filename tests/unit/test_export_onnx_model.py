@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from export_onnx_model import export, main
 from helpers.made import make_folder_dataset, make_onnx_model
 from onnx import TensorProto, external_data_helper, helper
 from segbench.errors import InputError
+
+LFS = "version https://git-lfs.github.com/spec/"
 
 HEIGHT, WIDTH = 32, 64
 Edit = Callable[[Any], None]
@@ -78,9 +81,9 @@ def logits_of(path: Path, image: np.ndarray) -> np.ndarray:
 
 def test_argmax_is_put_behind_the_logits(tmp_path: Path, image: np.ndarray) -> None:
     path = model_file(tmp_path)
-    model, notes = export("mine", entry(), path)
+    model, facts = export("mine", entry(), path)
     found = run(model, image)
-    assert (found.dtype, found.shape, notes) == (np.uint8, (1, HEIGHT, WIDTH), [])
+    assert (found.dtype, found.shape, facts["notes"]) == (np.uint8, (1, HEIGHT, WIDTH), [])
     assert np.array_equal(found, logits_of(path, image).argmax(1))
 
 
@@ -103,8 +106,8 @@ def test_smaller_logits_are_resized_with_a_note(tmp_path: Path, image: np.ndarra
             model.graph.output[0].type.tensor_type.shape.dim[axis].dim_value = size
 
     path = model_file(tmp_path, halve)
-    model, notes = export("mine", entry(), path)
-    assert notes == ["logits of 16×32 are resized (bilinear) to 32×64 before argmax"]
+    model, facts = export("mine", entry(), path)
+    assert facts["notes"] == ["logits of 16×32 are resized (bilinear) to 32×64 before argmax"]
     planes = [cv2.resize(plane, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR) for plane in logits_of(path, image)[0]]
     assert (run(model, image)[0] == np.argmax(planes, axis=0)).mean() > 0.999
 
@@ -129,9 +132,8 @@ def test_named_output_is_used_and_the_rest_dropped(tmp_path: Path, image: np.nda
         model.graph.output.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1, 4, HEIGHT, WIDTH]))
 
     path = model_file(tmp_path, second)
-    assert message(path) == "model_catalogue.mine.output: missing; FILE has 2 outputs: logits, other"
     assert message(path, output="logit") == (
-        "model_catalogue.mine.output: 'logit' is no output of FILE; it has: logits, other"
+        "model_catalogue.mine.output: 'logit' is none of them: FILE has 2 outputs: logits, other"
     )
     model, _ = export("mine", entry(output="logits"), path)
     assert [node.op_type for node in model.graph.node] == ["Conv", "ArgMax", "Cast"]
@@ -180,15 +182,18 @@ def set_input(kind: int, shape: list[int]) -> Edit:
 @pytest.mark.parametrize(
     ("kind", "shape", "shown"),
     [
-        (TensorProto.FLOAT, [1, HEIGHT, WIDTH, 3], "FLOAT [1, 32, 64, 3]"),
-        (TensorProto.FLOAT, [4, 3, HEIGHT, WIDTH], "FLOAT [4, 3, 32, 64]"),
-        (TensorProto.DOUBLE, [1, 3, HEIGHT, WIDTH], "DOUBLE [1, 3, 32, 64]"),
+        (TensorProto.FLOAT, [1, 4, HEIGHT, WIDTH], "FLOAT [1, 4, 32, 64]"),
+        (TensorProto.STRING, [1, 3, HEIGHT, WIDTH], "STRING [1, 3, 32, 64]"),
+        (TensorProto.COMPLEX64, [1, 3, HEIGHT, WIDTH], "COMPLEX64 [1, 3, 32, 64]"),
         (TensorProto.FLOAT, [3, HEIGHT, WIDTH], "FLOAT [3, 32, 64]"),
     ],
 )
 def test_other_inputs_are_refused(tmp_path: Path, kind: int, shape: list[int], shown: str) -> None:
     path = model_file(tmp_path, set_input(kind, shape))
-    assert message(path) == f"FILE: input 'image' is {shown}; wanted: FLOAT [1, 3, height, width] (-1: any)"
+    assert message(path) == (
+        f"FILE: input 'image' is {shown}; wanted: FLOAT or UINT8 [1, 3, height, width] or [1, height, width, 3], with 3"
+        " channels or 1 (-1: any)"
+    )
 
 
 def test_output_that_is_no_map_is_refused(tmp_path: Path) -> None:
@@ -207,8 +212,9 @@ def test_files_that_are_no_models_are_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content, said in (
         (whole[:-20], "not an ONNX model, or a truncated one"),
-        (b"<html>404</html>", "not an ONNX model, or a truncated one"),
-        (b"", "not an ONNX model, or one without any operator"),
+        (b"<html>404</html>", "is a page (HTML or XML), not the file; open it to see what it says"),
+        (b"garbage", "not an ONNX model, or a truncated one"),
+        (b"", "is empty; fetch it again"),
     ):
         path.write_bytes(content)
         assert message(path) == f"FILE: {said}"
@@ -287,3 +293,29 @@ def test_made_network_finds_its_colours(tmp_path: Path) -> None:
     label = cv2.imread(str(next((tmp_path / "data" / "labels").glob("*.png"))), cv2.IMREAD_UNCHANGED)
     found = run(model, ((picture[:, :, ::-1] / 127.5 - 1).transpose(2, 0, 1)[None]).astype(np.float32))[0]
     assert (found == label)[label != 255].mean() > 0.5
+
+
+@pytest.mark.parametrize("folder", ["snapshots/0a1b", "snapshots/0a1b/onnx"])
+def test_links_into_a_hub_caches_blobs_are_read(tmp_path: Path, image: np.ndarray, folder: str) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / folder
+    for place in (blobs, snapshot):
+        place.mkdir(parents=True)
+    path = split_model(tmp_path)
+    for name in ("nearest.onnx", "weights.bin"):
+        (tmp_path / name).rename(blobs / f"digest of {name}")
+        (snapshot / name).symlink_to(os.path.relpath(blobs / f"digest of {name}", snapshot))
+    model, _ = export("mine", entry(), snapshot / path.name)
+    assert run(model, image).any()
+    (snapshot / "weights.bin").unlink()
+    (tmp_path / "elsewhere").write_bytes(bytes(10_000))
+    (snapshot / "weights.bin").symlink_to(tmp_path / "elsewhere")  # neither the model's folder nor the blobs'
+    assert "lies outside" in message(snapshot / path.name)
+
+
+def test_a_pointer_in_place_of_external_data_is_named(tmp_path: Path) -> None:
+    path = split_model(tmp_path)
+    (tmp_path / "weights.bin").write_text(f"{LFS}v1\noid sha256:{'0' * 64}\nsize 9999\n")
+    assert message(path) == (
+        "FILE: tensor 'weight': external data file 'weights.bin': is a pointer of Git LFS, not the file; run 'git lfs"
+        " pull' where it was cloned"
+    )

@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         content, start = self.server.content, 0
         if self.headers["Range"] and self.headers["If-Range"] in (None, self.server.etag):
             start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        if start >= len(content):
+        if start and start >= len(content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
             self.end_headers()
@@ -252,6 +252,47 @@ def test_external_data_is_folded_into_the_copy(tmp_path: Path) -> None:
     onnx.save(model, str(tmp_path / "split.onnx"))
     assert (tmp_path / "weights.bin").exists()
     fetch({"path": str(tmp_path / "split.onnx")}, tmp_path / "out" / "checkpoint.onnx", tmp_path / "cache")
+    copy = onnx.load(str(tmp_path / "out" / "checkpoint.onnx"), load_external_data=False)
+    assert [t.raw_data for t in copy.graph.initializer] == [
+        t.raw_data for t in onnx.load(str(tmp_path / "whole.onnx")).graph.initializer
+    ]
+
+
+STAND_INS = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n": "is a pointer of Git LFS, not the file",
+    b"\n<!DOCTYPE html>\n<html><title>Not found</title></html>": "is a page (HTML or XML), not the file",
+    b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>': "is a page (HTML or XML), not the file",
+    b"": "is empty; fetch it again",
+}
+
+
+@pytest.mark.parametrize("content", STAND_INS, ids=["lfs", "html", "xml", "empty"])
+@pytest.mark.parametrize("kind", ["path", "url"])
+@pytest.mark.parametrize("suffix", [".onnx", ".pdparams"])
+def test_what_stands_in_a_files_place_is_named(
+    server: Server, tmp_path: Path, content: bytes, kind: str, suffix: str
+) -> None:
+    """Pinned or not: what a file is says more than that its digest is another."""
+    server.content = content
+    (tmp_path / f"net{suffix}").write_bytes(content)
+    origin = server.url.replace(".pdparams", suffix) if kind == "url" else str(tmp_path / f"net{suffix}")
+    with pytest.raises(InputError) as caught:
+        fetch({kind: origin, "sha256": SHA256}, tmp_path / "out" / f"checkpoint{suffix}", tmp_path / "cache")
+    assert str(caught.value).startswith(f"{origin}: {STAND_INS[content]}")
+    assert not (tmp_path / "out" / f"checkpoint{suffix}").exists()
+
+
+def test_a_model_in_a_hub_cache_is_copied_whole(tmp_path: Path) -> None:
+    """Model and data are links from `snapshots/` into `blobs/`."""
+    model = onnx.load(str(make_onnx_model(tmp_path / "whole.onnx")))
+    external_data_helper.convert_model_to_external_data(model, location="net.onnx.data", size_threshold=0)
+    blobs, snapshot = tmp_path / "hub" / "blobs", tmp_path / "hub" / "snapshots" / "0a1b"
+    blobs.mkdir(parents=True), snapshot.mkdir(parents=True)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    for name in ("net.onnx", "net.onnx.data"):
+        (tmp_path / name).rename(blobs / f"blob of {name}")
+        (snapshot / name).symlink_to(Path("../../blobs") / f"blob of {name}")
+    fetch({"path": str(snapshot / "net.onnx")}, tmp_path / "out" / "checkpoint.onnx", tmp_path / "cache")
     copy = onnx.load(str(tmp_path / "out" / "checkpoint.onnx"), load_external_data=False)
     assert [t.raw_data for t in copy.graph.initializer] == [
         t.raw_data for t in onnx.load(str(tmp_path / "whole.onnx")).graph.initializer

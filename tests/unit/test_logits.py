@@ -211,8 +211,8 @@ def test_small_logits_of_a_persons_own_model_are_resized_once(tmp_path):
     graph.graph.node[0].attribute.append(helper.make_attribute("strides", [4, 4]))
     onnx.save(graph, str(tmp_path / "own.onnx"))
     entry = {"class_count": 4, "class_map": None, "output": None, "input": {"height": 32, "width": 64}}
-    exported, notes = export_onnx_model.export("own", entry, tmp_path / "own.onnx")
-    assert "are resized" in notes[0]
+    exported, facts = export_onnx_model.export("own", entry, tmp_path / "own.onnx")
+    assert "are resized" in facts["notes"][0]
     onnx.save(exported, str(tmp_path / "model.onnx"))
     (tmp_path / "work").mkdir()
     cut = LogitsModel(tmp_path, {"class_count": 4}, tmp_path / "work").file("model.onnx")

@@ -43,6 +43,8 @@ def framework_errors(doing: str, *kinds: type[BaseException], unsupported: bool 
     try:
         yield
     except caught as error:
+        if isinstance(error, OSError) and disk_fault(error):  # no row's reason
+            raise
         text = one_line(str(error))
         out_of_memory = any(word in text.lower() for word in ("out of memory", "bad_alloc", "failed to allocate"))
         if out_of_memory:

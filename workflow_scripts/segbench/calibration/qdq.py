@@ -17,13 +17,16 @@ import numpy as np
 
 from segbench.calibration.base import JUDGE, TABLE, layers_file, needs_reduced_range
 from segbench.calibration.table import CalibrationTable, read_table
-from segbench.errors import InputError, Unsupported
+from segbench.errors import InputError, Unsupported, framework_errors
 from segbench.files import read_json, scratch
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
+from segbench.models.onnx_graph import opset_of
+from segbench.models.onnx_operators import foreign_operators, name_nodes
 
 SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False}
 
+MIN_OPSET = 13  # from this version on, weights are quantised channel by channel (DequantizeLinear's axis)
 # These operators gain from 8 bits. Others between them would only be converted there and back.
 OPERATORS = ("Conv", "MatMul", "Gemm", "Add", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "ConvTranspose")
 
@@ -31,15 +34,28 @@ OPERATORS = ("Conv", "MatMul", "Gemm", "Add", "AveragePool", "GlobalAveragePool"
 def prepare(model: ExportedModel, folder: Path) -> Path:
     """Write the model that is quantised to `folder`: batch normalisation folded into convolutions, shapes known.
 
-    Table and quantiser name its tensors, so both start from here. The same versions make the same names.
+    Table and quantiser name its tensors, and layers are named, so all start from here. The same versions make the same
+    names. Raises Unsupported where there is nothing to quantise.
     """
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     source = model.file("model.onnx")
     if source is None or not source.stat().st_size:
         raise Unsupported("this model has no ONNX form")
     prepared = folder / "prepared.onnx"
-    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    with framework_errors("preparing the graph", Exception, unsupported=True):
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        network = onnx.load(str(prepared))
+        if opset_of(network) < MIN_OPSET:
+            network = onnx.version_converter.convert_version(network, MIN_OPSET)
+    name_nodes(network)
+    onnx.save(network, str(prepared))
+    if not layers(prepared):
+        others = ", ".join(foreign_operators(network)) or "none of another domain"
+        raise Unsupported(
+            f"no operator of the graph is one that 8 bits serve ({', '.join(OPERATORS)}); it has {others}"
+        )
     return prepared
 
 
@@ -75,21 +91,22 @@ def quantize(
     with tempfile.TemporaryDirectory() as folder:
         ranges = Path(folder) / "ranges.json"
         ranges.write_text(json.dumps(_as_tensors_data(table)))
-        quantize_static(
-            str(prepared),
-            str(out),
-            None,
-            calibration_cache_path=ranges,
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(OPERATORS),
-            nodes_to_quantize=list(only) if only is not None else None,
-            nodes_to_exclude=list(fp32_layers),
-            per_channel=True,
-            reduce_range=reduce_range,
-            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            extra_options=SYMMETRIC if symmetric else None,
-        )
+        with framework_errors("quantising the graph", Exception, unsupported=True):
+            quantize_static(
+                str(prepared),
+                str(out),
+                None,
+                calibration_cache_path=ranges,
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(OPERATORS),
+                nodes_to_quantize=list(only) if only is not None else None,
+                nodes_to_exclude=list(fp32_layers),
+                per_channel=True,
+                reduce_range=reduce_range,
+                activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                extra_options=SYMMETRIC if symmetric else None,
+            )
 
 
 def build(

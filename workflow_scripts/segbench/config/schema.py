@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictInt,
@@ -32,6 +33,15 @@ def _without_braces(path: str) -> str:
 
 
 PathOfInput = Annotated[str, AfterValidator(_without_braces)]
+
+
+def _two_classes(count: Any) -> Any:
+    """Say what class count a network of one output channel has."""
+    if count == 1:
+        raise ValueError("a network of one output channel tells two classes: class_count: 2")
+    return count
+
+
 CropSize = Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 Bounds = dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -82,7 +92,8 @@ class Timing(Section):
     )
     max_rounds: Positive = Field(10, description="Maximum number of rounds of a row, the further ones included.")
     extra_s: Annotated[float, Field(ge=0)] = Field(
-        120, description="Seconds that all further rounds may take together, with those of the control; the widest interval comes first."
+        120,
+        description="Seconds that all further rounds may take together, with those of the control; the widest interval comes first.",
     )
     pin: bool = Field(True, description="Pin the timed process to as many cores as it has threads.")
     contention_share: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -276,8 +287,10 @@ class Model(Section):
         description="Trained weights; `random`: latency only, the mIoU cell stays empty."
     )
     input: InputSize = Field(description="The fixed size of the input.")
-    class_count: Annotated[int, Field(ge=2, le=255)] | None = Field(
-        None, description="Number of output channels; null: what `config` says, else 19."
+    class_count: Annotated[int, Field(ge=2, le=255), BeforeValidator(_two_classes)] | None = Field(
+        None,
+        description="Number of classes that the network tells apart: its output channels, or 2 where it has one; null:"
+        " what `config` says, else 19.",
     )
     class_map: list[Annotated[int, Field(ge=0, le=255)]] | None = Field(
         None, description="trainId of each output channel, 255 for none; null: channel i is trainId i."
@@ -285,7 +298,18 @@ class Model(Section):
     output: str | StrictInt | None = Field(
         None,
         description="Name or number (0: the first) of the output that has the classes, where there are several; null:"
-        " the first, but `onnx` wants it named.",
+        " the first, but of `onnx` the largest with `class_count` channels, if there is one.",
+    )
+    output_kind: Literal["auto", "logits", "sigmoid", "ids"] = Field(
+        "auto",
+        description="For `onnx`: what the output has. `logits`: scores, of which the highest wins; `sigmoid`: a share"
+        " for each class but the first, which wins where none is above `threshold`; `ids`: class ids, or a mask of two"
+        " classes; `auto`: integers are ids, others scores.",
+    )
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None,
+        description="For `onnx`: value above which an output of one channel is class 1; null: 0.5 of a `sigmoid`, 0 of"
+        " `logits`, by `auto` what the network ends in.",
     )
     preprocessing: Preprocessing = Field(
         default_factory=Preprocessing,
@@ -305,6 +329,10 @@ class Model(Section):
             raise ValueError(f"kind {self.kind!r} takes no config")
         if self.package is not None and self.config is None:
             raise ValueError("package is for a network of config")
+        if self.kind != "onnx" and (self.output_kind != "auto" or self.threshold is not None):
+            raise ValueError(f"output_kind and threshold are for kind 'onnx', not {self.kind!r}")
+        if self.output_kind == "ids" and self.threshold is not None:
+            raise ValueError("output_kind 'ids' takes no threshold; 'sigmoid' does")
         if self.class_count is None and self.config is None:
             self.class_count = 19
         if not ours and self.weights == "random":

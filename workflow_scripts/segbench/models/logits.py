@@ -15,7 +15,7 @@ from typing import Any
 
 from segbench.errors import Unsupported
 from segbench.models.exported import FILES, PADDLE_3, ExportedModel
-from segbench.models.onnx_twin import RESIZE, drop_unused, shapes_of
+from segbench.models.onnx_graph import RESIZE, drop_unused, shapes_of
 from segbench.models.paddle_files import read_program
 
 # What may stand between the argmax and the output: it changes type or shape of the class ids and none of their values.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segbench.errors import InputError
+from segbench.models.stand_ins import refuse_stand_in
 
 MAX_BYTES = 2_000_000_000  # protobuf's limit for one file is 2 GiB
 
@@ -15,19 +17,20 @@ def read_onnx(path: Path) -> Any:
     """Return the `onnx.ModelProto` of `path` with all tensors inside it.
 
     Raises InputError naming the file when it is missing or no ONNX model. External data are refused where they are
-    missing, lie outside the model's folder, or are smaller than the model says.
+    missing, lie outside the model's folder, or are smaller than the model says. Where the model is a link into a folder
+    of blobs, as hub caches keep it, links beside it may lead there too.
     """
     import onnx
 
     model = _parse(path)
     tensors = external_tensors(model)
-    total = 0
-    for tensor in tensors:
-        total += _check_external(path, tensor)
-        if total > MAX_BYTES:
-            raise InputError(f"{path}: with its external data larger than 2 GB, which one ONNX file cannot hold")
-    for tensor in tensors:
-        onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+    parts = [_find_external(path, tensor) for tensor in tensors]
+    if sum(part.length for part in parts) > MAX_BYTES:
+        raise InputError(f"{path}: with its external data larger than 2 GB, which one ONNX file cannot hold")
+    for tensor, part in zip(tensors, parts, strict=True):
+        with part.file.open("rb") as stream:  # onnx itself follows no link
+            stream.seek(part.offset)
+            tensor.raw_data = stream.read(part.length)
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
     return model
@@ -45,6 +48,7 @@ def _parse(path: Path) -> Any:
 
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    refuse_stand_in(path, str(path))
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except DecodeError:
@@ -62,34 +66,40 @@ def external_tensors(model: Any) -> list[Any]:
     return [tensor for tensor in every if external_data_helper.uses_external_data(tensor)]
 
 
-def _check_external(path: Path, tensor: Any) -> int:
-    """Check that a tensor's external data exist, and return their bytes."""
+class External(NamedTuple):
+    """Where a tensor's external data lie: the file with no link in its path, and a part of it in bytes."""
+
+    file: Path
+    offset: int
+    length: int
+
+
+def _find_external(path: Path, tensor: Any) -> External:
+    """Check that a tensor's external data exist, and return where."""
     from onnx import helper
 
     facts = {entry.key: entry.value for entry in tensor.external_data}
     location = facts.get("location", "")
+    said = f"{path}: tensor {tensor.name!r}: external data"
     folder = path.parent.resolve()
     try:
-        file = (folder / location).resolve()
+        place = Path(os.path.normpath(folder / location))
+        file = place.resolve()
         there = file.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long, a null byte
-        shown = location[:100]
-        raise InputError(
-            f"{path}: tensor {tensor.name!r}: external data {shown!r} is no file ({error})"[:400]
-        ) from None
-    if not location or not file.is_relative_to(folder):
-        raise InputError(f"{path}: tensor {tensor.name!r}: external data {location!r} lies outside {path.parent}")
+        raise InputError(f"{said} {location[:100]!r} is no file ({error})"[:400]) from None
+    is_named_inside = bool(location) and place.is_relative_to(folder)
+    if not is_named_inside or not (file.is_relative_to(folder) or file.is_relative_to(path.resolve().parent)):
+        raise InputError(f"{said} {location!r} lies outside {path.parent}")
     if not there:
-        raise InputError(
-            f"{path}: tensor {tensor.name!r}: external data file {location!r} is not beside it;"
-            " bring it there, or save the model as one file"
-        )
+        raise InputError(f"{said} file {location!r} is not beside it; bring it there, or save the model as one file")
+    refuse_stand_in(file, f"{said} file {location!r}")
     offset = _number(facts.get("offset"), 0)
     wanted = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     length = _number(facts.get("length"), wanted)
     if min(offset, length, *tensor.dims, 0) < 0 or length < wanted or offset + length > file.stat().st_size:
-        raise InputError(f"{path}: tensor {tensor.name!r}: external data file {location!r} is too small for it")
-    return length
+        raise InputError(f"{said} file {location!r} is too small for it")
+    return External(file, offset, length)
 
 
 def _number(text: str | None, default: int) -> int:

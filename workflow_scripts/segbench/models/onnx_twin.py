@@ -20,6 +20,16 @@ import numpy.typing as npt
 
 from segbench.errors import Failed, Unsupported
 from segbench.machine.cpu import package_version
+from segbench.models.onnx_graph import (
+    CLASS_MAP,
+    Shape,
+    constants_to_initializers,
+    drop_unused,
+    fold,
+    infer,
+    keep_shapes,
+    shapes_of,
+)
 from segbench.models.paddle_files import read_program
 
 OPSET = 16
@@ -28,14 +38,6 @@ CONVERT = """import sys, zlib, paddle2onnx
 pdmodel, pdiparams, out, opset = sys.argv[1:]
 paddle2onnx.export(pdmodel, pdiparams, out, opset_version=int(opset), auto_upgrade_opset=False, verbose=False,
                    enable_onnx_checker=False)"""
-CLASS_MAP = "class_map"  # the only output of every exported ONNX model
-RESIZE = f"{CLASS_MAP}/Resize"  # the node that brings small logits to the input's size
-FOLDED = frozenset(
-    ("Add", "Cast", "Concat", "Div", "Gather", "Identity", "Mul", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze")
-)
-MAX_FOLDED = 1 << 16  # elements; sizes and axes are folded, weights are not
-
-Shape = tuple[int, ...]
 
 
 class AdaptivePool(NamedTuple):
@@ -201,141 +203,6 @@ def _make_exact(model: Any, pool: AdaptivePool, shapes: dict[str, Shape]) -> Non
     nodes = [*graph.node[:place], *made, *graph.node[place + 1 :]]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def infer(model: Any) -> Any:
-    """Return the model's `onnx.GraphProto` without weights: nodes, small initializers, and every shape that follows.
-
-    Weights stand among its inputs, as shapes, since inference copies the whole model several times.
-    """
-    import onnx
-    from onnx import helper
-
-    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
-    graph = light.graph
-    graph.name = "shapes"
-    graph.node.extend(model.graph.node)
-    graph.output.extend(model.graph.output)
-    graph.value_info.extend(model.graph.value_info)
-    for tensor in model.graph.initializer:
-        if np.prod(tensor.dims, dtype=np.int64) <= MAX_FOLDED:
-            graph.initializer.append(tensor)
-        else:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    there = {value.name for value in (*graph.input, *graph.initializer)}
-    graph.input.extend(value for value in model.graph.input if value.name not in there)
-    return onnx.shape_inference.infer_shapes(light, data_prop=True).graph
-
-
-def shapes_of(graph: Any) -> dict[str, Shape]:
-    """Return the shape of every value of an inferred graph that has one; 0 for a size that is not known."""
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        if value.type.tensor_type.HasField("shape"):
-            shapes[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-    return shapes
-
-
-def keep_shapes(model: Any) -> None:
-    """Write the inferred shapes into the model, including that of its one output."""
-    known = infer(model)
-    _replace(model.graph.value_info, known.value_info)
-    model.graph.output[0].CopyFrom(known.output[0])
-
-
-def fold(model: Any) -> None:
-    """Compute, in place, what follows from known shapes. Sizes and axes become constants, so engines see no dynamic
-    shape.
-
-    Only small integer tensors are folded, in rounds, until nothing changes. Each fold can make further shapes known.
-    """
-    from onnx import numpy_helper
-
-    graph = model.graph
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    while True:
-        shapes = shapes_of(infer(model))
-        known = {t.name: t for t in graph.initializer if np.prod(t.dims, dtype=np.int64) <= MAX_FOLDED}
-        folded: dict[str, Any] = {}
-        kept = []
-        for node in graph.node:
-            values = None if node.domain else _values(node, known, folded, shapes, opset)
-            if values is None:
-                kept.append(node)
-            else:
-                folded.update(zip(node.output, values, strict=True))
-        if not folded:
-            return
-        del graph.node[:]
-        graph.node.extend(kept)
-        graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in folded.items())
-
-
-def _values(
-    node: Any, known: dict[str, Any], folded: dict[str, Any], shapes: dict[str, Shape], opset: int
-) -> list[Any] | None:
-    """Return a node's output, if that is a small integer tensor which can be known now."""
-    import onnx
-    from onnx import numpy_helper
-    from onnx.reference import ReferenceEvaluator
-
-    if node.op_type == "Shape" and not node.attribute:
-        shape = shapes.get(node.input[0])
-        return [np.array(shape, np.int64)] if shape is not None and all(size > 0 for size in shape) else None
-    if node.op_type not in FOLDED or not all(name in known or name in folded or not name for name in node.input):
-        return None
-    inputs = {
-        name: folded[name] if name in folded else numpy_helper.to_array(known[name]) for name in node.input if name
-    }
-    if not all(array.dtype.kind in "iub" for array in inputs.values()):
-        return None
-    alone = onnx.GraphProto(node=[node], output=[onnx.ValueInfoProto(name=name) for name in node.output])
-    try:
-        return list(ReferenceEvaluator(alone, opsets={"": opset}).run(None, inputs))
-    except Exception:  # the evaluator lacks this form of the operator, so the node stays
-        return None
-
-
-def constants_to_initializers(model: Any) -> None:
-    """Turn Constant nodes into initializers, in place. paddle2onnx writes weights as nodes, quantisers need
-    initializers.
-    """
-    graph = model.graph
-    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
-    for node in constants:
-        tensor = node.attribute[0].t
-        tensor.name = node.output[0]
-        graph.initializer.append(tensor)
-        graph.node.remove(node)
-
-
-def drop_unused(model: Any) -> None:
-    """Remove, in place, the nodes and initializers that no output depends on."""
-    graph = model.graph
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            needed.update(_names_inside(node))
-            kept.append(node)
-    _replace(graph.node, reversed(kept))
-    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
-    _replace(graph.value_info, [value for value in graph.value_info if value.name in needed])
-
-
-def _names_inside(node: Any) -> set[str]:
-    """Return the names that the subgraphs of an If or Loop read, including their own."""
-    graphs = [a.g for a in node.attribute if a.HasField("g")] + [g for a in node.attribute for g in a.graphs]
-    return {name for g in graphs for inner in g.node for name in (*inner.input, *_names_inside(inner))} | {
-        value.name for g in graphs for value in g.output
-    }
-
-
-def _replace(field: Any, items: Any) -> None:
-    kept = list(items)
-    del field[:]
-    field.extend(kept)
 
 
 def _rename_output(model: Any, name: str) -> None:

@@ -37,6 +37,8 @@ class Models(Lookup):
                 del entry[key]
             else:
                 entry[key] = self._path(entry[key])
+        if entry["kind"] != "onnx":
+            del entry["output_kind"], entry["threshold"]
         if not self.settings(w):
             entry["preprocessing"] = Preprocessing.model_validate(entry["preprocessing"]).model_dump(mode="json")
         return json.dumps(entry)
