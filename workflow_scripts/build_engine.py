@@ -17,7 +17,7 @@ from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json, sha256_of
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.models.exported import ExportedModel
+from segbench.models.exported import ExportedModel, operators_named
 from segbench.models.logits import LogitsModel, calibration_with_logits
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
@@ -53,7 +53,7 @@ def build(request: Request) -> dict[str, Any]:
     progress("building")
     out = Path(request["out"])
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=out.name) as work:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=out.name) as work, operators_named(model):
         if request["logits"]:
             model = LogitsModel(model.folder, model.facts, Path(work))
             table = table and calibration_with_logits(table, Path(work), model.facts["class_count"])

@@ -19,7 +19,7 @@ from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.models.exported import ExportedModel
+from segbench.models.exported import ExportedModel, operators_named
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
@@ -62,7 +62,8 @@ def calibrate(request: Request) -> dict[str, Any]:
     )
     task.cache.mkdir(parents=True, exist_ok=True)
     progress("opening the model")
-    facts = calibrator.calibrate(task, options, Path(request["out"]))
+    with operators_named(model):
+        facts = calibrator.calibrate(task, options, Path(request["out"]))
     record = {"model_digest": model.digest, "image_count": len(rows), "reduce_range": task.reduce_range}
     return {**record, "environment": environment_record(machine, 0), **facts}
 

@@ -13,7 +13,7 @@ from segbench.models.onnx_files import count_parameters, read_onnx
 from segbench.models.onnx_float32 import to_float32
 from segbench.models.onnx_graph import constants_to_initializers, drop_unused, fold, keep_shapes, opset_of
 from segbench.models.onnx_input import fix_input
-from segbench.models.onnx_operators import foreign_note, refuse_quantized
+from segbench.models.onnx_operators import foreign_note, foreign_operators, refuse_quantized
 from segbench.models.onnx_output import append_class_map
 from segbench.models.record import check_class_map, write_model
 from segbench.process.lifetime import command
@@ -34,14 +34,15 @@ def export(name: str, entry: dict[str, Any], source: Path) -> tuple[Any, dict[st
     _check(model, source)
     _plain_initializers(model)
     refuse_quantized(model, str(source))
-    notes = [*foreign_note(model), *to_float32(model)]
+    foreign = foreign_operators(model)
+    notes = [*foreign_note(model, foreign), *to_float32(model)]
     more, facts = fix_input(model, str(source), where, entry)
     fold(model)
     notes += more + append_class_map(model, str(source), where, entry)
     drop_unused(model)
     _check(model, source)
     keep_shapes(model)
-    return model, {"notes": notes, **facts}
+    return model, {"notes": notes, "foreign_operators": foreign, **facts}
 
 
 def _check(model: Any, source: Path) -> None:

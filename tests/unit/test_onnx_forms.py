@@ -27,7 +27,11 @@ from helpers.onnx_made import (
 )  # fmt: skip
 from helpers.paddle_made import run_onnxruntime, run_openvino
 from onnx import TensorProto as T
-from segbench.errors import InputError
+from segbench.calibration import qdq
+from segbench.config.options import Variant
+from segbench.engines.base import load
+from segbench.errors import InputError, Unsupported
+from segbench.models.exported import ExportedModel, operators_named
 from segbench.models.logits import LogitsModel
 
 FULL = [1, CLASSES, HEIGHT, WIDTH]
@@ -419,15 +423,10 @@ def test_sizes_that_are_computed_in_the_graph_are_folded(tmp_path: Path, image: 
     assert not {"Shape", "Mod", "Floor"} & {node.op_type for node in onnx.load(str(tmp_path / "model.onnx")).graph.node}
 
 
-def optimised(path: Path) -> Path:
-    """The network as ONNX Runtime's optimiser saves it, with an operator of its own."""
+def optimised(path: Path, raw: Path) -> Path:
+    """A network as ONNX Runtime's optimiser saves it, with an operator of its own."""
     import onnxruntime
 
-    nodes = [("Conv", ["x", "weight3", "bias3"], ["h"], {}), ("Relu", ["h"], ["h2"], {}),
-             ("Conv", ["h2", "weight", "bias"], ["scores"], {})]  # fmt: skip
-    eye = np.eye(3, dtype=np.float32)[:, :, None, None]
-    more = {"weight3": eye, "bias3": np.full(3, 1, np.float32)}
-    raw = network(path.with_name("raw.onnx"), nodes, [("scores", T.FLOAT, FULL)], **more)
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     settings.optimized_model_filepath = str(path)
@@ -437,13 +436,42 @@ def optimised(path: Path) -> Path:
 
 
 def test_a_graph_of_onnx_runtimes_optimiser_runs_and_is_named(tmp_path: Path, image: np.ndarray) -> None:
-    model, facts = exported(optimised(tmp_path / "net.onnx"))
+    nodes = [("Conv", ["x", "weight3", "bias3"], ["h"], {}), ("Relu", ["h"], ["h2"], {}),
+             ("Conv", ["h2", "weight", "bias"], ["scores"], {})]  # fmt: skip
+    eye = np.eye(3, dtype=np.float32)[:, :, None, None]
+    more = {"weight3": eye, "bias3": np.full(3, 1, np.float32)}
+    raw = network(tmp_path / "raw.onnx", nodes, [("scores", T.FLOAT, FULL)], **more)
+    model, facts = exported(optimised(tmp_path / "net.onnx", raw))
     (found,) = run_onnxruntime(model, [image])
     assert np.array_equal(found[0], scores(image + 1)[0].argmax(0))
     assert facts["notes"][0] == (
         "the graph was saved by ONNX Runtime's optimiser: it has FusedConv of domain com.microsoft, which other engines"
         " may not know"
     )
+
+
+def test_an_engine_that_lacks_an_operator_names_its_domain(tmp_path: Path, image: np.ndarray) -> None:
+    """ONNX Runtime has an operator of its own, which hides the size from shape inference; OpenVINO does not know it."""
+    down, right = np.meshgrid(np.linspace(-1, 1, HEIGHT), np.linspace(-1, 1, WIDTH), indexing="ij")
+    grid = np.stack([right, down], -1)[None].astype(np.float32)  # each pixel is taken from its own place
+    facts = {"domain": "com.microsoft", "align_corners": 1}
+    nodes = [SCORES, ("GridSample", ["scores", "grid"], ["y"], facts)]
+    path = network(tmp_path / "net.onnx", nodes, [("y", T.FLOAT, ANY)], domains=("com.microsoft",), grid=grid)
+    model, record = exported(path)
+    assert record["notes"] == ["the graph has GridSample of domain com.microsoft, which other engines may not know"]
+    assert (run_onnxruntime(model, [image])[0][0] == scores(image)[0].argmax(0)).mean() > 0.99
+    mine = ExportedModel(tmp_path, {"input": entry()["input"], "files": {}, **record})
+    openvino, variant = load("openvino"), Variant("v", "openvino", "fp32")
+    said = r"^the graph has GridSample of domain com\.microsoft; reading the model: "
+    with pytest.raises(Unsupported, match=said), operators_named(mine):
+        openvino.build(mine, None, variant, openvino.build_options(), tmp_path / "engine")
+
+
+def test_layers_that_the_optimiser_fused_are_no_layers_to_quantise(tmp_path: Path) -> None:
+    nodes = [SCORES, ("Relu", ["scores"], ["y"], {})]
+    exported(optimised(tmp_path / "net.onnx", network(tmp_path / "raw.onnx", nodes, [("y", T.FLOAT, FULL)])))
+    with pytest.raises(Unsupported, match=r"^no operator of the graph is one that 8 bits serve"):
+        qdq.prepare(ExportedModel(tmp_path, {}), tmp_path)
 
 
 def test_an_operator_that_hides_the_size_is_named_with_its_domain(tmp_path: Path) -> None:

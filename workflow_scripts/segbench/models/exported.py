@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import InputError, Unsupported
+from segbench.errors import Failed, InputError, Unsupported
 from segbench.files import read_json, sha256_of
 
 PADDLE_3 = ("program.json", "program.pdiparams")  # not model.json: that is the record
@@ -50,6 +52,17 @@ class ExportedModel:
     def shape(self) -> tuple[int, int, int, int]:
         """Return the input shape: 1, 3, height, width."""
         return 1, 3, int(self.facts["input"]["height"]), int(self.facts["input"]["width"])
+
+
+@contextmanager
+def operators_named(model: ExportedModel) -> Iterator[None]:
+    """Name the model's operators of other domains in a reason why it does not run. Engines often name what follows."""
+    try:
+        yield
+    except (Unsupported, Failed) as error:
+        if foreign := model.facts.get("foreign_operators"):
+            raise type(error)(f"the graph has {', '.join(foreign)}; {error}") from error
+        raise
 
 
 def paddle_files(model: ExportedModel) -> list[Path]:

@@ -42,9 +42,8 @@ def foreign_operators(model: Any) -> list[str]:
     return list(dict.fromkeys(operator_name(node) for node in model.graph.node if node.domain not in own))
 
 
-def foreign_note(model: Any) -> list[str]:
-    """Return a note where the network has operators that other engines may not know."""
-    foreign = foreign_operators(model)
+def foreign_note(model: Any, foreign: list[str]) -> list[str]:
+    """Return a note where the network has `foreign` operators, which other engines may not know."""
     if not foreign:
         return []
     saved = OPTIMISED in {entry.domain for entry in model.opset_import}
