@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,8 +167,8 @@ def _of_scores(
     """Take the highest of `channels` scores; where they are one less than the classes, none above the threshold is the
     first class.
 
-    A plane of the threshold stands for that class then. So small scores are resized before they are compared, and the
-    accuracy pass gets scores of all classes.
+    The threshold is then taken from the scores, and a plane of zeros stands for that class. So small scores are resized
+    before they are compared, and the accuracy pass gets scores of all classes.
     """
     from onnx import TensorProto
 
@@ -183,8 +183,7 @@ def _of_scores(
         steps.append((f"{CLASS_MAP}/Reshape", (np.array([1, channels, height, width]),), {}))
     if channels < count:
         threshold, why = _threshold(model, output, entry)
-        pads = np.array([0, 1, 0, 0, 0, 0, 0, 0])
-        steps.append((f"{CLASS_MAP}/Pad", (pads, np.array(threshold, np.float32)), {}))
+        steps += _with_a_plane_of_zeros(channels, threshold)
         classes = "class 1" if count == 2 else "the class of the highest channel"
         notes.append(f"{output}: {classes} where it is above {threshold:g} ({why}), else class 0")
     if max(height - size[0], width - size[1]) > 0:
@@ -195,6 +194,19 @@ def _of_scores(
         steps.append((RESIZE, (None, None, np.array([1, count, *size])), bilinear))
     steps.append((f"{CLASS_MAP}/ArgMax", (), {"axis": 1, "keepdims": 0}))
     return Ending([*steps, (f"{CLASS_MAP}/Cast", (), {"to": TensorProto.UINT8})], notes)
+
+
+def _with_a_plane_of_zeros(channels: int, threshold: float) -> Iterator[Step]:
+    """Yield the nodes from 1×C×H×W to 1×(C + 1)×H×W, less the threshold, whose first plane is 0.
+
+    Pad would be one node, but OpenVINO 2026.4 pads 8-bit values wrongly.
+    """
+    if channels > 1:
+        yield f"{CLASS_MAP}/Gather", (np.array([0, *range(channels)]),), {"axis": 1}
+    if threshold:
+        yield f"{CLASS_MAP}/Sub", (np.array(threshold, np.float32),), {}
+    kept = np.array([0] + [1] * channels, np.float32)
+    yield f"{CLASS_MAP}/Mul", (kept.reshape(1, -1, 1, 1),), {}
 
 
 def _threshold(model: Any, output: Output, entry: dict[str, Any]) -> tuple[float, str]:
