@@ -60,9 +60,8 @@ def fix_input(model: Any, source: str, where: str, entry: dict[str, Any]) -> tup
         _need_equal_channels(preprocessing, where, source, given)
     if steps := list(_steps(given, channels, preprocessing, opset_of(model))):
         operators = ", ".join(name.rpartition("/")[2] for name, _, _ in steps)
-        notes.append(
-            f"input {given.value.name!r} is {given.form}, which is made of FLOAT {[1, 3, *size]} by {operators}"
-        )
+        made = f"input {given.value.name!r} is {given.form}, which is made of FLOAT {[1, 3, *size]} by {operators}"
+        notes.append(f"{made}, and gets pixels as they are" if facts else made)
         _put_before(model, given.value, size, steps)
     return notes, facts
 
