@@ -76,8 +76,8 @@ def main() -> None:
         recorded = [in_blocks_of_time(figures, count) for figures in (measured, ratios)]
         found.append({"rounds": count, "of": "recorded, in blocks of time", "held": recorded})
         control = scatter_of([control for _, control in blocks])
-        wider = {"of": "the same, no narrower than by the control", "held": [in_blocks_of_time(measured, count, control), None]}
-        found.append({"rounds": count, **wider})
+        wider = [in_blocks_of_time(measured, count, control), None]
+        found.append({"rounds": count, "of": "the same, no narrower than by the control", "held": wider})
         for correlation in DRIFTS:
             held = drifting(count, correlation, drift, noise, a.trials)
             found.append({"rounds": count, "of": f"simulated drift, correlation {correlation}", "held": held})

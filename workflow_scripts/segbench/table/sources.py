@@ -172,7 +172,7 @@ class Sources:
     @cached_property
     def interval(self) -> Interval:
         """Return the 95% interval of the figure over rounds."""
-        return interval_of_rounds(self.figures_s, self.control and self.control.scatter)
+        return interval_of_rounds(self.figures_s, self.control.scatter if self.control else None)
 
     @cached_property
     def controls(self) -> list[ControlRound | None]:
