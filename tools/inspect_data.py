@@ -14,8 +14,8 @@ from segbench.datasets import base, lists
 from segbench.datasets.base import Pair
 from segbench.datasets.globs import PICTURES
 from segbench.errors import InputError
-from segbench.images.id_map import written
-from segbench.images.labels import NO_ID, read_values
+from segbench.images.id_map import has_colours, value_of, written
+from segbench.images.labels import COLOUR_COUNT, NO_ID, read_values
 from segbench.images.read import read_image
 
 from tools.inspect_model import Finding
@@ -114,7 +114,7 @@ def _preset(root: Path, class_count: int | None) -> str | None:
     for kind, folders in marks.items():
         if all((root / folder).is_dir() for folder in folders) and _fits(root, kind, class_count):
             return kind
-    camvid = any((root / f"{split}annot").is_dir() for split in ("val", "test", "train"))
+    camvid = any((root / f"{split}{end}").is_dir() for split in ("val", "test") for end in ("annot", "_labels"))
     return "camvid" if camvid and _fits(root, "camvid", class_count) else None
 
 
@@ -130,8 +130,10 @@ def _fits(root: Path, kind: str, class_count: int | None) -> bool:
         count = len(facts.classes)
         if not all(pair.image.is_file() for pair in _spread(pairs)) or class_count not in (None, count, count + 1):
             return False
-        allowed = {int(key) % 256 for key in facts.id_map or [*range(count), 255]}
-        return bool(labels) and set(look_at(_spread(labels)).counts) <= allowed
+        seen = look_at(_spread(labels))
+        values = COLOUR_COUNT if seen.coloured else 1 << seen.bits
+        allowed = {value_of(key, values) for key in facts.id_map or [*range(count), NO_ID]}
+        return bool(labels) and has_colours(facts.id_map) == seen.coloured and set(seen.counts) <= allowed
     return False
 
 

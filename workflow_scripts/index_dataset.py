@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import cv2
 from segbench.datasets.base import Facts, Pair
-from segbench.datasets.listing import facts_of, left_out, listed, refuse
+from segbench.datasets.listing import facts_of, left_out, listed, refuse, told
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, stamp, write_text
 from segbench.images.id_map import has_colours
@@ -59,7 +59,7 @@ def index_dataset(
         pairs = [by_image[row["image"]] for row in rows]
         sizes = [(int(row["height"]), int(row["width"])) for row in rows]
     checked = list(_progress(check_all(pairs, facts, sizes, jobs), len(pairs), split))
-    refuse([fault for one in checked for fault in one.faults], name, split)
+    refuse([fault for one in checked for fault in one.faults], name, told(split, entry))
     return facts, checked
 
 

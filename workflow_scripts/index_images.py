@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import cv2
 from segbench.datasets.base import Pair
-from segbench.datasets.listing import listed, refuse
+from segbench.datasets.listing import listed, refuse, told
 from segbench.errors import InputError
 from segbench.files import sha256_of, stamp, write_text
 from segbench.images.index import index_rows
@@ -164,8 +164,8 @@ def notes(checked: list[Checked]) -> list[str]:
         short = f"; their values need only {most} bits, so that they become dark: scale them to 8 bits" * (most < 16)
         found.append(f"{len(deep)} image(s) have 16 bits, e.g. {deep[0].image}: the upper 8 are used{short}")
     for modes, what in TOLD.items():
-        if told := [row.image for row in checked if row.form.mode in modes]:
-            found.append(f"{len(told)} image(s) {what[0]}, e.g. {told[0]}: {what[1]}")
+        if images := [row.image for row in checked if row.form.mode in modes]:
+            found.append(f"{len(images)} image(s) {what[0]}, e.g. {images[0]}: {what[1]}")
     return found
 
 
@@ -199,7 +199,7 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         pairs = listed(args.dataset, args.split, args.entry, args.limit, args.sample)
-        return {"rows": index_images(pairs, args.dataset, args.split, args.jobs, args.apart_from)}
+        return {"rows": index_images(pairs, args.dataset, told(args.split, args.entry), args.jobs, args.apart_from)}
 
     outcome = attempt(work)
     rows = outcome.result.pop("rows", [])

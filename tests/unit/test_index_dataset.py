@@ -245,18 +245,20 @@ def test_pictures_that_the_glob_leaves_out_although_labels_name_them_are_told(ro
     )
 
 
-def save_turned(path: Path, stored: np.ndarray, orientation: int) -> None:
+def save_turned(path: Path, stored: np.ndarray, orientation: int, suffix: str = ".jpg") -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(stored).save(path.with_suffix(".jpg"), exif=exif)
     path.unlink()
+    Image.fromarray(stored).save(path.with_suffix(suffix), exif=exif)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 @pytest.mark.parametrize(("orientation", "size"), [(3, (32, 64, 3)), (6, (64, 32, 3))])
-def test_images_that_exif_data_turn_are_told(root, tmp_path, orientation, size):
-    save_turned(root / "val" / "scene 01.png", np.zeros(size, np.uint8), orientation)
+def test_images_that_exif_data_turn_are_told(root, tmp_path, orientation, size, suffix):
+    save_turned(root / "val" / "scene 01.png", np.zeros(size, np.uint8), orientation, suffix)
     (said,) = notes(root, tmp_path)
-    assert said.startswith(f"1 image(s) are turned as their EXIF data say, e.g. {root}/val/scene 01.jpg: their labels")
+    path = root / "val" / f"scene 01{suffix}"
+    assert said.startswith(f"1 image(s) are turned as their EXIF data say, e.g. {path}: their labels")
 
 
 def test_label_drawn_on_the_picture_as_stored_names_the_exif_data(root, tmp_path):
@@ -307,6 +309,15 @@ def test_labels_in_colours_are_judged_by_the_id_map(root, tmp_path):
     wrong = {line.split(": ", 1)[1] for line in faults(root, tmp_path, entry={**FOLDER, "id_map": id_map})}
     assert wrong == {"label colours [0,0,0] are not in id_map"}
     assert "e.g. {" in faults(root, tmp_path)[0]  # without a map: how to write one
+
+
+def test_split_of_another_name_is_told_by_its_own(root, tmp_path):
+    entry = {**FOLDER, "split": "held out", "splits": {"held out": FOLDER["splits"]["val"]}}
+    assert index(root, tmp_path, entry)[0] == "ok"
+    (root / "val" / "scene 00.png").write_bytes(b"")
+    (root / "labels" / "scene 01.png").write_bytes(b"")
+    status, said = index(root, tmp_path, entry)
+    assert status == "refused" and said.count("fault(s) in split 'held out' of data set 'mine':") == 2
 
 
 def test_many_unknown_ids_are_counted(root, tmp_path):

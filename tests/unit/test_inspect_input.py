@@ -277,6 +277,13 @@ def test_own_set_that_is_laid_out_like_a_known_one_is_a_folder(tmp_path):
     assert inspect_data(tmp_path, 4).entry["kind"] == "folder"
 
 
+def test_camvids_own_colours_are_known(tmp_path):
+    colours = np.array([[128, 128, 128], [192, 128, 64], [0, 0, 0]], np.uint8)  # BGR of sky, SUVPickupTruck and void
+    write_pair(tmp_path / "val/1.png", tmp_path / "val_labels/1_L.png", colours)
+    assert inspect_data(tmp_path).entry == {"kind": "camvid", "root": str(tmp_path)}
+    assert inspect_data(tmp_path, 32).entry["kind"] == "folder"
+
+
 def test_size_of_most_images_is_tried_where_sizes_differ(tmp_path):
     network(tmp_path / "net.onnx", ["n", 3, "h", "w"], {"logits": 3})
     for number, size in enumerate([(24, 40), (30, 30), (24, 40)]):

@@ -20,6 +20,11 @@ def split_of(split: str, entry: dict[str, Any]) -> str:
     return str(entry.get("split", own)) if own == "val" else own
 
 
+def told(split: str, entry: dict[str, Any]) -> str:
+    """Return the name of a split in messages: the data set's own name of what is scored."""
+    return split_of(split, entry) if split == "val" else split
+
+
 def listed(
     name: str, split: str, entry: dict[str, Any], limit: int | None = None, sample: dict[str, int] | None = None
 ) -> list[Pair]:

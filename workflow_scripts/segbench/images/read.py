@@ -55,9 +55,9 @@ def form_of(path: str | Path) -> Form:
     from PIL import Image
 
     try:
-        # Of WebP and TIFF files, OpenCV reads no EXIF data.
+        # Of WebP files, OpenCV reads no EXIF data.
         with Image.open(path, formats=("PNG", "JPEG", "BMP", "WEBP", "TIFF")) as image:
-            exif = image.format in ("PNG", "JPEG") and image.getexif().get(ORIENTATION, 1) not in (0, 1)
+            exif = image.format in ("PNG", "JPEG", "TIFF") and image.getexif().get(ORIENTATION, 1) not in (0, 1)
             return Form(exif, image.mode, _used_bits(path))
     except Exception:  # a decoder of hostile bytes may raise anything; `read_image` says what is wrong
         return Form()
