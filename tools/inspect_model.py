@@ -10,6 +10,7 @@ from typing import Any
 from segbench.config.schema import SUFFIXES
 from segbench.errors import InputError, one_line
 from segbench.models.onnx_files import read_onnx
+from segbench.models.paddle_files import read_program
 from segbench.models.paddleseg_files import DEPLOY_FILES, read_network
 
 MODELS = (".onnx", ".pdmodel", ".yml", ".yaml", ".json")
@@ -201,20 +202,18 @@ def _of_paddle(name: str, file: Path, size: Size | None) -> Finding:
 
 def _paddle_shapes(file: Path) -> tuple[list[int], list[list[int]]]:
     """Return the shapes of a Paddle program's input and of its outputs."""
-    import zlib  # noqa: F401  before Paddle: an import after it would crash
-
-    import paddle
-
     try:
-        program = paddle.static.Program.parse_from_string(file.read_bytes())
-    except Exception as error:
+        program = read_program(file.read_bytes())
+    except Exception as error:  # Paddle has many classes of its own
         raise InputError(f"{file}: Paddle cannot read it: {one_line(str(error), 200)}") from None
-    block = program.global_block()
-    inputs = [op.output("Out")[0] for op in block.ops if op.type == "feed"]
-    outputs = [op.input("X")[0] for op in block.ops if op.type == "fetch"]
+    block = program.block(0)
+    operators = [block.op(number) for number in range(block.op_size())]
+    inputs = [op.output("Out")[0] for op in operators if op.type() == "feed"]
+    outputs = [op.input("X")[0] for op in operators if op.type() == "fetch"]
     if len(inputs) != 1:
         raise InputError(f"{file}: has {len(inputs)} inputs; a segmentation network has one, the image")
-    return list(block.var(inputs[0]).shape), [list(block.var(name).shape) for name in outputs]
+    image, *maps = (list(block.find_var(name.encode()).shape()) for name in (*inputs, *outputs))
+    return image, maps
 
 
 def _of_paddleseg(name: str, file: Path, size: Size | None) -> Finding:

@@ -11,7 +11,9 @@ import onnx
 import pytest
 import yaml
 from helpers.made import COLOURS, make_folder_dataset, make_onnx_model
+from helpers.paddle_made import save_network
 from onnx import TensorProto, helper, numpy_helper
+from segbench.config.schema import Model
 from segbench.planning.check import read_config
 from test_config import CATALOGUES, merged
 
@@ -158,6 +160,31 @@ def test_hugging_faces_files_beside_a_model_are_read(tmp_path):
         "resize": "stretch",
     }  # fmt: skip
     assert "preprocessing" not in found.unknown
+
+
+@pytest.mark.parametrize("size", [None, (32, 64)])
+def test_exported_paddle_model(tmp_path, size):
+    save_network(tmp_path / "net", lambda logits: logits, size=size)
+    found = inspect_model(tmp_path)
+    assert found.entry["weights"] == {"path": str(tmp_path / "net.pdmodel")} and found.entry["class_count"] == 4
+    assert ("input" in found.unknown) == (size is None)
+    assert "there is no deploy.yaml" in found.unknown["preprocessing"]
+    (tmp_path / "deploy.yaml").write_text("Deploy: {}\n")
+    found = inspect_model(tmp_path, (16, 48))
+    assert found.notes["kind"] == f"preprocessing is read from {tmp_path}/deploy.yaml"
+    assert found.entry["input"] == ({"height": 16, "width": 48} if size is None else {"height": 32, "width": 64})
+    assert "preprocessing" not in found.entry
+    Model.model_validate(found.entry)
+
+
+def test_configuration_of_paddleseg(tmp_path):
+    (tmp_path / "my.yml").write_text("model: {type: PPLiteSeg, num_classes: 7}\n")
+    found = inspect_model(tmp_path / "my.yml")
+    assert found.entry["config"] == str(tmp_path / "my.yml") and "0 files *.pdparams" in found.unknown["weights"]
+    (tmp_path / "model.pdparams").touch()
+    found = inspect_model(tmp_path / "my.yml")
+    assert found.entry["weights"] == {"path": str(tmp_path / "model.pdparams")} and "weights" not in found.unknown
+    Model.model_validate(found.entry)
 
 
 LAYOUTS = {
