@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 from segbench.datasets.base import Facts, Pair
-from segbench.datasets.listing import facts_of, left_out, listed, refuse
+from segbench.datasets.listing import facts_of, left_out, listed, refuse, told
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, stamp, write_text
+from segbench.images.id_map import has_colours
 from segbench.images.index import ImageEntry, read_index
-from segbench.images.read import read_label, turned_by_exif
+from segbench.images.labels import NO_ID, read_values, unnamed
+from segbench.images.read import form_of
 from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status, write_status
@@ -29,6 +30,7 @@ COLUMNS = (
     *("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256"),
     *("image_bytes", "image_mtime_ns", "label_bytes", "label_mtime_ns"),
 )
+MAX_VALUES = 10  # of a label, that a fault lists
 FEW = 32  # labels per process below which starting one costs more than it saves
 
 
@@ -57,7 +59,7 @@ def index_dataset(
         pairs = [by_image[row["image"]] for row in rows]
         sizes = [(int(row["height"]), int(row["width"])) for row in rows]
     checked = list(_progress(check_all(pairs, facts, sizes, jobs), len(pairs), split))
-    refuse([fault for one in checked for fault in one.faults], name, split)
+    refuse([fault for one in checked for fault in one.faults], name, told(split, entry))
     return facts, checked
 
 
@@ -95,23 +97,21 @@ def check(pair: Pair, facts: Facts, size: tuple[int, int]) -> Checked:
 def _label_faults(pair: Pair, path: Path, facts: Facts, height: int, width: int) -> list[str]:
     """Return the faults of a label. `height` 0 means that the image's size is not known, so sizes are not compared."""
     try:
-        raw = read_label(path, None)
+        raw = read_values(path, has_colours(facts.id_map))
     except InputError as error:
         return [str(error)]
     faults = []
     if height and raw.shape != (height, width):
-        exif = turned_by_exif(pair.image) and raw.shape == (width, height)
+        exif = form_of(pair.image).turned and raw.shape == (width, height)
         turned = ", which is turned as its EXIF data say: turn the label too, or remove the tag" if exif else ""
         faults.append(f"{path}: label of {raw.shape[0]}×{raw.shape[1]} for an image of {height}×{width}{turned}")
-    named: Iterable[int] = (
-        facts.id_map if facts.id_map is not None else [*range(len(facts.classes)), facts.ignore_index]
-    )
-    found = np.flatnonzero(cv2.calcHist([raw], [0], None, [256], [0, 256])).tolist()
-    unknown = [i for i in found if i not in {number % 256 for number in named}]
-    if unknown:
+    ids = [*range(len(facts.classes)), facts.ignore_index, *([-1] if facts.ignore_index == NO_ID else [])]
+    if found := unnamed(raw, ids if facts.id_map is None else facts.id_map):
+        shown = ", ".join(found[:MAX_VALUES]) + f", … ({len(found)})" * (len(found) > MAX_VALUES)
         allowed = f"0 to {len(facts.classes) - 1}, {facts.ignore_index} for ignored"
+        what = "colours" if has_colours(facts.id_map) else "ids"
         where = "not in id_map" if facts.id_map is not None else f"no classes ({allowed})"
-        faults.append(f"{path}: label ids {unknown} are {where}")
+        faults.append(f"{path}: label {what} [{shown}] are {where}")
     return faults
 
 

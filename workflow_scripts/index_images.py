@@ -19,22 +19,28 @@ from typing import Any, NamedTuple
 
 import cv2
 from segbench.datasets.base import Pair
-from segbench.datasets.listing import listed, refuse
+from segbench.datasets.listing import listed, refuse, told
 from segbench.errors import InputError
 from segbench.files import sha256_of, stamp, write_text
 from segbench.images.index import index_rows
-from segbench.images.read import read_image, turned_by_exif, used_bits
+from segbench.images.read import Form, form_of, read_image
 from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, write_status
 
 COLUMNS = ("image_id", "image", "height", "width", "image_sha256", "image_bytes", "image_mtime_ns")
+# What is told of an image, by its Pillow mode.
+TOLD = {
+    ("1", "L", "I", "I;16", "I;16B"): ("are grey", "all three channels get their value"),
+    ("LA", "RGBA", "PA"): ("have an alpha channel", "it is dropped"),
+    ("CMYK",): ("are CMYK", "they are converted to RGB without a colour profile"),
+}
 FEW = 32  # images per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
-    """A checked image: its size in pixels, its file's hash, bytes and date, what is wrong, in one line each, whether it
-    was turned, and the bits that its values need (None: 8).
+    """A checked image: its size in pixels, its file's hash, bytes and date, what is wrong, in one line each, and the
+    file's form.
     """
 
     image_id: str
@@ -44,8 +50,7 @@ class Checked(NamedTuple):
     sha256: str
     stamp: tuple[int, int]
     faults: list[str]
-    turned: bool = False
-    bits: int | None = None
+    form: Form = Form()
 
 
 def index_images(pairs: list[Pair], name: str, split: str, jobs: int, apart_from: Path | None = None) -> list[Checked]:
@@ -75,7 +80,7 @@ def check(pair: Pair) -> Checked:
     cv2.setNumThreads(1)
     faults: list[str] = []
     height = width = 0
-    sha256, seen, turned, bits = "", (0, 0), False, None
+    sha256, seen, form = "", (0, 0), Form()
     try:
         str(pair.image).encode()
         with _decoders_words() as words:
@@ -83,12 +88,12 @@ def check(pair: Pair) -> Checked:
         # libjpeg fills a missing rest with grey, and only prints a warning.
         faults += [f"{pair.image}: {line}" for line in words if "premature end" in line.lower()]
         sha256, seen = sha256_of(pair.image), stamp(pair.image)
-        turned, bits = turned_by_exif(pair.image), used_bits(pair.image)
+        form = form_of(pair.image)
     except InputError as error:
         faults.append(str(error))
     except UnicodeEncodeError:
         faults.append(f"{pair.image}: its name is not UTF-8; rename it")
-    return Checked(pair.image_id, pair.image, height, width, sha256, seen, faults, turned, bits)
+    return Checked(pair.image_id, pair.image, height, width, sha256, seen, faults, form)
 
 
 @contextmanager
@@ -149,15 +154,18 @@ def to_csv(checked: list[Checked]) -> str:
 def notes(checked: list[Checked]) -> list[str]:
     """Say in sentences what reading the images drops or turns."""
     found = []
-    if turned := [row.image for row in checked if row.turned]:
+    if turned := [row.image for row in checked if row.form.turned]:
         found.append(
             f"{len(turned)} image(s) are turned as their EXIF data say, e.g. {turned[0]}: their labels must be drawn on"
             " them as they are shown"
         )
-    if deep := [row for row in checked if row.bits is not None]:
-        most = max(row.bits or 0 for row in deep)
+    if deep := [row for row in checked if row.form.used_bits is not None]:
+        most = max(row.form.used_bits or 0 for row in deep)
         short = f"; their values need only {most} bits, so that they become dark: scale them to 8 bits" * (most < 16)
         found.append(f"{len(deep)} image(s) have 16 bits, e.g. {deep[0].image}: the upper 8 are used{short}")
+    for modes, what in TOLD.items():
+        if images := [row.image for row in checked if row.form.mode in modes]:
+            found.append(f"{len(images)} image(s) {what[0]}, e.g. {images[0]}: {what[1]}")
     return found
 
 
@@ -191,7 +199,7 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         pairs = listed(args.dataset, args.split, args.entry, args.limit, args.sample)
-        return {"rows": index_images(pairs, args.dataset, args.split, args.jobs, args.apart_from)}
+        return {"rows": index_images(pairs, args.dataset, told(args.split, args.entry), args.jobs, args.apart_from)}
 
     outcome = attempt(work)
     rows = outcome.result.pop("rows", [])

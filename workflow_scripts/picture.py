@@ -11,8 +11,9 @@ import numpy as np
 from segbench.files import atomic, checked, read_json
 from segbench.images.colours import palette
 from segbench.images.index import IndexEntry
+from segbench.images.labels import read_label
 from segbench.images.pictures import Picture, choose, marked, train_ids
-from segbench.images.read import read_image, read_label
+from segbench.images.read import read_image
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status, write_status
 from segbench.scoring.predictions import Predictions, class_map_of

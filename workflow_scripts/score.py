@@ -8,7 +8,7 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from segbench.arrays import ClassMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
 from segbench.images.index import IndexEntry, index_rows
-from segbench.images.read import read_label
+from segbench.images.labels import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status
@@ -47,13 +47,14 @@ class Scorer:
     """Adds up pixel counts and agreement over images, one at a time, from any thread.
 
     `fold` turns the `pair_counts` of an image's label and class map into its confusion matrix. It is None where class
-    maps are not scored by labels.
+    maps are not scored by labels. `id_map` is the data set's.
     """
 
     predictions: Path
     reference: Path | None
     fold: Callable[[Matrix], Matrix] | None
     ignored_pixels: str = "excluded"
+    id_map: Mapping[Any, int] | None = None
 
     def __post_init__(self) -> None:
         self.matrix: Matrix | None = None
@@ -88,9 +89,8 @@ class Scorer:
         if len(self.worst) > WORST:
             heapq.heappop(self.worst)
 
-    @staticmethod
-    def _against_label(row: IndexEntry, class_map: ClassMap) -> Matrix:
-        label = read_label(row["label"], None, row.get("label_sha256"))
+    def _against_label(self, row: IndexEntry, class_map: ClassMap) -> Matrix:
+        label = read_label(row["label"], self.id_map, row.get("label_sha256"))
         return pair_counts(label, class_map)
 
     def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> Matrix | None:
@@ -169,10 +169,10 @@ def score_run(args: argparse.Namespace) -> Score:
         fold,
         class_count=len(classes),
         ignore=dataset["ignore_index"],
-        id_map=dataset["id_map"],
         class_map=class_map,
     )
-    scorer = Scorer(checked(args.predictions, run), reference, None if miou_reason else folding, args.ignored_pixels)
+    by_label, predictions = None if miou_reason else folding, checked(args.predictions, run)
+    scorer = Scorer(predictions, reference, by_label, args.ignored_pixels, dataset["id_map"])
     score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
     judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
     found = figures(sums_of(scorer, len(classes), class_map), classes, judgement)

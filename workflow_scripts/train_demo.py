@@ -32,8 +32,9 @@ from segbench.datasets import cityscapes
 from segbench.datasets.cityscapes import CLASSES
 from segbench.errors import InputError
 from segbench.files import atomic, sha256_of, write_json, write_text
+from segbench.images.labels import read_label
 from segbench.images.normalize import Normalizer
-from segbench.images.read import read_image, read_label
+from segbench.images.read import read_image
 from segbench.models.narrow import ARCHITECTURES, build_narrow, load_arrays, parameter_count, save_arrays
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, Scores, confusion_matrix, scores

@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 from faults.fault import ROOT  # noqa: F401  it puts the modules on the path
 from faults.hostile import Attack
-from segbench.images.read import read_image, read_label
+from helpers.png import tiff
+from segbench.images.labels import read_label
+from segbench.images.read import read_image
 
 # OpenCV skips the text of an image; Pillow, which reads labels, has a bound for it.
 REFUSED_AS_LABEL = {"PNG with a text part of 200 MB": "cannot be decoded"}
@@ -38,7 +40,9 @@ def attacks(folder: Path, trap: Path) -> Iterator[Attack]:
         "JPEG with endless markers": (b"\xff\xd8" + b"\xff" * 1_000_000, ""),
         "WebP of nothing": (b"RIFF\x10\0\0\0WEBPVP8 " + b"\0" * 20, "cannot be decoded"),
         "GIF": (b"GIF89a" + b"\xff" * 100, "is no PNG"),
-        "TIFF of 100,000×100,000": (b"II*\0\x08\0\0\0" + b"\xff" * 200, "is no PNG"),
+        "TIFF of 100,000×100,000": (tiff(100_000, 100_000), "claims to have 100000×100000"),
+        "TIFF with a directory of nonsense": (b"II*\0\x08\0\0\0" + b"\xff" * 200, ""),
+        "TIFF that ends after its directory": (tiff(64, 64), ""),
         "SVG that includes a file": (
             b'<svg xmlns="http://www.w3.org/2000/svg"><image href="/etc/passwd"/></svg>',
             "is no",

@@ -10,7 +10,8 @@ from faults.fault import ROOT  # noqa: F401  it puts the modules on the path
 from segbench.calibration.table import read_table
 from segbench.files import read_json
 from segbench.images.index import read_index
-from segbench.images.read import read_image, read_label
+from segbench.images.labels import read_label
+from segbench.images.read import read_image
 from segbench.models.checkpoint import read_arrays
 from segbench.models.onnx_files import read_onnx
 from segbench.planning.check import read_config

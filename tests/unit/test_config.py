@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 CATALOGUES = [
     str(ROOT / "config" / f"{name}.yaml") for name in ("config", "models", "variants", "calibrators", "datasets")
 ]
+FOLDER = {"kind": "folder", "root": "x", "classes": ["a"], "splits": {"val": {"images": "*"}}}
 MODEL = {"kind": "onnx", "weights": {"path": "m.onnx"}, "input": {"height": 32, "width": 64}}
 
 
@@ -120,6 +121,26 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
             "mine.yaml: dataset_catalogue.d: kind 'folder' needs splits.val",
         ),
         (
+            {"dataset_catalogue": {"d": {**FOLDER, "split": "test"}}},
+            "mine.yaml: dataset_catalogue.d: kind 'folder' needs splits.test",
+        ),
+        (
+            {"dataset_catalogue": {"d": {**FOLDER, "split": "train"}}},
+            "mine.yaml: dataset_catalogue.d: split 'train' is what calibration sees, and is not scored; name another",
+        ),
+        (
+            {"dataset_catalogue": {"d": {**FOLDER, "splits": {"val": {"labels": "l/*"}}}}},
+            "mine.yaml: dataset_catalogue.d.splits.val: needs images (a glob) or list (a file)",
+        ),
+        (
+            {"dataset_catalogue": {"d": {**FOLDER, "id_map": {0: 0}, "zero_is_ignored": True}}},
+            "mine.yaml: dataset_catalogue.d: zero_is_ignored stands for an id_map of its own; remove one of them",
+        ),
+        (
+            {"dataset_catalogue": {"d": {"kind": "voc", "root": "x", "zero_is_ignored": True}}},
+            "mine.yaml: dataset_catalogue.d: kind 'voc' has splits, classes and id_map of its own; remove them",
+        ),
+        (
             {"model_catalogue": {"m": {**MODEL, "kind": "paddle_inference", "weights": {"path": "net.pdiparams"}}}},
             "mine.yaml: model_catalogue.m: kind 'paddle_inference' needs weights ending in .pdmodel or .json, not"
             " '.pdiparams'",
@@ -170,3 +191,37 @@ def test_braces_in_a_path_are_told_before_snakemake_takes_them_for_a_wildcard(tm
         "mine.yaml: model_catalogue.m.weights.path: 'a{b}.onnx': has { or }",
         "mine.yaml: model_root: '/{b}': has { or }",
     ]
+
+
+def test_home_and_environment_variables_are_written_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    overlay = {
+        "dataset_root": "~/streets",
+        "model_root": "$NOT_SET/models",
+        "model_catalogue": {"m": {**MODEL, "weights": {"path": "${DATA}/m.onnx"}}},
+        "dataset_catalogue": {"d": {**FOLDER, "root": "$DATA/streets"}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    files = [*CATALOGUES, str(tmp_path / "mine.yaml")]
+    config = read_config(merged(files), files)
+    assert (config["dataset_root"], config["model_root"]) == ("/home/me/streets", "$NOT_SET/models")
+    assert config["model_catalogue"]["m"]["weights"]["path"] == "/data/m.onnx"
+    assert config["dataset_catalogue"]["d"]["root"] == "/data/streets"
+
+
+def test_id_map_has_ids_or_colours(tmp_path):
+    given = {"a": {0: 0, -1: 255}, "b": {"128, 64,128": 0, "0,0,0": 255}}
+    overlay = {"dataset_catalogue": {name: {**FOLDER, "id_map": id_map} for name, id_map in given.items()}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    files = [*CATALOGUES, str(tmp_path / "mine.yaml")]
+    catalogue = read_config(merged(files), files)["dataset_catalogue"]
+    assert catalogue["a"]["id_map"] == {"0": 0, "-1": 255}  # texts, as in JSON
+    assert catalogue["b"]["id_map"] == given["b"]
+
+
+@pytest.mark.parametrize("key", ["256,0,0", "1,2", "road", "#804080", "1;2;3"])
+def test_key_of_an_id_map_that_is_neither_id_nor_colour_is_named(tmp_path, key):
+    told = fault(tmp_path, dataset_catalogue={"d": {**FOLDER, "id_map": {key: 0}}})
+    assert all(f"dataset_catalogue.d.id_map.{key}: " in line for line in told.splitlines())
+    assert "R,G,B" in told

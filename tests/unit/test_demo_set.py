@@ -13,7 +13,8 @@ from demo.scene import VERSION, scene
 from make_demo_set import draw_pair, make_demo_set
 from segbench.datasets import cityscapes
 from segbench.errors import InputError
-from segbench.images.read import read_image, read_label
+from segbench.images.labels import read_label
+from segbench.images.read import read_image
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "make_demo_set.py"
 SMALL = (128, 256)

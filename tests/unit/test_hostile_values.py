@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -17,7 +18,7 @@ from segbench.datasets import folder as folder_layout
 from segbench.errors import InputError
 from segbench.files import read_json, write_record
 from segbench.images.index import read_index
-from segbench.images.read import id_table
+from segbench.images.labels import read_label
 from segbench.planning.check import read_config
 
 ROOT = Path(__file__).parents[2]
@@ -92,9 +93,10 @@ def test_record_in_anothers_place_is_refused_but_results_may_move(tmp_path):
 
 @FEW
 @given(id_map=st.dictionaries(st.integers(-1, 255), st.integers(0, 255)), raw=st.integers(0, 255))
-def test_id_map_maps_what_it_names_and_ignores_the_rest(id_map, raw):
+def test_id_map_maps_what_it_names_and_ignores_the_rest(tmp_path, id_map, raw):
+    cv2.imwrite(str(tmp_path / "label.png"), np.full((1, 1), raw, np.uint8))
     named = {key % 256: value for key, value in id_map.items()}
-    assert id_table(id_map)[raw] == named.get(raw, 255)
+    assert read_label(tmp_path / "label.png", id_map)[0, 0] == named.get(raw, 255)
 
 
 @FEW

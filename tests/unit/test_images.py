@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.png import chunk, png, tiff
 from helpers.skips import need_package
 from segbench.errors import InputError
 from segbench.images.normalize import Normalizer, resize_class_map
-from segbench.images.read import read_image, read_label
+from segbench.images.read import read_image
 
 PAGE = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 IMAGENET = {**PAGE, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -26,21 +27,6 @@ def encoded(image: np.ndarray, suffix: str = ".png") -> bytes:
     return cv2.imencode(suffix, image)[1].tobytes()
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(ids: np.ndarray, bits: int, colour_type: int) -> bytes:
-    """A PNG file with few bits per pixel, or with a palette: OpenCV cannot write these."""
-    height, width = ids.shape
-    planes = np.unpackbits(ids[:, :, None], axis=2)[:, :, 8 - bits :].reshape(height, -1)
-    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in planes)
-    palette = chunk(b"PLTE", bytes(range(3 * 2**bits % 256)) or bytes(768)) if colour_type == 3 else b""
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
 def refusal(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(InputError) as error:
@@ -48,7 +34,9 @@ def refusal(path: Path, data: bytes) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["a b.png", "-dash.png", 'it\'s "quoted".png', "straße.bmp", "x.webp", "x.jpg"])
+@pytest.mark.parametrize(
+    "name", ["a b.png", "-dash.png", 'it\'s "quoted".png', "straße.bmp", "x.webp", "x.jpg", "x.tif"]
+)
 def test_image_is_read_as_opencv_reads_it(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(encoded(picture(), path.suffix))
@@ -82,7 +70,7 @@ def test_png_with_too_little_data_is_refused(tmp_path):
     assert refusal(tmp_path / "x.png", data) == f"{tmp_path}/x.png: cannot be decoded: truncated or damaged"
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
 def test_huge_image_is_refused_before_it_is_decoded(tmp_path, suffix):
     data = bytearray(encoded(picture(), suffix))
     if suffix == ".png":
@@ -90,6 +78,8 @@ def test_huge_image_is_refused_before_it_is_decoded(tmp_path, suffix):
     elif suffix == ".jpg":
         at = data.index(b"\xff\xc0")
         data[at + 5 : at + 9] = struct.pack(">HH", 16384, 16385)
+    elif suffix == ".tif":
+        data = bytearray(tiff(16385, 16384))
     else:
         data[18:26] = struct.pack("<ii", 16385, -16384)
     message = refusal(tmp_path / "x", bytes(data))
@@ -100,8 +90,8 @@ def test_huge_image_is_refused_before_it_is_decoded(tmp_path, suffix):
     ("data", "fault"),
     [
         (b"", "is an empty file"),
-        (b"GIF89a", "is no PNG, JPEG, BMP or WebP file"),
-        (b"\x89PNG\r\n\x1a\n", "is no PNG, JPEG, BMP or WebP file"),
+        (b"GIF89a", "is no PNG, JPEG, BMP, WebP or TIFF file"),
+        (b"\x89PNG\r\n\x1a\n", "is no PNG, JPEG, BMP, WebP or TIFF file"),
         (b"\xff\xd8\xff\xd9", "cannot be decoded: truncated or damaged"),
     ],
 )
@@ -109,46 +99,47 @@ def test_what_is_no_image_is_refused(tmp_path, data, fault):
     assert refusal(tmp_path / "x.png", data) == f"{tmp_path}/x.png: {fault}"
 
 
-def test_unreadable_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.png: cannot be read \(No such file or directory\)$"):
-        read_image(tmp_path / "gone.png")
+def test_tiff_of_floating_point_numbers_is_refused(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "x.tif")
+    assert refusal(tmp_path / "x.tif", (tmp_path / "x.tif").read_bytes()) == (
+        f"{tmp_path}/x.tif: has 32 bits a channel; a picture has 8 or 16"
+    )
 
 
-@pytest.mark.parametrize(("bits", "colour_type"), [(1, 3), (2, 3), (4, 3), (8, 3), (1, 0), (2, 0), (4, 0), (8, 0)])
-def test_ids_of_palettes_and_few_bits_are_kept(tmp_path, bits, colour_type):
-    ids = np.random.default_rng(1).integers(0, 2**bits, (9, 17)).astype(np.uint8)
-    (tmp_path / "x.png").write_bytes(png(ids, bits, colour_type))
-    assert (read_label(tmp_path / "x.png", None) == ids).all()
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
+def test_truncated_tiff_is_refused(tmp_path, keep):
+    from PIL import Image
 
-
-def test_transparent_entries_of_a_palette_are_ids_as_well(tmp_path):
-    ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    data = png(ids, 8, 3)
-    at = data.index(b"IDAT") - 4
-    (tmp_path / "x.png").write_bytes(data[:at] + chunk(b"tRNS", bytes(12)) + data[at:])
-    assert (read_label(tmp_path / "x.png", None) == ids).all()
-
-
-def test_label_is_mapped(tmp_path):
-    cv2.imwrite(str(tmp_path / "x.png"), np.array([[0, 7, 8, 9, 255]], np.uint8))
-    id_map = {"7": 0, "8": 1, "-1": 200}  # JSON makes texts of the keys
-    assert read_label(tmp_path / "x.png", id_map).tolist() == [[255, 0, 1, 255, 200]]
+    Image.fromarray(picture()[..., ::-1]).save(tmp_path / "x.tif", compression="tiff_lzw")
+    data = (tmp_path / "x.tif").read_bytes()
+    assert refusal(tmp_path / "x.tif", data[: int(len(data) * keep)]).startswith(f"{tmp_path}/x.tif: ")
 
 
 @pytest.mark.parametrize(
-    ("label", "suffix", "fault"),
+    ("suffix", "mode"),
     [
-        (np.zeros((4, 4, 3), np.uint8), ".png", "a label must have one channel of 8 bits, this has 3 of 8"),
-        (np.zeros((4, 4), np.uint16), ".png", "a label must have one channel of 8 bits, this has 1 of 16"),
-        (np.zeros((4, 4), np.uint8), ".jpg", "a label cannot be a JPEG file: its compression changes class ids; use P"),
+        *((".png", mode) for mode in ("1", "L", "LA", "RGBA", "P")),
+        *((".jpg", mode) for mode in ("L", "CMYK")),
+        *((".tif", mode) for mode in ("1", "L", "LA", "RGBA", "P", "CMYK")),
+        *((".bmp", mode) for mode in ("1", "L", "P")),
+        *((".webp", mode) for mode in ("L", "RGBA")),
     ],
 )
-def test_label_that_cannot_hold_ids_is_refused(tmp_path, label, suffix, fault):
-    path = tmp_path / f"x{suffix}"
-    path.write_bytes(encoded(label, suffix))
-    with pytest.raises(InputError) as error:
-        read_label(path, None)
-    assert str(error.value).startswith(f"{path}: {fault}")
+def test_image_of_any_mode_is_read_as_pillow_converts_it(tmp_path, mode, suffix):
+    from PIL import Image
+
+    path, image = tmp_path / f"x{suffix}", Image.fromarray(picture()[..., ::-1]).convert("RGBA").convert(mode)
+    image.save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    with Image.open(path) as stored:
+        expected = np.asarray(stored.convert("RGB"))[..., ::-1].astype(int)
+    assert np.abs(read_image(path) - expected).max() <= (2 if mode == "CMYK" else 1)
+
+
+def test_unreadable_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.png: cannot be read \(No such file or directory\)$"):
+        read_image(tmp_path / "gone.png")
 
 
 @pytest.fixture(scope="module")

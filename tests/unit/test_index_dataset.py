@@ -140,8 +140,9 @@ def test_all_faults_are_told_at_once(root, tmp_path):
     of_labels = [
         f"{labels}/scene 01.png: label of 16×64 for an image of 32×64",
         f"{labels}/scene 01.png: label ids [9] are no classes (0 to 3, 255 for ignored)",
-        f"{val}/scene 02.png: has no label (none of labels/*.png is named 'scene 02')",
-        f"{labels}/scene 03.png: is no PNG, JPEG, BMP or WebP file",
+        f"{val}/scene 02.png: has no label (none of labels/*.png is named 'scene 02'); to leave it out, give a"
+        " `list` of the split's images",
+        f"{labels}/scene 03.png: is no PNG, JPEG, BMP, WebP or TIFF file",
     ]
     assert faults(root, tmp_path) == [
         f"{val}/scene 00.png: truncated: the PNG file has no end",
@@ -199,7 +200,7 @@ def test_name_that_is_not_utf8_is_a_fault(root, tmp_path):
             {"splits": {"val": {"images": "vall/*", "labels": "labels/*"}}},
             "dataset_catalogue.mine.splits.val.images: 'vall/*': no such files below ROOT",
         ),
-        ({"kind": "camvid"}, "ROOT/valannot: no such folder"),
+        ({"kind": "camvid"}, "ROOT/valannot: no such folder, and no val_labels either"),
         ({"kind": "cityscapes"}, "ROOT/leftImg8bit/val: no such folder"),
         (
             {"splits": {"val": {"images": "val/*", "labels": "label/*"}}},
@@ -219,7 +220,7 @@ def test_empty_split_says_what_was_expected(tmp_path):
     _, told = index(tmp_path / "camvid", tmp_path, {**FOLDER, "kind": "camvid"})
     assert told == (
         f"error: {tmp_path}/camvid: split 'val' of data set 'mine' has no images; expected: {{split}}/*.png beside"
-        " {split}annot/*.png, as SegNet's authors laid CamVid out\n"
+        " {split}annot/*.png (SegNet's ids) or {split}_labels/*_L.png (CamVid's colours)\n"
     )
 
 
@@ -233,7 +234,7 @@ def test_nothing_is_noted_of_plain_images(root, tmp_path):
 
 
 def test_pictures_that_the_glob_leaves_out_although_labels_name_them_are_told(root, tmp_path):
-    for number, suffix in ((1, "JPG"), (2, "jpeg")):
+    for number, suffix in ((1, "JPG"), (2, "jpeg"), (3, "PNG")):  # a suffix matches in either case
         path = root / "val" / f"scene {number:02d}.png"
         path.rename(path.with_suffix(f".{suffix}"))
     (root / "labels" / "of another split.png").write_bytes((root / "labels" / "scene 00.png").read_bytes())
@@ -244,18 +245,20 @@ def test_pictures_that_the_glob_leaves_out_although_labels_name_them_are_told(ro
     )
 
 
-def save_turned(path: Path, stored: np.ndarray, orientation: int) -> None:
+def save_turned(path: Path, stored: np.ndarray, orientation: int, suffix: str = ".jpg") -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(stored).save(path.with_suffix(".jpg"), exif=exif)
     path.unlink()
+    Image.fromarray(stored).save(path.with_suffix(suffix), exif=exif)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 @pytest.mark.parametrize(("orientation", "size"), [(3, (32, 64, 3)), (6, (64, 32, 3))])
-def test_images_that_exif_data_turn_are_told(root, tmp_path, orientation, size):
-    save_turned(root / "val" / "scene 01.png", np.zeros(size, np.uint8), orientation)
+def test_images_that_exif_data_turn_are_told(root, tmp_path, orientation, size, suffix):
+    save_turned(root / "val" / "scene 01.png", np.zeros(size, np.uint8), orientation, suffix)
     (said,) = notes(root, tmp_path)
-    assert said.startswith(f"1 image(s) are turned as their EXIF data say, e.g. {root}/val/scene 01.jpg: their labels")
+    path = root / "val" / f"scene 01{suffix}"
+    assert said.startswith(f"1 image(s) are turned as their EXIF data say, e.g. {path}: their labels")
 
 
 def test_label_drawn_on_the_picture_as_stored_names_the_exif_data(root, tmp_path):
@@ -274,3 +277,61 @@ def test_16_bit_pictures_are_told(root, tmp_path, most, dark):
     (said,) = notes(root, tmp_path)
     assert said.startswith(f"1 image(s) have 16 bits, e.g. {path}: the upper 8 are used{dark}")
     assert ("scale them to 8 bits" in said) == bool(dark)
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("grey", "1 image(s) are grey, e.g. {path}: all three channels get their value"),
+        ("alpha", "1 image(s) have an alpha channel, e.g. {path}: it is dropped"),
+        ("CMYK", "1 image(s) are CMYK, e.g. {path}: they are converted to RGB without a colour profile"),
+    ],
+)
+def test_what_else_reading_a_picture_changes_is_told(root, tmp_path, form, said):
+    path = root / "val" / "scene 01.png"
+    image = Image.open(path)
+    if form == "CMYK":
+        path.unlink()
+        path = path.with_suffix(".jpg")
+    image.convert({"grey": "L", "alpha": "RGBA", "CMYK": "CMYK"}[form]).save(path)
+    assert notes(root, tmp_path) == [said.format(path=path)]
+
+
+def test_labels_in_colours_are_judged_by_the_id_map(root, tmp_path):
+    colours = np.array([[128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128]], np.uint8)
+    for path in (root / "labels").iterdir():
+        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(ids[..., None] == 255, 0, colours[ids % 4]).astype(np.uint8)[..., ::-1])
+    id_map = {"128,128,128": 0, "128,0,0": 1, "192,192,128": 2, "128,64,128": 3, "0,0,0": 255}
+    assert index(root, tmp_path, {**FOLDER, "id_map": id_map})[0] == "ok"
+    assert read_json(tmp_path / "dataset.json")["id_map"] == id_map
+    del id_map["0,0,0"]
+    wrong = {line.split(": ", 1)[1] for line in faults(root, tmp_path, entry={**FOLDER, "id_map": id_map})}
+    assert wrong == {"label colours [0,0,0] are not in id_map"}
+    assert "e.g. {" in faults(root, tmp_path)[0]  # without a map: how to write one
+
+
+def test_split_of_another_name_is_told_by_its_own(root, tmp_path):
+    entry = {**FOLDER, "split": "held out", "splits": {"held out": FOLDER["splits"]["val"]}}
+    assert index(root, tmp_path, entry)[0] == "ok"
+    (root / "val" / "scene 00.png").write_bytes(b"")
+    (root / "labels" / "scene 01.png").write_bytes(b"")
+    status, said = index(root, tmp_path, entry)
+    assert status == "refused" and said.count("fault(s) in split 'held out' of data set 'mine':") == 2
+
+
+def test_many_unknown_ids_are_counted(root, tmp_path):
+    path = root / "labels" / "scene 00.png"
+    cv2.imwrite(str(path), np.arange(32 * 64, dtype=np.uint16).reshape(32, 64) % 100)
+    shown = ", ".join(map(str, range(4, 14)))
+    assert faults(root, tmp_path) == [f"{path}: label ids [{shown}, … (96)] are no classes (0 to 3, 255 for ignored)"]
+
+
+def test_list_file_is_indexed(root, tmp_path):
+    (root / "val.txt").write_text("val/scene 02.png labels/scene 02.png\nval/scene 00.png labels/scene 00.png\n")
+    assert index(root, tmp_path, {**FOLDER, "splits": {"val": {"list": "val.txt"}}})[0] == "ok"
+    assert [row["image_id"] for row in read_index(tmp_path / "index.csv")] == ["val__scene_x20_02", "val__scene_x20_00"]
+    (root / "labels" / "scene 02.png").unlink()
+    assert faults(root, tmp_path, entry={**FOLDER, "splits": {"val": {"list": "val.txt"}}}) == [
+        f"{root}/val/scene 02.png: has no label ({root}/labels/scene 02.png is missing)"
+    ]

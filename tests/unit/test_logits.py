@@ -32,8 +32,8 @@ from segbench.config.options import Variant
 from segbench.engines.base import load
 from segbench.errors import Unsupported
 from segbench.files import read_json, sha256_of, write_record
+from segbench.images.labels import read_label
 from segbench.images.normalize import enlarged_class_map
-from segbench.images.read import read_label
 from segbench.models import architectures, onnx_twin
 from segbench.models.checkpoint import read_arrays
 from segbench.models.exported import ExportedModel

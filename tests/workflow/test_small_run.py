@@ -35,7 +35,7 @@ def test_markdown_begins_with_the_pages_columns(finished):
 
 def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
     from segbench.files import read_json
-    from segbench.images.read import read_label
+    from segbench.images.labels import read_label
     from segbench.scoring.predictions import Predictions
 
     results = finished.folder / "results"

@@ -28,8 +28,8 @@ from segbench.errors import InputError
 from segbench.files import read_json, write_json, write_text
 from segbench.images.decoded import ImageReader
 from segbench.images.index import read_index
+from segbench.images.labels import read_label
 from segbench.images.normalize import Normalizer
-from segbench.images.read import read_label
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.process.lifetime import command

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from segbench.calibration.images import CalibrationImages, Entries, split_rows
 from segbench.calibration.mixed_precision import Candidate, Predict, worst_first
+from segbench.images.labels import read_label
 from segbench.images.normalize import resize_class_map
-from segbench.images.read import read_label
 from segbench.process.supervise import progress
 from segbench.scoring.bootstrap import MIN_IMAGES, Counts, change_interval, mean_iou, mean_iou_change
 from segbench.scoring.confusion import agreement_matrix, fold, iou_counts, pair_counts, scores
@@ -56,9 +56,9 @@ class HeldOut:
 
     def _counts(self, predict: Predict, number: int) -> Counts:
         row, facts = self.rows[number], self._dataset
-        label = read_label(row["label"], None, row.get("label_sha256"))
+        label = read_label(row["label"], facts["id_map"], row.get("label_sha256"))
         counts = pair_counts(label, resize_class_map(predict(self.images[number]), *label.shape))
-        return iou_counts(fold(counts, len(self.classes), facts["ignore_index"], facts["id_map"], self.class_map))
+        return iou_counts(fold(counts, len(self.classes), facts["ignore_index"], self.class_map))
 
     def judge(self, exact: Predict) -> Judge:
         """Return a judge of what is lost compared with `exact`, the FP32 network."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -32,7 +34,14 @@ def _without_braces(path: str) -> str:
     return path
 
 
-PathOfInput = Annotated[str, AfterValidator(_without_braces)]
+def _expanded(path: str) -> str:
+    """Write out `~` and environment variables, as a shell does. What is unknown stays."""
+    return os.path.expandvars(os.path.expanduser(path))
+
+
+ExpandedPath = Annotated[str, AfterValidator(_expanded)]
+PathOfInput = Annotated[ExpandedPath, AfterValidator(_without_braces)]
+COLOUR = re.compile(r"\s*\d{1,3}\s*(,\s*\d{1,3}\s*){2}")
 
 
 def _two_classes(count: Any) -> Any:
@@ -42,6 +51,15 @@ def _two_classes(count: Any) -> Any:
     return count
 
 
+def _id_or_colour(key: int | str) -> int | str:
+    """Refuse a key of an id_map that is neither an id nor a colour."""
+    is_id = isinstance(key, int) or key.removeprefix("-").isdecimal()
+    if not is_id and not (COLOUR.fullmatch(str(key)) and max(map(int, str(key).split(","))) <= 255):
+        raise ValueError("is neither an id nor a colour 'R,G,B' of numbers up to 255")
+    return key
+
+
+IdOrColour = Annotated[int | str, AfterValidator(_id_or_colour)]
 CropSize = Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 Bounds = dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]]
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -278,7 +296,7 @@ class Model(Section):
     architecture: Architecture | None = Field(
         None, description="Short name of a `paddleseg` or `narrow` network, in place of `config`."
     )
-    package: str | None = Field(
+    package: ExpandedPath | None = Field(
         None,
         description="For `config`: folder of a clone of PaddleSeg, for networks that the installed package does not"
         " have; a relative path starts from `model_root`.",
@@ -371,10 +389,27 @@ class Calibrator(Section):
 class FolderSplit(Section):
     """Where a `folder` data set has a split's files."""
 
-    images: str = Field(description="Glob of the images, below `root`.")
+    images: str | None = Field(
+        None,
+        description="Glob of the images, below `root`; `{a,b}` stands for a or b, and suffixes match in either case.",
+    )
     labels: str | None = Field(
         None, description="Glob of the labels, below `root`; they are matched by file name. null: no labels."
     )
+    list: str | None = Field(
+        None,
+        description="List file below `root`. Without `images`, a line has an image and its label; else a name, and the"
+        " names choose among the images.",
+    )
+
+    @model_validator(mode="after")
+    def images_somewhere(self) -> FolderSplit:
+        """Require a glob or a list, and labels in one of them."""
+        if self.images is None and self.list is None:
+            raise ValueError("needs images (a glob) or list (a file)")
+        if self.images is None and self.labels is not None:
+            raise ValueError("has labels without images; a list of pairs has both: leave labels out, or give images")
+        return self
 
 
 class Generate(Section):
@@ -391,19 +426,23 @@ class Dataset(Section):
     """A data set: where it lies, how it is laid out, what its classes are."""
 
     kind: str = Field(description="Its layout: a file of `segbench/datasets/`.")
-    root: str = Field(
+    root: ExpandedPath = Field(
         "", description="Folder of the data; `--config dataset_root=PATH` overrides it for the chosen data set."
     )
     generate: Generate | None = Field(None, description="Street scenes drawn by the workflow, instead of `root`.")
-    splits: dict[Literal["train", "val"], FolderSplit] | None = Field(
-        None, description="For `folder`: where each split's files are."
-    )
+    split: Name = Field("val", description="Split that is scored and timed; calibration takes `train`.")
+    splits: dict[Name, FolderSplit] | None = Field(None, description="For `folder`: where each split's files are.")
     classes: list[str] | None = Field(None, description="For `folder`: names of the classes, in trainId order.")
     ignore_index: Annotated[int, Field(ge=0, le=255)] = Field(
         255, description="trainId of pixels that no score counts."
     )
-    id_map: dict[int, int] | None = Field(
-        None, description="For `folder`: trainId of each id in the label files; null: they are trainIds."
+    id_map: dict[IdOrColour, int] | None = Field(
+        None,
+        description='For `folder`: trainId of each id, or of each colour `"R,G,B"`, in the label files; null: they are'
+        " trainIds.",
+    )
+    zero_is_ignored: bool = Field(
+        False, description="For `folder`: id 0 is not scored, and id 1 is the first class, as in ADE20K."
     )
     limit: Positive | None = Field(None, description="Number of val images to use, the first ones in order; null: all.")
     ignored_pixels: Literal["excluded", "errors"] = Field(
@@ -425,11 +464,15 @@ class Dataset(Section):
         """Require the keys that `folder` needs, and refuse them for other layouts."""
         if bool(self.root) == (self.generate is not None):
             raise ValueError("give either root or generate")
-        if self.kind == "folder" and (self.splits is None or "val" not in self.splits):
-            raise ValueError("kind 'folder' needs splits.val")
+        if self.split == "train":
+            raise ValueError("split 'train' is what calibration sees, and is not scored; name another")
+        if self.kind == "folder" and (self.splits is None or self.split not in self.splits):
+            raise ValueError(f"kind 'folder' needs splits.{self.split}")
+        if self.zero_is_ignored and self.id_map:
+            raise ValueError("zero_is_ignored stands for an id_map of its own; remove one of them")
         if self.kind == "folder" and not self.classes:
             raise ValueError("kind 'folder' needs classes")
-        if self.kind != "folder" and (self.splits or self.classes or self.id_map):
+        if self.kind != "folder" and (self.splits or self.classes or self.id_map or self.zero_is_ignored):
             raise ValueError(f"kind {self.kind!r} has splits, classes and id_map of its own; remove them")
         return self
 
@@ -438,7 +481,9 @@ class Config(Section):
     """The whole configuration."""
 
     dataset: Name = Field(description="Name of the data set, from `dataset_catalogue`.")
-    dataset_root: str | None = Field(None, description="Folder of the chosen data set, instead of its entry's `root`.")
+    dataset_root: ExpandedPath | None = Field(
+        None, description="Folder of the chosen data set, instead of its entry's `root`."
+    )
     decoded_images: bool = Field(
         True,
         description="Whether the images of val are kept decoded under results/data/ (3 bytes a pixel; Cityscapes: 3"
@@ -480,14 +525,14 @@ class Config(Section):
         description="An earlier run, for `results/comparison.md` and `snakemake gate`: a folder that `snakemake"
         " update_baseline` wrote, or a table.csv. A list: three or more runs of the same version. null: none.",
     )
-    tables: list[str] = Field([], description="The table.csv of several machines, for `results/merged.md`.")
+    tables: list[ExpandedPath] = Field([], description="The table.csv of several machines, for `results/merged.md`.")
     comparison: Comparison = Field(
         default_factory=Comparison, description="What is compared, and what counts as a difference."
     )
     calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
-    interpreters: dict[str, str] = Field(
+    interpreters: dict[str, ExpandedPath] = Field(
         {}, description="Python interpreter of each engine that does not run in Snakemake's own."
     )
     exclusive_nodes: Literal["cpu", "gpu", "all", "none"] = Field(

@@ -26,14 +26,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Facts:
-    """The meaning of labels: class names in trainId order, the ignored trainId, trainId by raw id (None: the same).
-
-    Raw ids are those of 8-bit files. The id −1 is stored as 255.
+    """The meaning of labels: class names in trainId order, the ignored trainId, trainId by the id or the colour
+    (`R,G,B`) in the label files (None: they are trainIds). The id −1 is stored as the highest one.
     """
 
     classes: list[str]
     ignore_index: int = 255
-    id_map: dict[int, int] | None = field(default=None)
+    id_map: dict[int | str, int] | None = field(default=None)
 
 
 class Layout(ABC):

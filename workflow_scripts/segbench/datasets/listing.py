@@ -14,6 +14,17 @@ MAX_LISTED = 20  # more faults than these are only counted
 CHOSEN_FROM = {"calibration": "train", "timed": "val"}
 
 
+def split_of(split: str, entry: dict[str, Any]) -> str:
+    """Return the data set's own name of a split of results/data/: what is scored, `val`, is the entry's `split`."""
+    own = CHOSEN_FROM.get(split, split)
+    return str(entry.get("split", own)) if own == "val" else own
+
+
+def told(split: str, entry: dict[str, Any]) -> str:
+    """Return the name of a split in messages: the data set's own name of what is scored."""
+    return split_of(split, entry) if split == "val" else split
+
+
 def listed(
     name: str, split: str, entry: dict[str, Any], limit: int | None = None, sample: dict[str, int] | None = None
 ) -> list[Pair]:
@@ -21,7 +32,7 @@ def listed(
 
     Raises InputError where there is no such folder, or no image in it.
     """
-    layout, root, split = *_opened(name, entry), CHOSEN_FROM.get(split, split)
+    layout, root, split = *_opened(name, entry), split_of(split, entry)
     pairs = layout.pairs(root, split, {**entry, "name": name})[:limit]
     if not pairs:
         raise InputError(f"{root}: split {split!r} of data set {name!r} has no images; expected: {layout.about}")
@@ -31,13 +42,13 @@ def listed(
 def facts_of(name: str, split: str, entry: dict[str, Any]) -> Facts:
     """Return the meaning of a split's labels."""
     layout, root = _opened(name, entry)
-    return layout.facts(root, CHOSEN_FROM.get(split, split), {**entry, "name": name})
+    return layout.facts(root, split_of(split, entry), {**entry, "name": name})
 
 
 def left_out(name: str, split: str, entry: dict[str, Any]) -> list[Path]:
     """Return pictures of a split that are not listed although labels name them."""
     layout, root = _opened(name, entry)
-    return layout.left_out(root, CHOSEN_FROM.get(split, split), {**entry, "name": name})
+    return layout.left_out(root, split_of(split, entry), {**entry, "name": name})
 
 
 def _opened(name: str, entry: dict[str, Any]) -> tuple[Layout, Path]:

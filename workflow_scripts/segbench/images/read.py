@@ -1,34 +1,36 @@
-"""Read images and labels from disk."""
+"""Read images from disk."""
 
 from __future__ import annotations
 
 import hashlib
-import io
+import struct
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from segbench.arrays import ColourImage, LabelMap
-from segbench.errors import InputError, one_line
+from segbench.arrays import ColourImage
+from segbench.errors import InputError
 
 MAX_PIXELS = 1 << 28  # 16384×16384; a small file could claim more and fill the memory
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PNG, JPEG, WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF"
+TIFF = {b"II*\0": "<", b"MM\0*": ">"}  # byte order by first bytes
+WIDTH, HEIGHT, BITS = 256, 257, 258  # TIFF's tags
+MAX_CHANNELS = 64  # more are no picture
 BIT_DEPTH = 24  # byte at which a PNG file has it
 ORIENTATION = 0x0112  # EXIF tag
-LABEL_FORMATS = ("PNG", "BMP", "WEBP")  # Pillow reads many more formats
 
 
 def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
-    """Decode a PNG, JPEG, BMP or WebP file to uint8 H×W×3, BGR, turned as its EXIF data say (as PaddleSeg reads it).
+    """Decode a PNG, JPEG, BMP, WebP or TIFF file to uint8 H×W×3, BGR, turned as its EXIF data say (as PaddleSeg does).
 
     Raises InputError naming the file when it is too large, cannot be decoded whole, or is not of the given `sha256`.
     """
-    data = _checked_bytes(path, sha256)
+    data = checked_bytes(path, sha256)
+    if (bits := tiff_bits(data) or 8) > 16:
+        raise InputError(f"{path}: has {bits} bits a channel; a picture has 8 or 16")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -38,65 +40,54 @@ def read_image(path: str | Path, sha256: str | None = None) -> ColourImage:
     return np.asarray(image, np.uint8)
 
 
-def turned_by_exif(path: str | Path) -> bool:
-    """Return whether the file's EXIF data say that it is shown turned or mirrored, which `read_image` then does."""
+class Form(NamedTuple):
+    """What an image file has that `read_image` turns or drops: whether its EXIF data turn or mirror it, its Pillow mode
+    ("" where Pillow cannot tell), and where it has 16 bits, how many its values need.
+    """
+
+    turned: bool = False
+    mode: str = ""
+    used_bits: int | None = None
+
+
+def form_of(path: str | Path) -> Form:
+    """Return the form of an image file."""
     from PIL import Image
 
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:  # of WebP files, OpenCV reads no EXIF data
-            return image.getexif().get(ORIENTATION, 1) not in (0, 1)
+        # Of WebP files, OpenCV reads no EXIF data.
+        with Image.open(path, formats=("PNG", "JPEG", "BMP", "WEBP", "TIFF")) as image:
+            exif = image.format in ("PNG", "JPEG", "TIFF") and image.getexif().get(ORIENTATION, 1) not in (0, 1)
+            return Form(exif, image.mode, _used_bits(path))
     except Exception:  # a decoder of hostile bytes may raise anything; `read_image` says what is wrong
-        return False
+        return Form()
 
 
-def used_bits(path: str | Path) -> int | None:
-    """Return the bits that the values of a 16-bit PNG file need, of which `read_image` keeps the upper 8 of 16; None
-    for other files.
-    """
+def _used_bits(path: str | Path) -> int | None:
+    """Return the bits that the values of a file of 16 bits need, of which `read_image` keeps the upper 8 of 16."""
     with open(path, "rb") as stream:
-        head = stream.read(BIT_DEPTH + 1)
-    if not head.startswith(PNG) or head[BIT_DEPTH] != 16:
+        data = stream.read(BIT_DEPTH + 1)
+        data += stream.read() if data[:4] in TIFF or png_bits(data) == 16 else b""
+    if (png_bits(data) or tiff_bits(data)) != 16:
         return None
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     return None if values is None else int(values.max()).bit_length()
 
 
-def read_label(path: str | Path, id_map: Mapping[Any, int] | None, sha256: str | None = None) -> LabelMap:
-    """Decode a label file to uint8 H×W trainIds. Ids that `id_map` does not name become 255. Without a map, ids stay.
+def png_bits(data: bytes) -> int | None:
+    """Return the bits of a channel that a PNG file states; None for another file."""
+    return data[BIT_DEPTH] if data.startswith(PNG) and len(data) > BIT_DEPTH else None
 
-    In a PNG with a palette, the ids are the palette's indices. With 1, 2 or 4 bits, they are the bits' value. Raises
-    InputError naming the file when it has several channels, more than 8 bits, lossy compression, or is not of the given
-    `sha256`.
+
+def tiff_bits(data: bytes) -> int | None:
+    """Return the most bits of a channel of a TIFF file's first picture; None for another file."""
+    return max(_tiff_tags(data).get(BITS, (1,))) if data[:4] in TIFF else None
+
+
+def checked_bytes(path: str | Path, sha256: str | None) -> bytes:
+    """Return the content of a picture's file. Raises InputError naming it when it is no picture, is larger than
+    MAX_PIXELS, is a damaged PNG file, or is not of the given `sha256`.
     """
-    from PIL import Image  # engines' own environments may lack Pillow, and read no label
-
-    data = _checked_bytes(path, sha256)
-    if data.startswith(JPEG):
-        raise InputError(f"{path}: a label cannot be a JPEG file: its compression changes class ids; use PNG")
-    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS was checked already
-    try:
-        with Image.open(io.BytesIO(data), formats=LABEL_FORMATS) as image:
-            mode, channels, values = image.mode, len(image.getbands()), np.asarray(image)
-    except Exception as error:  # a decoder of hostile bytes may raise anything
-        raise InputError(f"{path}: cannot be decoded: truncated or damaged ({one_line(str(error), 200)})") from None
-    bits = data[BIT_DEPTH] if data.startswith(PNG) else 8
-    if bits > 8 or mode not in ("1", "L", "P"):
-        raise InputError(f"{path}: a label must have one channel of 8 bits, this has {channels} of {max(bits, 8)}")
-    label = values.astype(np.uint8, copy=False)
-    if mode == "L" and bits < 8:
-        label = label // (255 // (2**bits - 1))  # Pillow spreads 2 or 4 bits of grey over 0 to 255
-    return label if id_map is None else np.asarray(cv2.LUT(label, id_table(id_map)), np.uint8)
-
-
-def id_table(id_map: Mapping[Any, int]) -> npt.NDArray[np.uint8]:
-    """Return 256 entries: trainId of each raw id, 255 for ids that `id_map` does not name. Raw −1 is stored as 255."""
-    table = np.full(256, 255, np.uint8)
-    for raw, train_id in id_map.items():
-        table[int(raw) % 256] = train_id
-    return table
-
-
-def _checked_bytes(path: str | Path, sha256: str | None) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -124,7 +115,10 @@ def _size(path: str | Path, data: bytes) -> tuple[int, int]:
         )
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return 0, 0  # the format allows at most 16383×16383
-    raise InputError(f"{path}: {'is no PNG, JPEG, BMP or WebP file' if data else 'is an empty file'}")
+    if data[:4] in TIFF:
+        tags = _tiff_tags(data)
+        return tags.get(WIDTH, (0,))[0], tags.get(HEIGHT, (0,))[0]
+    raise InputError(f"{path}: {'is no PNG, JPEG, BMP, WebP or TIFF file' if data else 'is an empty file'}")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
@@ -136,6 +130,23 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return 0, 0
+
+
+def _tiff_tags(data: bytes) -> dict[int, tuple[int, ...]]:
+    """Return the numbers of the first directory of a TIFF file by tag (TIFF 6.0, section 2); none where it is cut."""
+    order, found = TIFF[data[:4]], {}
+    try:
+        (at,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, at)
+        for place in range(at + 2, at + 2 + 12 * count, 12):
+            tag, kind, number = struct.unpack_from(f"{order}HHI", data, place)
+            if tag in (WIDTH, HEIGHT, BITS) and kind in (3, 4) and 1 <= number <= MAX_CHANNELS:
+                values = f"{order}{number}{'H' if kind == 3 else 'I'}"
+                (far,) = struct.unpack_from(f"{order}I", data, place + 8)
+                found[tag] = struct.unpack_from(values, data, place + 8 if struct.calcsize(values) <= 4 else far)
+    except struct.error:
+        return {}
+    return found
 
 
 def _png_fault(data: bytes) -> str:

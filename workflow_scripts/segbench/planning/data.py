@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segbench.datasets.base import Pair
-from segbench.datasets.listing import CHOSEN_FROM, listed
+from segbench.datasets.listing import CHOSEN_FROM, listed, split_of
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.images.index import index_rows
+from segbench.planning.code import modules_of
 from segbench.planning.lookup import Lookup
 from segbench.planning.state import Seen, seen_by, state_of
 
 GENERATED = "results/generated/{dataset}"
 INDEX = "results/data/{dataset}/{split}"
-OF_LABELS = ("classes", "ignore_index", "id_map")  # keys of an entry that say nothing of images
+OF_LABELS = ("classes", "ignore_index", "id_map", "zero_is_ignored")  # keys of an entry that say nothing of images
 
 
 class Data(Lookup):
@@ -45,9 +46,10 @@ class Data(Lookup):
         """Return the folder of drawn images; none for a data set that is not drawn."""
         return f"{GENERATED}/images".format(dataset=w.dataset) if self.entry(w)["generate"] else []
 
-    def layout(self, w: Any) -> str:
-        """Return the file that defines the data set's layout."""
-        return f"workflow_scripts/segbench/datasets/{self.entry(w)['kind']}.py"
+    def layout(self, w: Any) -> list[str]:
+        """Return the file that defines the data set's layout, and those that it imports."""
+        file = f"datasets/{self.entry(w)['kind']}.py"
+        return modules_of(f"segbench/{file}", file)
 
     def images_entry(self, w: Any) -> str:
         """Return the part of the data set's entry that lists a split's images."""
@@ -64,7 +66,8 @@ class Data(Lookup):
         """Return the data set's entry without its limit, which is another argument, without keys that only scores
         need, and without other splits.
         """
-        entry, split = self.entry(w), CHOSEN_FROM.get(w.split, w.split)
+        entry = self.entry(w)
+        split = split_of(w.split, entry)
         splits = entry["splits"] and {split: entry["splits"][split]} if split in (entry["splits"] or ()) else {}
         kept = {key: value for key, value in entry.items() if key not in ("limit", "ignored_pixels")}
         return {**kept, "splits": splits or None}

@@ -17,8 +17,9 @@ from segbench.files import read_json
 from segbench.images import shards
 from segbench.images.colours import palette
 from segbench.images.index import IndexEntry, index_rows
+from segbench.images.labels import read_label
 from segbench.images.pictures import Picture, choose, marked, train_ids
-from segbench.images.read import read_image, read_label
+from segbench.images.read import read_image
 from segbench.report.derived import Facts
 from segbench.report.render import data_address
 from segbench.scoring.predictions import Predictions, class_map_of

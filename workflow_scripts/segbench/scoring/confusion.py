@@ -76,21 +76,17 @@ def _count_pixels(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
         counts[int(rows[-1]) << 8 | int(columns[-1])] += 1
 
 
-def fold(
-    counts: Matrix, class_count: int, ignore: int, id_map: dict[Any, int] | None = None, class_map: Any = None
-) -> Matrix:
-    """Turn `pair_counts` of raw labels and a model's raw output into the confusion matrix, int64 (K+1)×(K+1).
+def fold(counts: Matrix, class_count: int, ignore: int, class_map: Any = None) -> Matrix:
+    """Turn `pair_counts` of labels (trainIds) and a model's raw output into the confusion matrix, int64 (K+1)×(K+1).
 
-    `id_map` gives the trainId of a raw label id (None: they are trainIds; −1 is stored as 255), `class_map` the trainId
-    of each output index (None: they are trainIds). The last row counts pixels labelled `ignore`. The last column counts
-    predictions that are none of the K classes. Raises ValueError for a label that is neither a class nor `ignore`.
+    `class_map` gives the trainId of each output index (None: they are trainIds). The last row counts pixels labelled
+    `ignore`. The last column counts predictions that are none of the K classes. Raises ValueError for a label that is
+    neither a class nor `ignore`.
     """
     outside = class_count + 1  # a row for labels that must not occur
     to_row = np.full(256, outside)
-    ids = {raw: raw for raw in (*range(class_count), ignore)} if id_map is None else id_map
-    for number, train_id in ids.items():
-        is_class = 0 <= train_id < class_count and train_id != ignore
-        to_row[int(number) % 256] = train_id if is_class else class_count if train_id == ignore else outside
+    to_row[:class_count] = range(class_count)
+    to_row[ignore] = class_count
     to_column = _classes_of_outputs(class_count, class_map)
     matrix = np.zeros((class_count + 2, class_count + 1), np.int64)
     raw, output = np.nonzero(counts)

@@ -1,0 +1,34 @@
+"""Picture files byte by byte: those that no library writes."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(ids: np.ndarray, bits: int, colour_type: int) -> bytes:
+    """A PNG file with few bits per pixel, or with a palette: OpenCV cannot write these."""
+    height, width = ids.shape
+    planes = np.unpackbits(ids[:, :, None], axis=2)[:, :, 8 - bits :].reshape(height, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in planes)
+    palette = chunk(b"PLTE", bytes(range(3 * 2**bits % 256)) or bytes(768)) if colour_type == 3 else b""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def tiff(width: int, height: int) -> bytes:
+    """The directory of a TIFF file that claims this size, and no pixels."""
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 1)]
+    return (
+        b"II*\0\x08\0\0\0"
+        + struct.pack("<H", len(tags))
+        + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        + bytes(4)
+    )
