@@ -8,6 +8,7 @@ import sys
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import build_engine
@@ -18,10 +19,12 @@ import numpy as np
 import paddle
 import pytest
 from helpers.paddle_made import agreement, run_paddle, save_network
+from segbench.calibration import paddle as paddle_ptq
 from segbench.config.options import Variant
 from segbench.engines.base import load
 from segbench.files import read_json, write_record
 from segbench.images.drawn import drawn_image, drawn_input
+from segbench.models.exported import ExportedModel
 from segbench.models.record import model_record
 from segbench.process.limits import Limits
 from segbench.runtimes.paddle.passes import guilty_passes, left_out
@@ -123,6 +126,19 @@ def test_pass_that_loses_a_relu_is_found_and_left_out(tmp_path: Path) -> None:
     )
     assert engine_agrees(tmp_path, model) >= 0.9995
     assert left_out(tmp_path / "engine") == record["left_out"]
+
+
+def test_judge_of_int8_leaves_the_pass_out_too(tmp_path: Path) -> None:
+    model = exported(tmp_path, gate)
+    images = [drawn_input(ENTRY).copy(), -drawn_input(ENTRY)]
+    task = SimpleNamespace(model=ExportedModel.open(model), images=images)
+    paddle_ptq.quantize(model.parent, task, "abs_max", tmp_path / "int8", [])
+    expected = run_paddle(model.with_name("model.pdmodel"), images)
+    for folder, precision, least in ((model.parent, "fp32", 0.9995), (tmp_path / "int8", "int8", 0.9)):
+        predict = paddle_ptq._predictor(folder, precision, ("conv_activation_mkldnn_fuse_pass",))
+        assert agreement([predict(image)[None] for image in images], expected) >= least
+        wrong = paddle_ptq._predictor(folder, precision)
+        assert agreement([wrong(image)[None] for image in images], expected) < least
 
 
 def test_pass_that_keeps_the_first_images_filters_is_found_and_left_out(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def _rounding_loss(rows: Any) -> float:
     return float(((np.round(rows / step) * step - rows).astype(np.float64) ** 2).sum()) / signal if signal else 0.0
 
 
-def _predictor(folder: Path, precision: str, left_out: tuple[str, ...]) -> Any:
+def _predictor(folder: Path, precision: str, left_out: tuple[str, ...] = ()) -> Any:
     """Return a predictor of class maps by the engine that the quantised model is for, without the passes `left_out`."""
     from segbench.config.options import Variant
     from segbench.engines import paddle_onednn
