@@ -217,11 +217,11 @@ def test_twin_is_compared_with_paddle_when_it_is_made(tmp_path: Path) -> None:
     assert status["status"] == "ok" and status["agreement"] >= 0.9995 and status["classes"] > 1
 
 
-def patched(folder: Path, old: str, new: str) -> Path:
-    """A copy of the script, and of the modules that it uses, with a change in onnx_twin.py."""
+def patched(folder: Path, old: str, new: str, file: str = "segbench/models/onnx_twin.py") -> Path:
+    """A copy of the script, and of the modules that it uses, with a change in one file."""
     copy = folder / "workflow_scripts"
     shutil.copytree(SCRIPT.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    path = copy / "segbench" / "models" / "onnx_twin.py"
+    path = copy / file
     source = path.read_text()
     assert old in source
     path.write_text(source.replace(old, new))
@@ -255,6 +255,20 @@ def test_twin_that_cannot_run_is_refused_with_the_reason(tmp_path: Path) -> None
 
     status = without_repair(tmp_path, "    _pad_as_paddle(model)\n", then)
     assert status["status"] == "unsupported" and status["reason"].startswith("running the ONNX twin: ")
+
+
+def test_crash_of_paddle_itself_costs_no_twin_and_is_noted(tmp_path: Path) -> None:
+    net = save_network(tmp_path / "net", class_map, size=(HEIGHT, WIDTH))
+    told = '    progress("running native Paddle")\n'
+    crash = f"{told}    import os\n\n    print('so far', flush=True)\n    os.kill(os.getpid(), 11)\n"
+    script = patched(tmp_path, told, crash, SCRIPT.name)
+    done = run_script(tmp_path, net, "--status", str(tmp_path / "onnx.json"), *with_record(net), script=script)
+    assert done.returncode == 0, done.stderr
+    status = read_json(tmp_path / "onnx.json")
+    assert status["status"] == "ok" and (tmp_path / "out" / "model.onnx").stat().st_size > 0
+    (note,) = status["notes"]
+    assert note.startswith("its ONNX twin was not compared with Paddle: crashed by SIGSEGV while running native Paddle")
+    assert ";" not in note  # which would end it in the table
 
 
 def test_conversion_that_does_not_end_is_stopped_and_becomes_the_reason(tmp_path: Path) -> None:
