@@ -9,6 +9,7 @@ rule calibrate_table:
         files=planning.calibration.files,
         conversion=planning.calibration.conversion,
         shapes=planning.calibration.shapes,
+        passes=planning.calibration.passes,
         index=planning.calibration.index,
         summary=planning.calibration.summary,
         check=check_of_inputs,

@@ -21,6 +21,7 @@ from segbench.planning.comparison import OTHER, WITH_BASELINE
 from segbench.planning.data import GENERATED
 from segbench.planning.engines import ENGINE, LOGITS
 from segbench.planning.inference import CONTROL, PASS, RUN
+from segbench.planning.models import WRONG_PASSES
 from segbench.planning.rules import Planning
 from segbench.report import PLOTS
 
@@ -63,6 +64,7 @@ PRIORITY = {
     "collect_shapes": 60,
     "calibrate_table": 55,
     "choose_layers": 55,
+    "find_wrong_passes": 55,
     "build_engine": 50,
     "infer": 40,
     "score": 30,

@@ -26,6 +26,32 @@ rule collect_shapes:
         " --status {output.status:q} 2>&1 | tee {log:q}"
 
 
+rule find_wrong_passes:
+    """Compare Paddle's oneDNN engine with native Paddle, and find the graph passes that make it differ."""
+    input:
+        **code("find_wrong_passes.py"),
+        model="results/models/{model}/model.json",
+        files=["results/models/{model}/model.pdmodel", "results/models/{model}/model.pdiparams"],
+        index=planning.data.to_compare,
+        check=check_of_inputs,
+    output:
+        WRONG_PASSES,
+    log:
+        "results/logs/find_wrong_passes/{dataset}/{model}.log",
+    priority: PRIORITY["find_wrong_passes"]
+    conda:
+        "../envs/cpu.yaml"
+    threads: SIDE_BY_SIDE
+    resources:
+        mem_mb=planning.jobs.memory_mb,
+    params:
+        python=lambda wildcards: planning.jobs.interpreter_of("paddle_onednn"),
+        fingerprint=lambda wildcards: planning.jobs.fingerprint_of("paddle_onednn"),
+    shell:
+        "{params.python} {input.script} --model {input.model:q} --check {input.check:q} --index {input.index:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
+
+
 rule build_engine:
     """Build the variant's engine under supervision. If that fails, status.json records the reason."""
     input:
@@ -34,6 +60,7 @@ rule build_engine:
         files=planning.engines.files,
         conversion=planning.engines.conversion,
         shapes=planning.engines.shapes,
+        passes=planning.engines.passes,
         calibration=planning.engines.calibration,
         check=check_of_inputs,
     output:

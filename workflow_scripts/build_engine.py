@@ -14,7 +14,7 @@ from segbench.calibration.base import layers_file
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import InputError, Unsupported
-from segbench.files import atomic, manifest_of, read_json, sha256_of
+from segbench.files import atomic, manifest_of, read_json, sha256_of, write_json
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
 from segbench.models.exported import ExportedModel, operators_named
@@ -23,6 +23,7 @@ from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import Outcome, progress, stage
+from segbench.runtimes.paddle.passes import LEFT_OUT
 
 
 class Request(TypedDict):
@@ -34,6 +35,7 @@ class Request(TypedDict):
     calibration: str
     twin: str
     shapes: str
+    passes: str
     logits: bool  # whether the engine ends in logits, for the accuracy pass, and not in a class map
     out: str  # folder to fill; the parent names it
 
@@ -58,6 +60,13 @@ def build(request: Request) -> dict[str, Any]:
             model = LogitsModel(model.folder, model.facts, Path(work))
             table = table and calibration_with_logits(table, Path(work), model.facts["class_count"])
         facts = engine.build(model, table, variant, options, out)
+    if request["twin"]:
+        facts["notes"] = [*read_json(request["twin"]).get("notes", []), *facts.get("notes", [])]
+    if request["passes"]:
+        found = read_json(request["passes"])
+        facts["warnings"] = found.get("warnings", [])
+        if found["left_out"]:
+            write_json(out / LEFT_OUT, found["left_out"])
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
 
 
@@ -105,7 +114,8 @@ def build_engine(request: Request, limits: Limits, engine: Path, status: Path, c
     plugin = load(request["variant"]["engine"])
     calibrated = how_calibrated(request["calibration"], plugin.table_judge)
     before = [read_status(request["model"]), read_status(check)]
-    upstream = [*before, read_status(request["shapes"]), calibrated, read_status(request["twin"], "no ONNX twin")]
+    beside = [read_status(request[key]) for key in ("shapes", "passes")]
+    upstream = [*before, *beside, calibrated, read_status(request["twin"], "no ONNX twin")]
     with atomic(engine) as folder:
         variables = plugin.child_variables()
         outcome = run_stage(__file__, {**request, "out": str(folder)}, limits, name, upstream, variables)
@@ -135,6 +145,7 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: the engine's build options")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the engine builds from it")
     parser.add_argument("--shapes", default="", help="shapes.json of the model, where the engine wants it")
+    parser.add_argument("--passes", default="", help="wrong_passes.json of the model, where the engine leaves them out")
     parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
     parser.add_argument("--logits", action="store_true", help="end in logits, for the accuracy of resized images")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
@@ -142,8 +153,8 @@ def main() -> None:
     args = parser.parse_args()
     request: Request = {
         "model": str(args.model), "variant": args.variant, "options": args.options,
-        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "logits": args.logits,
-        "out": "",
+        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "passes": args.passes,
+        "logits": args.logits, "out": "",
     }  # fmt: skip
     build_engine(request, configured_limits(), args.engine, args.status, args.check)
 

@@ -36,6 +36,7 @@ class Request(TypedDict):
     calibrator: dict[str, Any]
     settings: dict[str, Any]
     shapes: str
+    passes: str
     out: str  # folder to fill; the parent names it
 
 
@@ -59,6 +60,7 @@ def calibrate(request: Request) -> dict[str, Any]:
         max_drop=settings["max_drop"] if model.facts["has_trained_weights"] and judging.rows else None,
         reduce_range=needs_reduced_range(machine),
         cache=Path(request["cache"]),
+        left_out=tuple(read_json(request["passes"])["left_out"]) if request["passes"] else (),
     )
     task.cache.mkdir(parents=True, exist_ok=True)
     progress("opening the model")
@@ -74,7 +76,8 @@ def run(request: Request, twin: str, limits: Limits, result: Path, status: Path,
     """
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
     before = [read_status(request["model"]), read_status(check)]
-    upstream = [*before, read_status(twin, "no ONNX twin"), read_status(request["shapes"])]
+    beside = [read_status(request[key]) for key in ("shapes", "passes")]
+    upstream = [*before, read_status(twin, "no ONNX twin"), *beside]
     calibrator = load(request["calibrator"]["library"])
     is_table = calibrator.leaves_table
     with atomic(result.with_name(f"{result.name}.folder") if is_table else result) as folder:
@@ -109,6 +112,7 @@ def main() -> None:
     parser.add_argument("--check", default="", help="the check of data set and model (none: not checked)")
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the calibrator reads it")
     parser.add_argument("--shapes", default="", help="shapes.json of the model, where the calibrator wants it")
+    parser.add_argument("--passes", default="", help="wrong_passes.json of the model, where its judge leaves them out")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--calibrator", type=json.loads, required=True, help="JSON: name, library, options")
@@ -123,7 +127,8 @@ def main() -> None:
         raise InputError("--settings: has no key images")
     request: Request = {
         "model": str(args.model), "index": str(args.index), "dataset": str(args.dataset), "cache": str(args.cache),
-        "calibrator": args.calibrator, "settings": args.settings, "shapes": args.shapes, "out": "",
+        "calibrator": args.calibrator, "settings": args.settings, "shapes": args.shapes,
+        "passes": args.passes, "out": "",
     }  # fmt: skip
     run(request, args.twin, configured_limits(), args.result, args.status, args.check)
 

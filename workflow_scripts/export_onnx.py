@@ -1,15 +1,24 @@
 """Convert an exported Paddle model to an ONNX model that computes the same, under supervision, since converters
 crash.
+
+ONNX Runtime and native Paddle then run a drawn image, each in a process of its own. Where their class maps differ,
+there is no twin.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from segbench.files import atomic, sha256_of
+import numpy as np
+from segbench.arrays import SAME_NETWORK, Float32Image, agreement
+from segbench.engines import paddle
+from segbench.errors import framework_errors
+from segbench.files import atomic, read_json, sha256_of
+from segbench.images.drawn import drawn_input
 from segbench.machine.cpu import package_version
 from segbench.models.onnx_twin import make_twin
 from segbench.process.lifetime import command
@@ -24,24 +33,83 @@ def convert(request: dict[str, str]) -> dict[str, Any]:
     """Write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`, in the child."""
     import onnx
 
-    progress("converting to ONNX")
+    progress("converting to ONNX", silent=True)
     model = make_twin(Path(request["pdmodel"]), Path(request["pdiparams"]))
     onnx.save(model, request["out"])
     return {}
 
 
-def export(request: dict[str, str], limits: Limits, out: Path, status: Path | None, model: str = "") -> Outcome:
-    """Convert under supervision in the parent. Where there is no twin, `out` is empty and `status` has the reason."""
+def run_twin(request: dict[str, str], image: Float32Image) -> Any:
+    """Return ONNX Runtime's class map (H×W) of the twin `request["out"]`. Raises Unsupported where it cannot run it."""
+    import onnxruntime
+
+    progress("running the ONNX twin")
+    with framework_errors("running the ONNX twin", Exception, unsupported=True):
+        session = onnxruntime.InferenceSession(request["out"], providers=["CPUExecutionProvider"])
+        return session.run(None, {session.get_inputs()[0].name: image})[0][0]
+
+
+def run_paddle(request: dict[str, str], image: Float32Image) -> Any:
+    """Return native Paddle's class map (H×W) of the model."""
+    progress("running native Paddle")
+    session = paddle.native_session(Path(request["pdmodel"]), 0, paddle.RunOptions())
+    session.upload(image)
+    session.execute()
+    return session.download()
+
+
+RUNNERS = {"twin": run_twin, "paddle": run_paddle}
+
+
+def work(request: dict[str, str]) -> dict[str, Any]:
+    """Convert in the child; or, where `request["run"]` names one of RUNNERS, write its class map to `["class_map"]`."""
+    if "run" not in request:
+        return convert(request)
+    np.save(request["class_map"], RUNNERS[request["run"]](request, drawn_input(read_json(request["model"]))))
+    return {}
+
+
+def compare(request: dict[str, str], limits: Limits, name: str) -> Outcome:
+    """Run twin and model on one image in the parent. A model that Paddle itself cannot run says nothing of its twin."""
+    maps = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for run in RUNNERS:
+            place = Path(folder) / f"{run}.npy"
+            outcome = run_stage(__file__, {**request, "run": run, "class_map": str(place)}, limits, name)
+            if outcome.status != "ok" and run == "paddle":
+                why = outcome.reason.replace("; ", ", ")  # which ends a note in the table
+                return Outcome("ok", result={"notes": [f"its ONNX twin was not compared with Paddle: {why}"]})
+            if outcome.status != "ok":
+                return outcome
+            maps[run] = np.load(place)
+    same = agreement(maps["twin"], maps["paddle"])
+    facts = {"agreement": same, "classes": len(np.unique(maps["paddle"]))}
+    if same >= SAME_NETWORK:
+        return Outcome("ok", result=facts)
+    said = (
+        f"on a drawn image its class map agrees with native Paddle's on {same:.4f} of pixels (bound {SAME_NETWORK:g})"
+    )
+    return Outcome("unsupported", f"paddle2onnx makes another function of this model: {said}", facts)
+
+
+def export(request: dict[str, str], limits: Limits, out: Path, status: Path | None) -> Outcome:
+    """Convert under supervision in the parent. Where there is no twin, `out` is empty and `status` has the reason.
+
+    The twin is compared with the model where `request["model"]` (model.json) is given.
+    """
     name = f"{out.parent.name} ONNX twin"
     with atomic(out) as temporary:
-        outcome = run_stage(__file__, {**request, "out": str(temporary)}, limits, name, [read_status(model)])
+        asked = {**request, "out": str(temporary)}
+        outcome = made = run_stage(__file__, asked, limits.of_conversion(), name, [read_status(request["model"])])
+        if made.status == "ok" and request["model"]:
+            outcome = compare(asked, limits, name)
         if outcome.status != "ok":
             temporary.write_bytes(b"")
     facts = {
         "onnx_bytes": out.stat().st_size,
         "sha256": sha256_of(out),
-        "peak_rss_bytes": outcome.peak_rss_bytes,
-        "wall_s": outcome.wall_s,
+        "peak_rss_bytes": made.peak_rss_bytes,
+        "wall_s": made.wall_s,
         "versions": {package: version for package in PACKAGES if (version := package_version(package))},
     }
     if status:
@@ -55,17 +123,17 @@ def export(request: dict[str, str], limits: Limits, out: Path, status: Path | No
 def main() -> None:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="", help="model.json of the exported model")
+    parser.add_argument("--model", default="", help="model.json of the exported model (none: not compared)")
     parser.add_argument("--pdmodel", type=Path, required=True, help="the exported program")
     parser.add_argument("--pdiparams", type=Path, required=True, help="its parameters")
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write; empty when there is no twin")
     parser.add_argument("--status", type=Path, help="JSON to write: status and reason; without it no twin is an error")
     args = parser.parse_args()
-    request = {"pdmodel": str(args.pdmodel), "pdiparams": str(args.pdiparams)}
-    outcome = export(request, configured_limits(), args.out, args.status, args.model)
+    request = {"model": args.model, "pdmodel": str(args.pdmodel), "pdiparams": str(args.pdiparams)}
+    outcome = export(request, configured_limits(), args.out, args.status)
     if outcome.status != "ok" and args.status is None:
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    stage(main, convert)
+    stage(main, work)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +18,11 @@ import pytest
 from helpers.paddle_made import agreement, run_onnxruntime, run_openvino, run_paddle, save_network, street_images
 from onnx import TensorProto, helper, numpy_helper
 from segbench.errors import Failed, Unsupported
+from segbench.files import read_json, write_record
 from segbench.models import onnx_twin
 
 HEIGHT, WIDTH = 64, 96
+PREPROCESSING = {"mean": [0.5] * 3, "std": [0.5] * 3, "scale": 1 / 255, "channel_order": "rgb", "resize": "none"}
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "export_onnx.py"
 F = paddle.nn.functional
 
@@ -166,10 +170,21 @@ def test_folding_keeps_what_is_not_known() -> None:
     assert {t.name: numpy_helper.to_array(t).tolist() for t in model.graph.initializer}["row"] == 7
 
 
-def run_script(folder: Path, net: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPT, "--pdmodel", net, "--pdiparams", net.with_suffix(".pdiparams")]
+def with_record(net: Path) -> list[str]:
+    """Arguments of the script for a twin that is compared: a model.json beside the network."""
+    facts = {"input": {"height": HEIGHT, "width": WIDTH}, "preprocessing": PREPROCESSING}
+    record = net.with_name("model.json")
+    write_record(record, {"status": "ok", "reason": "", **facts})
+    return ["--model", str(record)]
+
+
+def run_script(
+    folder: Path, net: Path, *more: str, script: Path = SCRIPT, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, script, "--pdmodel", net, "--pdiparams", net.with_suffix(".pdiparams")]
     command += ["--out", folder / "out" / "model.onnx", *more]
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    words = [str(part) for part in command]
+    return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})})
 
 
 def test_script_writes_the_twin_and_its_status(tmp_path: Path) -> None:
@@ -192,3 +207,77 @@ def test_script_leaves_an_empty_file_and_the_reason(tmp_path: Path) -> None:
     assert status["reason"] == "paddle2onnx has no ONNX form for lgamma"
     assert (tmp_path / "out" / "model.onnx").read_bytes() == b""
     assert run_script(tmp_path, net).returncode == 1
+
+
+def test_twin_is_compared_with_paddle_when_it_is_made(tmp_path: Path) -> None:
+    net = save_network(tmp_path / "net", class_map, size=(HEIGHT, WIDTH))
+    done = run_script(tmp_path, net, "--status", str(tmp_path / "onnx.json"), *with_record(net))
+    assert done.returncode == 0, done.stderr
+    status = read_json(tmp_path / "onnx.json")
+    assert status["status"] == "ok" and status["agreement"] >= 0.9995 and status["classes"] > 1
+
+
+def patched(folder: Path, old: str, new: str, file: str = "segbench/models/onnx_twin.py") -> Path:
+    """A copy of the script, and of the modules that it uses, with a change in one file."""
+    copy = folder / "workflow_scripts"
+    shutil.copytree(SCRIPT.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    path = copy / file
+    source = path.read_text()
+    assert old in source
+    path.write_text(source.replace(old, new))
+    return copy / SCRIPT.name
+
+
+def without_repair(folder: Path, repair: str, then: Any) -> dict[str, Any]:
+    """The status of a twin that lacks one of our repairs of what paddle2onnx makes."""
+    net = save_network(folder / "net", then, size=(HEIGHT, WIDTH))
+    script = patched(folder, repair, "pass" if repair.startswith("_") else "")
+    done = run_script(folder, net, "--status", str(folder / "onnx.json"), *with_record(net), script=script)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out" / "model.onnx").read_bytes() == b""
+    status: dict[str, Any] = read_json(folder / "onnx.json")
+    return status
+
+
+def test_twin_that_computes_another_function_is_refused(tmp_path: Path) -> None:
+    status = without_repair(tmp_path, "_make_exact(model, pool, shapes_of(infer(model)))", pooled((3, 7)))
+    assert (status["status"], status["reason"]) == (
+        "unsupported",
+        "paddle2onnx makes another function of this model: on a drawn image its class map agrees with native Paddle's"
+        f" on {status['agreement']:.4f} of pixels (bound 0.9995)",
+    )
+
+
+def test_twin_that_cannot_run_is_refused_with_the_reason(tmp_path: Path) -> None:
+    def then(logits: Any) -> Any:
+        weight = paddle.arange(4 * 4 * 9, dtype="float32").reshape([4, 4, 3, 3]).sin()
+        return class_map(F.conv2d(logits, weight, padding="SAME", dilation=2))
+
+    status = without_repair(tmp_path, "    _pad_as_paddle(model)\n", then)
+    assert status["status"] == "unsupported" and status["reason"].startswith("running the ONNX twin: ")
+
+
+def test_crash_of_paddle_itself_costs_no_twin_and_is_noted(tmp_path: Path) -> None:
+    net = save_network(tmp_path / "net", class_map, size=(HEIGHT, WIDTH))
+    told = '    progress("running native Paddle")\n'
+    crash = f"{told}    import os\n\n    print('so far', flush=True)\n    os.kill(os.getpid(), 11)\n"
+    script = patched(tmp_path, told, crash, SCRIPT.name)
+    done = run_script(tmp_path, net, "--status", str(tmp_path / "onnx.json"), *with_record(net), script=script)
+    assert done.returncode == 0, done.stderr
+    status = read_json(tmp_path / "onnx.json")
+    assert status["status"] == "ok" and (tmp_path / "out" / "model.onnx").stat().st_size > 0
+    (note,) = status["notes"]
+    assert note.startswith("its ONNX twin was not compared with Paddle: crashed by SIGSEGV while running native Paddle")
+    assert ";" not in note  # which would end it in the table
+
+
+def test_conversion_that_does_not_end_is_stopped_and_becomes_the_reason(tmp_path: Path) -> None:
+    net = save_network(tmp_path / "net", class_map, size=(HEIGHT, WIDTH))
+    script = patched(tmp_path, 'CONVERT = """', 'CONVERT = """while True: pass\n')
+    limits = {"SEGBENCH_LIMITS": json.dumps({"stall_s": 600, "conversion_s": 20})}
+    done = run_script(tmp_path, net, "--status", str(tmp_path / "onnx.json"), script=script, env=limits)
+    assert done.returncode == 0, done.stderr
+    status = read_json(tmp_path / "onnx.json")
+    assert status["status"] == "failed"
+    assert status["reason"] == "time limit: 20 s were over while converting to ONNX (limits.conversion_s)"
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == b""

@@ -154,6 +154,19 @@ def test_a_library_that_works_in_silence_is_not_taken_for_a_hanging_one(tmp_path
     assert "building: still at work" in capfd.readouterr().out
 
 
+def test_work_of_a_process_that_it_started_is_a_sign_of_life(tmp_path):
+    started = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import time\\n' + BUSY])\nreturn {}"
+    body = f"progress('converting', silent=True)\nBUSY = {BUSY!r}\n{started}"
+    assert supervise(script(tmp_path, body), {}, Limits(stall_s=1.5)).status == "ok"
+
+
+def test_the_shorter_limit_of_a_conversion_holds_and_is_named():
+    assert Limits(conversion_s=5).of_conversion().stage_s == 5
+    assert Limits(stage_s=3, conversion_s=5).of_conversion().stage_key == "limits.stage_s"
+    assert Limits(stage_s=9, conversion_s=5).of_conversion().stage_key == "limits.conversion_s"
+    assert Limits(conversion_s=None).of_conversion() == Limits(conversion_s=None)
+
+
 @pytest.mark.parametrize(
     "body", ["progress('building', silent=True); time.sleep(60)", "progress('a', silent=True); progress('b')\n" + BUSY]
 )

@@ -1,8 +1,12 @@
 """One of the eight architectures, random weights, through the whole chain on the four CPU engines."""
 
+import shutil
 import subprocess
 import sys
+import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 
+import cv2
+import paddle
 import yaml
 from helpers.paddle_made import save_network
 from segbench.files import read_json
@@ -52,6 +56,35 @@ def test_model_without_an_onnx_twin_says_why(workflow):
     )
     subprocess.run([sys.executable, "workflow_scripts/retry.py"], cwd=workflow.folder, check=True)
     assert workflow.plan()["export_onnx"] == 1
+
+
+def gated(logits):
+    """A ReLU and a sigmoid behind a convolution, as in BiSeNetV1: oneDNN loses the ReLU."""
+    functional = paddle.nn.functional
+    weight = (paddle.arange(16, dtype="float32") * 1.7).sin().reshape([4, 4, 1, 1])
+    return functional.sigmoid(functional.relu(functional.conv2d(logits, weight)))
+
+
+def test_row_of_a_wrong_graph_pass_is_right_and_its_warning_names_the_pass(workflow):
+    """The data set has no training images, so that the timed ones are compared; once it has some, they are."""
+    save_network(workflow.folder / "net", gated)
+    workflow.config |= {"models": ["own"], "variants": ["paddle-fp32", "paddle_onednn-fp32"], "rounds": 1}
+    own = {"kind": "paddle_inference", "weights": {"path": "net.pdmodel"}, "input": {"height": 32, "width": 64}}
+    workflow.config["model_catalogue"] = {"own": {**own, "class_count": 4}}
+    workflow.snakemake()
+    native, onednn = workflow.rows()
+    assert (native["status"], onednn["status"]) == ("ok", "ok"), onednn["reason"]
+    said = "oneDNN leaves out conv_activation_mkldnn_fuse_pass, with which its class maps agree with native Paddle's on"
+    assert said in onednn["warnings"] and "leaves out" not in native["warnings"]
+    assert float(onednn["pixel_agreement"]) >= 0.9995 and onednn["agrees"] == "true"
+    assert workflow.plan() == {}
+    splits = workflow.config["dataset_catalogue"]["made"]["splits"]
+    splits["train"] = {"images": "train/*.png", "labels": None}
+    shutil.copytree(workflow.folder / "street scenes" / "val", workflow.folder / "street scenes" / "train")
+    for path in (workflow.folder / "street scenes" / "train").iterdir():
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    planned = workflow.plan()
+    assert planned["index_images"] == planned["find_wrong_passes"] == 1
 
 
 def test_own_paddle_inference_model_is_run_and_new_parameters_are_noticed(workflow):

@@ -13,6 +13,19 @@ Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wa
 ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel
 Logits = npt.NDArray[np.float32]  # C×H×W, scores of the model's output channels
 
+# Share of pixels on which two forms of one FP32 network have the same class at least. Rounding moves a few.
+SAME_NETWORK = 0.9995
+
+
+def agreement(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+    """Return the share of pixels on which class maps (of one image, or of several) are equal."""
+    return float(np.mean(first == second))
+
+
+def as_class_map(output: ClassMap | Logits) -> ClassMap:
+    """Return a class map as it is, and of logits the class of the highest."""
+    return output.argmax(0).astype(np.uint8) if output.ndim == 3 else output.astype(np.uint8)
+
 
 def as_downloaded(output: npt.NDArray[Any]) -> ClassMap | Logits:
     """Return a copy of an engine's output: class ids of any integer type in 8 bits, logits as they are."""

@@ -39,6 +39,7 @@ class Task:
     max_drop: float | None  # mIoU that the result may lose on `held_out`; None: not judged, all layers stay INT8
     reduce_range: bool  # 7-bit weights
     cache: Path  # folder for unfinished work
+    left_out: tuple[str, ...] = ()  # graph passes that the judging engine leaves out
 
 
 class Calibrator(ABC):
@@ -50,6 +51,7 @@ class Calibrator(ABC):
     leaves_table: bool = False
     folder: str = QUANTIZED  # its output without a table: a model, or tables that the engine needs beside the model
     engine: str = ""  # the engine whose interpreter it works in; "": Snakemake's
+    leaves_passes_out: bool = False  # whether its judge needs what `find_wrong_passes` finds
     options: type = NoOptions  # dataclass of the options that config may set, with defaults
 
     @abstractmethod

@@ -16,7 +16,6 @@ import numpy as np
 
 from segbench.calibration.base import Calibrator, Task
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4, worst_first
-from segbench.engines.base import load
 from segbench.errors import Failed, framework_errors
 from segbench.files import stage_files
 from segbench.models.exported import paddle_files
@@ -46,6 +45,7 @@ class PaddlePTQ(Calibrator):
 
     packages = ("paddlepaddle",)
     reads = ("paddle",)
+    leaves_passes_out = True
     options = Options
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class PaddlePTQ(Calibrator):
         with tempfile.TemporaryDirectory(dir=out) as folder:
             search = _Search(source, task, options.method, Path(folder))
             whole = search.candidate([])  # quantising refuses what is not a number, which judging would not
-            judge = task.held_out.judge(_predictor(source, "fp32"))
+            judge = task.held_out.judge(_predictor(source, "fp32", task.left_out))
             taken, facts = judge.choose(search.candidates(whole, judge, task.max_drop), task.max_drop)
             stage_files([taken.made / name for name in FILES.values()], out)
         return facts
@@ -75,7 +75,7 @@ class _Search:
         """Return the quantised model that keeps these layers in FP32."""
         out = self._folder / str(len(kept))
         quantize(self._source, self._task, self._method, out, kept)
-        return Candidate(kept, _predictor(out, "int8"), out)
+        return Candidate(kept, _predictor(out, "int8", self._task.left_out), out)
 
     def candidates(self, whole: Candidate, judge: Judge, bound: float) -> Iterator[Candidate]:
         """Yield `whole`, then with the layers that hurt most in FP32.
@@ -190,13 +190,14 @@ def _rounding_loss(rows: Any) -> float:
     return float(((np.round(rows / step) * step - rows).astype(np.float64) ** 2).sum()) / signal if signal else 0.0
 
 
-def _predictor(folder: Path, precision: str) -> Any:
-    """Return a predictor of class maps by the engine that the quantised model is for."""
+def _predictor(folder: Path, precision: str, left_out: tuple[str, ...] = ()) -> Any:
+    """Return a predictor of class maps by the engine that the quantised model is for, without the passes `left_out`."""
     from segbench.config.options import Variant
+    from segbench.engines import paddle_onednn
 
-    engine = load("paddle_onednn")
     variant = Variant(f"paddle_onednn-{precision}", "paddle_onednn", precision)
-    session = engine.open(folder, variant, engine.run_options(), 0)
+    options = paddle_onednn.RunOptions()
+    session = paddle_onednn.onednn_session(folder / "model.pdmodel", 0, options, variant, left_out)
 
     def predict(image: Any) -> Any:
         session.upload(image)

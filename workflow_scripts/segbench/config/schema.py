@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from segbench.arrays import SAME_NETWORK
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1)]
@@ -218,6 +220,9 @@ class Limits(Section):
     )
     stall_s: PositiveSeconds = Field(1800.0, description="Seconds without progress after which a stage counts as hung.")
     stage_s: PositiveSeconds | None = Field(None, description="Seconds that a whole stage may take; null: no limit.")
+    conversion_s: PositiveSeconds | None = Field(
+        900.0, description="Seconds that a conversion to ONNX may take, since some never end; null: no limit."
+    )
 
 
 class Weights(Section):
@@ -507,7 +512,7 @@ class Config(Section):
         None, description="Number of first images that a reference outside `variants` runs; null: all."
     )
     agreement_bounds: Bounds = Field(
-        {"fp32": 0.9995, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
+        {"fp32": SAME_NETWORK, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
         description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
     )
     class_agreement_bounds: Bounds = Field(

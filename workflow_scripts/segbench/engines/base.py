@@ -94,6 +94,9 @@ class Engine(ABC):
     venv: str = ""  # folder of its own virtual environment, used where it exists; "": Snakemake's
     gpu_code: tuple[GPUCode, ...] = ()  # NVIDIA's GPUs that its releases run on
     needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` writes
+    leaves_passes_out: bool = (
+        False  # whether its class maps are right without the passes that `find_wrong_passes` finds
+    )
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Return yes, or a reason why not that a person can act on. This imports no framework."""

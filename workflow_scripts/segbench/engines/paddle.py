@@ -15,6 +15,8 @@ from segbench.errors import framework_errors
 from segbench.files import read_json, stage_files
 from segbench.models.exported import ExportedModel, paddle_files
 
+RAISED = (RuntimeError, ValueError, OSError)  # by the kind of Paddle's own error: most are the first
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -45,9 +47,7 @@ class Paddle(Engine):
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:
         """Load the model with oneDNN off and `threads` BLAS threads."""
-        config = cpu_config(engine / "model.pdmodel", threads, options)
-        config.disable_mkldnn()
-        return PaddleSession(config)
+        return native_session(engine / "model.pdmodel", threads, options)
 
 
 class PaddleSession:
@@ -58,7 +58,7 @@ class PaddleSession:
 
         import paddle.inference
 
-        with framework_errors("opening the model"):
+        with framework_errors("opening the model", *RAISED):
             self._predictor = paddle.inference.create_predictor(config)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
@@ -69,7 +69,7 @@ class PaddleSession:
 
     def execute(self) -> None:
         """Run the predictor (blocking on the CPU)."""
-        with framework_errors("running the network", RuntimeError, OSError):
+        with framework_errors("running the network", *RAISED):
             self._predictor.run()
 
     def synchronize(self) -> None:
@@ -78,6 +78,13 @@ class PaddleSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
+
+
+def native_session(program: Path, threads: int, options: RunOptions) -> PaddleSession:
+    """Return a predictor with oneDNN off; the parameters lie beside `program`."""
+    config = cpu_config(program, threads, options)
+    config.disable_mkldnn()
+    return PaddleSession(config)
 
 
 def cpu_config(program: Path, threads: int, options: RunOptions) -> Any:

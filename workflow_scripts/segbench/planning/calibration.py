@@ -48,9 +48,15 @@ class Calibration(Lookup):
         """Return the status of the collection of shapes, where the calibrator works in an engine that needs them."""
         return self._models.shapes(w) if self.library(w.calibrator).engine else []
 
+    def passes(self, w: Any) -> str | list[str]:
+        """Return the record of the graph passes that the calibrator's judge has to leave out."""
+        return self._models.wrong_passes(w) if self.library(w.calibrator).leaves_passes_out else []
+
     def more(self, w: Any) -> list[str]:
-        """Return the arguments of the calibration script that only some calibrators need: a conversion, shapes."""
-        return options(twin=self.conversion(w), shapes=self.shapes(w))
+        """Return the arguments of the calibration script that only some calibrators need: a conversion, shapes, wrong
+        passes.
+        """
+        return options(twin=self.conversion(w), shapes=self.shapes(w), passes=self.passes(w))
 
     def interpreter(self, w: Any) -> str:
         """Return the Python that the calibrator works in."""

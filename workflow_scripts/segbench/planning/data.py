@@ -135,6 +135,24 @@ class Data(Lookup):
         place = _Place(dataset, split)
         return listed(dataset, split, self.entry(place), self._limit(place), self._sample(place))
 
+    def to_compare(self, w: Any) -> str:
+        """Return the index of the images that engines are compared on when they are built: those of calibration. A data
+        set without training images has those that are timed.
+        """
+        split = "calibration" if self._has_training_images(w.dataset) else "timed"
+        return f"{INDEX}/images.csv".format(dataset=w.dataset, split=split)
+
+    @functools.cache  # noqa: B019
+    def _has_training_images(self, dataset: str) -> bool:
+        place = _Place(dataset, "calibration")
+        entry = self.entry(place)
+        if not entry["generate"] and Path(entry["root"]).is_dir():
+            with contextlib.suppress(InputError):
+                return bool(self._pairs(dataset, place.split))
+            return False
+        indices = [Path(INDEX.format(dataset=dataset, split=split), "images.csv") for split in ("calibration", "timed")]
+        return [index.exists() for index in indices] != [False, True]  # as it was when the data were there
+
     @functools.cache  # noqa: B019
     def is_refused(self, record: str) -> bool:
         """Return whether the record says that data set and model do not fit, or that one of them was refused."""

@@ -48,6 +48,10 @@ class Engines(Lookup):
         """Return the status of the collection of shapes, where the engine builds from them."""
         return self._models.shapes(w) if self.engine(w).needs_shapes else []
 
+    def passes(self, w: Any) -> str | list[str]:
+        """Return the record of the graph passes that the engine has to leave out, where it can."""
+        return self._models.wrong_passes(w) if self.engine(w).leaves_passes_out else []
+
     def calibration(self, w: Any) -> list[str]:
         """Return the files that the variant's calibrator writes, its status first; none without a calibrator."""
         name = self.variant(w)["calibrator"]
@@ -58,9 +62,12 @@ class Engines(Lookup):
         return [f"{folder}/{file}" for file in ("status.json", *results)]
 
     def more(self, w: Any) -> list[str]:
-        """Return the arguments of the build script that only some engines need: a conversion, shapes, a calibration."""
+        """Return the arguments of the build script that only some engines need: a conversion, a calibration, shapes,
+        wrong passes.
+        """
         calibration = next(iter(self.calibration(w)), "")
-        return options(twin=self.conversion(w), shapes=self.shapes(w), calibration=calibration)
+        beside = {"shapes": self.shapes(w), "passes": self.passes(w)}
+        return options(twin=self.conversion(w), calibration=calibration, **beside)
 
     def more_with_logits(self, w: Any) -> list[str]:
         """Return the same arguments for the engine that ends in logits."""

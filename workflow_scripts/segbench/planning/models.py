@@ -18,6 +18,8 @@ from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
 from segbench.planning.state import seen_by, state_of
 
+WRONG_PASSES = "results/engines/{dataset}/{model}/wrong_passes.json"
+
 
 class Models(Lookup):
     """A Paddle model is exported and converted to ONNX. An ONNX model has that form only."""
@@ -165,6 +167,12 @@ class Models(Lookup):
     def shapes(self, w: Any) -> str | list[str]:
         """How the collection of the model's shapes ended; none for a model that is no .pdmodel: its engine says why."""
         return f"results/models/{w.model}/shapes.json" if self.form(w) == "paddle" else []
+
+    def wrong_passes(self, w: Any) -> str | list[str]:
+        """Return the record of the graph passes with which oneDNN computes another function. There is none for a model
+        that is no .pdmodel: its engine says why.
+        """
+        return WRONG_PASSES.format(dataset=w.dataset, model=w.model) if self.form(w) == "paddle" else []
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
@@ -14,12 +14,20 @@ MEBIBYTE = 1 << 20
 class Limits:
     """Limits of a stage. `memory_mb` is the child's resident memory in MiB (None: the machine's, less 512 MiB).
     `stall_s` is the time without any progress after which a stage counts as hung. `stage_s` is the time in all (None:
-    no limit).
+    no limit), `conversion_s` that of a conversion to ONNX. `stage_key` is the setting that `stage_s` comes from.
     """
 
     memory_mb: int | None = None
     stall_s: float = 1800.0
     stage_s: float | None = None
+    conversion_s: float | None = 900.0
+    stage_key: str = "limits.stage_s"
+
+    def of_conversion(self) -> Limits:
+        """Return the limits of a stage that converts a model: the shorter time holds."""
+        if self.conversion_s is None or (self.stage_s is not None and self.stage_s <= self.conversion_s):
+            return self
+        return replace(self, stage_s=self.conversion_s, stage_key="limits.conversion_s")
 
 
 def configured_limits() -> Limits:

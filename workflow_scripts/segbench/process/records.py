@@ -19,6 +19,7 @@ PATTERNS = (
     "data/{dataset}/checks/{model}.json",
     "calibration/{dataset}/{model}/*/status.json",
     "calibration/{dataset}/{model}/*/layers*.json",
+    "engines/{dataset}/{model}/wrong_passes.json",
     "engines/{dataset}/{model}/*/status.json",
     "engines/{dataset}/{model}/*/logits/status.json",
     "references/{dataset}/{model}/*/status.json",

@@ -251,7 +251,7 @@ class _Child:
                 f" limit {memory_limit // MEBIBYTE} MiB (limits.memory_mb)"
             )
         if limits.stage_s is not None and age_s > limits.stage_s:
-            return f"time limit: {limits.stage_s:g} s were over while {self.phase} (limits.stage_s)"
+            return f"time limit: {limits.stage_s:g} s were over while {self.phase} ({limits.stage_key})"
         if silence_s > limits.stall_s:
             return f"hung: no progress for {limits.stall_s:g} s while {self.phase} (limits.stall_s)"
         return ""
@@ -283,7 +283,9 @@ class _Child:
                 print(f"{self._heading}{self.phase}" + (f", {left:.0f} s left" if left else ""), flush=True)
 
     def _works(self, now: float) -> bool:
-        """Whether the process has used the CPU since the last time that this was asked; says so once a minute."""
+        """Whether the process, or one that it started, has used the CPU since the last time that this was asked; says
+        so once a minute.
+        """
         before, self._cpu_s = self._cpu_s, _cpu_s(self._process.pid)
         if now - self._told > SILENT_TOLD_S:
             self._told = now
@@ -312,13 +314,15 @@ class _Child:
 
 
 def _cpu_s(pid: int) -> float:
-    """CPU time of a process and its threads, in seconds; 0 where it has ended."""
+    """CPU time of a process, its threads and the processes that it started, in seconds; 0 where it has ended."""
     try:
         with open(f"/proc/{pid}/stat") as stream:
             fields = stream.read().rpartition(")")[2].split()
+        started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(_cpu_s(int(child)) for child in started)
 
 
 def _read_rest(stream: Any) -> bytes:

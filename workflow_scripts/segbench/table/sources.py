@@ -332,7 +332,7 @@ class Sources:
         told = sorted({run["engine_threads"] for run in self.runs if run.get("engine_threads")} - {self.threads})
         if told and self.threads:
             found.append(f"the engine says that it uses {told[0]} thread(s) where {self.threads} were asked")
-        found += self.changed + self.built.get("calibration_warnings", [])
+        found += self.changed + self.built.get("warnings", []) + self.built.get("calibration_warnings", [])
         bound = self.built.get("max_drop")
         if bound is not None and self.reference and self.miou_delta is not None and -self.miou_delta > bound:
             lost = f"lost {-self.miou_delta:.4f} mIoU against {self.reference.variant}"
