@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,6 +52,15 @@ def build(section: dict[str, Any], class_count: int, package: str | None = None)
     return _on_cpu(layer)
 
 
+@contextmanager
+def running() -> Iterator[None]:
+    """Let what PaddleSeg's network raises while it runs be an InputError, which begins with the entry's key."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"config: PaddleSeg {_version()} cannot run its network: {_last(error)}") from None
+
+
 def dataset_class_count(dataset: str, package: str | None) -> int | None:
     """Return the number of classes of a data set that PaddleSeg knows by name."""
     known = _import(package).cvlibs.manager.DATASETS.components_dict
@@ -76,6 +87,10 @@ def _import(package: str | None) -> Any:
     if package and not Path(str(paddleseg.__file__)).is_relative_to(Path(package).absolute()):
         raise InputError(f"package: {package}: another PaddleSeg is imported already ({paddleseg.__file__})")
     return paddleseg
+
+
+def _version() -> str:
+    return str(sys.modules["paddleseg"].__version__)
 
 
 def _channels(section: dict[str, Any]) -> int:
@@ -126,4 +141,5 @@ def _on_cpu(layer: Any) -> Any:
 
 def _last(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("[Hint:")] or lines  # Paddle's, behind what is wrong
     return lines[-1][:200] if lines else type(error).__name__
