@@ -132,6 +132,12 @@ def test_network_that_paddleseg_cannot_run_is_named(tmp_path: Path) -> None:
         architectures.build(given, HEIGHT, WIDTH)
 
 
+def test_network_that_ends_the_process_is_named() -> None:
+    """PaddleSeg's UPerNetViTAdapter does so where its operator is not compiled."""
+    with pytest.raises(InputError, match="cannot run its network: it ends the process"), paddleseg_network.running():
+        sys.exit()
+
+
 def test_clone_of_paddleseg_has_what_the_package_lacks_and_runs_on_the_cpu(tmp_path: Path) -> None:
     clone = tmp_path / "PaddleSeg"
     shutil.copytree(Path(paddleseg.__file__).parent, clone / "paddleseg", ignore=shutil.ignore_patterns("__pycache__"))
