@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 INSTALL := install --quiet --disable-pip-version-check
 
 .PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
-.PHONY: retry clean lint bench-clock bench-speed accept-demo-models
+.PHONY: retry clean lint bench-clock bench-speed bench-zoo accept-demo-models
 help:            ## print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
@@ -141,6 +141,9 @@ bench-clock: env ## validate the clock on an idle machine, into results/benchmar
 	$(BIN)/python -m validation.clock.same_twice --apart
 	$(BIN)/python -m validation.clock.truth
 	-$(BIN)/python -m validation.clock.against_loadgen # needs make env-loadgen
+
+bench-zoo: env   ## run a network of each family of PaddleSeg on seven CPU variants, into results/benchmarks/ (hours); ARGS="--package CLONE"
+	$(BIN)/python -m validation.zoo.zoo $(ARGS)
 
 MEASURED := $(addprefix results/,predictions/demo_large/gcnet_demo_large/openvino-fp32/0/predictions.zip \
 	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)

@@ -1,5 +1,7 @@
 """Make tables, plots and the report of the configuration that ran last."""
 
+PUBLISHED = expand("resources/published/{name}.csv", name=["paddleseg_v100", "paddleseg_configs"])
+
 
 rule table:
     """Write all rows in one table: CSV, JSON, LaTeX, and Markdown in the published page's form first, then in full."""
@@ -8,7 +10,7 @@ rule table:
         **planning.report.rows(),
         extra=extra_rounds,
         plan="results/rounds.json",
-        published="resources/published/paddleseg_v100.csv",
+        published=PUBLISHED,
     output:
         csv=report("results/table.csv", caption="../report/table.rst", category="Tables"),
         markdown="results/table.md",
@@ -36,7 +38,7 @@ rule report:
         templates=planning.report.templates(),
         index=expand("results/data/{dataset}/val/index.csv", dataset=config["dataset"]),
         summary=expand("results/data/{dataset}/val/dataset.json", dataset=config["dataset"]),
-        published="resources/published/paddleseg_v100.csv",
+        published=PUBLISHED,
     output:
         html=report("results/report.html", caption="../report/report.rst", category="Report"),
         svg=[

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,6 +25,15 @@ from segbench.timing.latencies import read_compute_s
 ROOT = Path(__file__).parents[1]
 MARGIN = Comparison().margin
 TIME_ROUND = str(ROOT / "workflow_scripts" / "time_round.py")
+
+
+def copy_workflow(folder: Path) -> None:
+    """Copy the files of the project that git knows into `folder`, where a validation may change them."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)  # with its date: an unchanged file reruns nothing
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="JSON: configuration to be shown, command to reproduce"
     )
-    parser.add_argument("--published", type=Path, required=True, help="CSV of the published page's rows")
+    parser.add_argument("--published", type=Path, nargs="+", required=True, help="CSV files of published figures")
     parser.add_argument("--date", default=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", help="what the page says")
     parser.add_argument("--html", type=Path, required=True, help="report.html to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")

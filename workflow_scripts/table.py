@@ -44,7 +44,7 @@ def main() -> None:
         help="JSON: dataset, rounds, shards, average, control, titles of models, variants by name",
     )
     parser.add_argument("--rounds", type=Path, required=True, help="rounds.json: what rows got further rounds")
-    parser.add_argument("--published", type=Path, required=True, help="CSV of the published page's rows")
+    parser.add_argument("--published", type=Path, nargs="+", required=True, help="CSV files of published figures")
     parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")
     parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
     parser.add_argument("--json", type=Path, required=True, help="table.json to write")

@@ -157,8 +157,8 @@ class Made:
 
     def arguments(self) -> list[str]:
         """What every script of the tables and the report is given."""
-        published = Path(__file__).parents[2] / "resources" / "published" / "paddleseg_v100.csv"
+        published = sorted((Path(__file__).parents[2] / "resources" / "published").glob("*.csv"))
         selection, plan = json.dumps(self.selection), self.results / "rounds.json"
         write_json(plan, {"rounds": self.rounds, "extra": {}})
-        given = [f"--results={self.results}", f"--selection={selection}", f"--published={published}"]
-        return [*given, f"--rounds={plan}"]
+        given = [f"--results={self.results}", f"--selection={selection}", f"--rounds={plan}"]
+        return [*given, "--published", *map(str, published)]

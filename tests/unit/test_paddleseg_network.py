@@ -124,6 +124,20 @@ class OfTheClone(paddle.nn.Layer):
 """
 
 
+def test_network_that_paddleseg_cannot_run_is_named(tmp_path: Path) -> None:
+    """PaddleSeg 2.8.0's PointRend concatenates numbers, which Paddle 2.6 refuses."""
+    parts = "backbone: {type: ResNet18_vd, output_stride: 8}, backbone_indices: [0, 1, 2, 3]"
+    given = entry(tmp_path, f"{{type: PointRend, {parts}, fpn_inplanes: [64, 128, 256, 512]}}")
+    with pytest.raises(InputError, match=r"^config: PaddleSeg 2.8.0 cannot run its network: .*axis is expected"):
+        architectures.build(given, HEIGHT, WIDTH)
+
+
+def test_network_that_ends_the_process_is_named() -> None:
+    """PaddleSeg's UPerNetViTAdapter does so where its operator is not compiled."""
+    with pytest.raises(InputError, match="cannot run its network: it ends the process"), paddleseg_network.running():
+        sys.exit()
+
+
 def test_clone_of_paddleseg_has_what_the_package_lacks_and_runs_on_the_cpu(tmp_path: Path) -> None:
     clone = tmp_path / "PaddleSeg"
     shutil.copytree(Path(paddleseg.__file__).parent, clone / "paddleseg", ignore=shutil.ignore_patterns("__pycache__"))

@@ -18,7 +18,7 @@ from segbench.table.rows import read_rows
 import report
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "resources" / "published" / "paddleseg_v100.csv"
+PUBLISHED = sorted((ROOT / "resources" / "published").glob("*.csv"))
 HOSTILE = ["</script><script>hacked=1</script>", '"><img src=x onerror=hacked=1>', "Straße 道路 🚗 \u202e", "x" * 400]
 
 

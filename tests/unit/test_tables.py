@@ -17,7 +17,7 @@ from segbench.table.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "config" / "schemas" / "table.schema.json").read_text())
-PUBLISHED = ROOT / "resources" / "published" / "paddleseg_v100.csv"
+PUBLISHED = sorted((ROOT / "resources" / "published").glob("*.csv"))
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ def test_latex_of_a_hostile_name_is_text(tmp_path):
     assert r"\input" not in line and r"50\%" in line and r"\$y\$" in line
 
 
-def test_published_page_stands_beside_models_of_its_titles_only(tables):
+def test_published_figures_stand_beside_models_of_their_titles_only(tables):
     text = (tables / "table.md").read_text()
-    section = text.split("## Against the published page")[1].split("## ")[0]
+    section = text.split("## Against published figures")[1].split("## ")[0]
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if "PSPNet" in line]
     by_variant = {line[1]: line for line in lines}
     assert by_variant["paddle-fp32"][3:6:2] == ["0.7883", "0.327"]
@@ -89,5 +89,29 @@ def test_no_section_where_no_model_is_the_pages(tmp_path):
     assert published_table(compare(read_rows(made.results, made.selection), read_published(PUBLISHED))) == []
 
 
-def test_published_rows_are_all_32():
-    assert len(read_published(PUBLISHED)) == 32
+def test_every_published_figure_is_there_once_with_its_source():
+    readmes, page = (list(csv.DictReader(path.read_text().splitlines())) for path in PUBLISHED)
+    assert (len(page), len(readmes)) == (32, 152)
+    assert len({row["configuration"] for row in readmes}) == 152
+    assert sum(row["dataset"] == "cityscapes" for row in readmes) == 90
+    figures = read_published(PUBLISHED)
+    assert len(figures) == 32 + 2 * 152  # a README's figure is for native and for accelerated FP32 rows
+    assert all(0.3 < figure.miou < 1 for figure in figures.values())
+    assert all(row["source"].startswith("PaddlePaddle/PaddleSeg@d7975e7:configs/") for row in readmes)
+    same = {"ANN": "ann", "DeepLabV3P": "deeplabv3p", "PSPNet": "pspnet"}  # PaddleSeg prints these in both places
+    for title, name in same.items():
+        readme = figures[f"{name}_resnet50_os8_cityscapes_1024x512_80k", False, "fp32"]
+        assert readme.miou == figures[f"{title}_ResNet50_OS8", False, "fp32"].miou and readme.time_s is None
+
+
+def test_figure_of_a_readme_stands_beside_every_fp32_row_of_its_configuration(tmp_path):
+    name = "pp_liteseg_stdc1_cityscapes_1024x512_scale1.0_160k"
+    made = Made(tmp_path, models={"mine": name})
+    rows = read_rows(made.results, made.selection)
+    compared = compare(rows, read_published(PUBLISHED))
+    assert [row.variant for row in compared] == [row["variant"] for row in rows if row["precision"] == "fp32"]
+    assert {row.published.miou for row in compared} == {0.7704}
+    assert {row.published_speed_up for row in compared} == {None}
+    section = "\n".join(published_table(compared))
+    assert "cityscapes, whole image: PaddlePaddle/PaddleSeg@d7975e7:configs/pp_liteseg/README.md" in section
+    assert "V100" not in section and "of one scale without flips" in section

@@ -1,17 +1,20 @@
 """The commands that produce the clock's figures: they explain themselves, and their arithmetic is right."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from validation.clock.interval_coverage import drifting, in_blocks_of_time
 from validation.clock.overhead import clock_overhead_us
 from validation.clock.planted_load import shift
 from validation.clock.same_twice import spread
 from validation.clock.truth import within
+from validation.zoo import zoo
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "validation").glob("*/*.py"))
@@ -62,3 +65,40 @@ def test_spread_is_numpys():
 
 def test_clock_around_nothing_costs_something():
     assert clock_overhead_us(10) > 0
+
+
+def row_of_zoo(variant, status="ok", agreement=1.0, reason=""):
+    precision = variant.rpartition("-")[2]
+    return {
+        "variant": variant,
+        "precision": precision,
+        "status": status,
+        "reason": reason,
+        "pixel_agreement": agreement,
+    }
+
+
+def test_zoo_counts_families_and_names_every_other_cell():
+    good = [row_of_zoo(variant) for variant in zoo.VARIANTS]
+    low = [row_of_zoo(variant, agreement=0.9994 if variant == "openvino-fp32" else 0.4) for variant in zoo.VARIANTS]
+    lost = [row_of_zoo(variant, "unsupported", None, "no form for x") for variant in zoo.VARIANTS]
+    lost[0] = row_of_zoo("paddle-fp32", "bug", None, "KeyError")
+    low[:3] = good[:3]
+    tables = {"good": good, "low": low, "lost": lost}
+    assert list(zoo.counts(tables).values()) == [3, 2, 1, 2, 2, 2, 1]
+    others = ", ".join(zoo.VARIANTS[1:])
+    assert zoo.reasons(tables) == [
+        ["low", "openvino-fp32", "ok", "agreement 0.99940"],
+        ["lost", "paddle-fp32", "bug", "KeyError"],
+        ["lost", others, "unsupported", "no form for x"],
+    ]
+
+
+def test_zoo_lists_each_family_once_with_nothing_to_download():
+    text = zoo.FAMILIES.read_text()
+    families = yaml.safe_load(text)["families"]
+    assert len(families) == 63 == len(re.findall(r"^  \w+:( #.*)?$", text, re.M))
+    assert all(
+        "type" in family["model"] and family.keys() <= {"model", "size", "newer"} for family in families.values()
+    )
+    assert not re.search(r"http|pretrained: (?!null)", text)

@@ -37,7 +37,7 @@ from segbench.timing.latencies import read_compute_s
 
 from validation.clock.planted_faults import WRAPPER
 from validation.clock.planted_load import busy_core
-from validation.common import MARGIN, ROOT, leave
+from validation.common import MARGIN, copy_workflow, leave
 
 RUNS = ("quiet 1", "quiet 2", "hog 1", "hog 2")
 BASE, AGAIN, OTHER = "onnxruntime-fp32", "again-fp32", "openvino-fp32"
@@ -70,11 +70,7 @@ def configuration(models: list[str], images: int) -> dict[str, Any]:
 def prepare(folder: Path, models: list[str]) -> None:
     """Copy the workflow, and plant the engine and the configuration."""
     if not (folder / "Snakefile").exists():
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, folder / name)
+        copy_workflow(folder)
     (folder / "workflow_scripts/segbench/engines/planted.py").write_text(WRAPPER.format(engine="onnxruntime"))
     (folder / "config/truth.yaml").write_text(yaml.safe_dump(configuration(models, 8)))
 

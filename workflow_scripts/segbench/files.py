@@ -210,3 +210,17 @@ def stage_files(files: list[Path], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in files:
         shutil.copyfile(path, out / path.name)
+
+
+def link_files(files: list[Path], out: Path) -> None:
+    """Put `files` into folder `out` as hard links, which need no room; as copies where the disk has no links.
+
+    This is for an engine's folder alone: no engine writes into its files, and a model that is exported again is a new
+    file, so that the link keeps what the engine was built from.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        try:
+            os.link(path, out / path.name)
+        except OSError:  # another disk, one without links, or another user's file
+            shutil.copyfile(path, out / path.name)

@@ -14,7 +14,7 @@ from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, Support, first_no, has_instructions
 from segbench.errors import Failed, Unsupported, framework_errors
-from segbench.files import read_json, scratch, stage_files
+from segbench.files import link_files, read_json, scratch
 from segbench.machine.cpu import Machine
 from segbench.models.exported import ExportedModel
 from segbench.runtimes.openvino import read_model
@@ -67,7 +67,7 @@ class OpenVINO(Engine):
         if calibration and (calibration / "quantized").is_dir():
             status = read_json(calibration / "status.json")
             facts = {"fp32_layers": len(status["fp32_layers"]), "notes": status.get("notes", [])}
-            stage_files([calibration / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
+            link_files([calibration / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
         else:
             with scratch(out) as folder:
                 if calibration:

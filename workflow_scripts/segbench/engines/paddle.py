@@ -12,7 +12,7 @@ from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import Variant
 from segbench.engines.base import Engine
 from segbench.errors import framework_errors
-from segbench.files import read_json, stage_files
+from segbench.files import link_files, read_json
 from segbench.models.exported import ExportedModel, paddle_files
 
 RAISED = (RuntimeError, ValueError, OSError)  # by the kind of Paddle's own error: most are the first
@@ -38,11 +38,11 @@ class Paddle(Engine):
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Copy the exported or quantised model. It is the engine, since Paddle has no serialized form for this path."""
+        """Link to the exported or quantised model. It is the engine: Paddle has no serialized form for this path."""
         if calibration is None:
-            stage_files(paddle_files(model), out)
+            link_files(paddle_files(model), out)
             return {}
-        stage_files([calibration / "quantized" / name for name in ("model.pdmodel", "model.pdiparams")], out)
+        link_files([calibration / "quantized" / name for name in ("model.pdmodel", "model.pdiparams")], out)
         return {"fp32_layers": len(read_json(calibration / "status.json")["fp32_layers"])}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:

@@ -12,7 +12,7 @@ from segbench.config.options import Variant
 from segbench.engines import paddle
 from segbench.engines.base import YES, Support, first_no
 from segbench.errors import framework_errors
-from segbench.files import stage_files
+from segbench.files import link_files
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import PADDLE_3, ExportedModel, paddle_files
 
@@ -41,7 +41,7 @@ class Paddle3(paddle.Paddle):
     ) -> dict[str, Any]:
         """The engine is the exported model, as for Paddle 2.6.2."""
         own = [path for name in PADDLE_3 if (path := model.file(name))]
-        stage_files(own or paddle_files(model), out)
+        link_files(own or paddle_files(model), out)
         return {}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> paddle.PaddleSession:

@@ -69,8 +69,11 @@ def build(entry: dict[str, Any], height: int, width: int) -> Any:
     else:
         layer = paddleseg_network.build(section or SHORT_NAMES[entry["architecture"]], classes, entry.get("package"))
     layer.eval()
-    if entry["weights"] == "random":
-        randomise(layer, classes, (SAMPLE_COUNT, 3, height, width) if section else SAMPLE_SHAPE)
+    if entry["weights"] == "random" and section:
+        with paddleseg_network.running():
+            randomise(layer, classes, (SAMPLE_COUNT, 3, height, width))
+    elif entry["weights"] == "random":
+        randomise(layer, classes)
     return layer
 
 

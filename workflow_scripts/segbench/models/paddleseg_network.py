@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,11 +45,20 @@ def build(section: dict[str, Any], class_count: int, package: str | None = None)
         except RuntimeError:
             with tempfile.TemporaryDirectory() as folder:  # ViT's and CAE's constructors read a file in any case
                 layer = builder.build_component(_with(whole, "pretrained", _empty_weights(Path(folder))))
-    except (Exception, SystemExit) as error:  # PaddleSeg ends the process where a compiled operator is missing
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"config: PaddleSeg {paddleseg.__version__} cannot build its network: {_last(error)}"
         ) from None
     return _on_cpu(layer)
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Let what PaddleSeg's network raises while it runs be an InputError, which begins with the entry's key."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise InputError(f"config: PaddleSeg {_version()} cannot run its network: {_last(error)}") from None
 
 
 def dataset_class_count(dataset: str, package: str | None) -> int | None:
@@ -76,6 +87,10 @@ def _import(package: str | None) -> Any:
     if package and not Path(str(paddleseg.__file__)).is_relative_to(Path(package).absolute()):
         raise InputError(f"package: {package}: another PaddleSeg is imported already ({paddleseg.__file__})")
     return paddleseg
+
+
+def _version() -> str:
+    return str(sys.modules["paddleseg"].__version__)
 
 
 def _channels(section: dict[str, Any]) -> int:
@@ -125,5 +140,8 @@ def _on_cpu(layer: Any) -> Any:
 
 
 def _last(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "it ends the process, as it does where an operator of its own is not compiled"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("[Hint:")] or lines  # Paddle's, behind what is wrong
     return lines[-1][:200] if lines else type(error).__name__

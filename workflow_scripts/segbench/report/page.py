@@ -23,7 +23,7 @@ from segbench.report.samples import Line
 from segbench.table import formats, markdown
 from segbench.table.cells import time_cell
 from segbench.table.columns import NAMES
-from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+from segbench.table.published import Compared, differences, source_line
 from segbench.table.row import Row, value
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,9 +76,8 @@ def page(content: Content) -> str:
         notes=markdown.notes(claims.rows),
         full=dict(zip(("header", "cells"), markdown.full_cells(claims.rows), strict=True)),
         published=dict(zip(("header", "cells"), markdown.published_cells(content.compared), strict=True)),
-        source=SOURCE,
-        page_hardware=HARDWARE,
-        differences=DIFFERENCES,
+        source=source_line(content.compared),
+        differences=differences(content.compared),
         warnings=derived.warnings(rows),
         ran=sum(row["status"] == "ok" for row in rows),
         groups=[list(lines) for _, lines in itertools.groupby(content.lines, key=lambda line: line.model)],

@@ -10,7 +10,7 @@ from segbench.table import distrust
 from segbench.table.cells import legend, resolution, time_cell
 from segbench.table.columns import SHOWN
 from segbench.table.formats import miou, ratio, seconds
-from segbench.table.published import DIFFERENCES, HARDWARE, SOURCE, Compared
+from segbench.table.published import Compared, differences, source_line
 from segbench.table.row import Row
 from segbench.timing import flags
 
@@ -109,28 +109,30 @@ def distrusted(rows: list[Row]) -> list[str]:
 
 
 def published_table(compared: list[Compared]) -> list[str]:
-    """Write a section with the published page's figures beside ours; nothing where the page has no chosen model."""
+    """Write a section with the published figures beside ours; nothing where none is of a chosen model."""
     if not compared:
         return []
     header, cells = published_cells(compared)
-    method = "\n".join(f"- {line}" for line in DIFFERENCES)
-    source = f"Source: {SOURCE} ({HARDWARE}). Speed-ups are over the model's own native FP32 row."
-    return ["## Against the published page", source, table(header, cells), "What differs in method:", method]
+    method = "\n".join(f"- {line}" for line in differences(compared))
+    parts = [source_line(compared), table(header, cells), "What differs in method:", method]
+    return ["## Against published figures", *filter(None, parts)]
 
 
 def published_cells(compared: list[Compared]) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells of `compared`: our mIoU, time and speed-up, each followed by the page's."""
-    header = ["model", "variant", "mIoU", "page's", "time s", "page's", "speed-up", "page's"]
+    """Return header and cells of `compared`: our mIoU, time and speed-up, each followed by the published one."""
+    names = ("mIoU", "time s", "speed-up")
+    header = ["model", "variant", *(head for name in names for head in (name, "published")), "published by"]
     cells = [
         [
             row.title,
             row.variant,
             miou(row.miou),
-            miou(row.page_miou),
+            miou(row.published.miou),
             row.time,
-            seconds(row.page_time_s),
+            seconds(row.published.time_s),
             ratio(row.speed_up),
-            ratio(row.page_speed_up),
+            ratio(row.published_speed_up),
+            row.published.source,
         ]
         for row in compared
     ]
