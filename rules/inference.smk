@@ -22,9 +22,9 @@ rule infer:
     priority: PRIORITY["infer"]
     conda:
         planning.jobs.environment
-    threads: SIDE_BY_SIDE
+    threads: workflow.cores
     resources:
-        gpu=planning.jobs.untimed_gpus,
+        gpu=planning.jobs.gpus,
         slurm_extra=planning.jobs.slurm_options,
         mem_mb=planning.jobs.memory_mb,
         runtime=planning.jobs.run_minutes,

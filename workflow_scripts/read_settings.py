@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="name of the entry")
     parser.add_argument("--entry", type=json.loads, required=True, help="JSON: the entry as the configuration has it")
     parser.add_argument("--settings", type=Path, required=True, help="the file that says the rest")
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write: the complete entry and notes, or why not")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write: the complete entry, or why not")
     args = parser.parse_args()
 
     def work() -> dict[str, Any]:

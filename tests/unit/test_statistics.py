@@ -6,7 +6,15 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
-from segbench.timing.intervals import figure_of_round, half_width, interval_of_rounds, percentile, percentile_of_rounds
+from segbench.timing.intervals import (
+    Scatter,
+    figure_of_round,
+    half_width,
+    interval_of_rounds,
+    percentile,
+    percentile_of_rounds,
+    scatter_of,
+)
 
 
 def test_figure_of_a_round_is_its_median_or_its_mean():
@@ -35,6 +43,32 @@ def test_rounds_use_students_t_on_logarithms(count):
     interval = interval_of_rounds(medians)
     assert interval.method == "student-t-log"
     assert (interval.low, interval.high) == pytest.approx(tuple(math.exp(end) for end in expected))
+
+
+def test_rounds_that_happen_to_be_alike_are_not_narrower_than_the_scatter_of_the_control():
+    control = scatter_of([1.0, 1.4, 1.0, 1.4, 1.4, 1.0])
+    alike = interval_of_rounds([2.0, 2.001, 1.999], control)
+    assert alike.method == "scatter-of-control"
+    half = stats.t.ppf(0.975, 5) * statistics.stdev([0, math.log(1.4)] * 3) / math.sqrt(3)
+    assert (alike.low, alike.high) == pytest.approx((2 * math.exp(-half), 2 * math.exp(half)), rel=1e-3)
+    assert interval_of_rounds([1.0, 2.0, 4.0], control) == interval_of_rounds([1.0, 2.0, 4.0])
+    assert interval_of_rounds([1.0, 1.1], control).low is None
+
+
+def test_intervals_hold_on_a_machine_with_two_speeds():
+    random, held, held_alone = np.random.default_rng(0), 0, 0
+    truth = math.sqrt(1.4)  # fast and slow are equally likely
+    for _ in range(1000):
+        control, rounds = (list(1.4 ** random.integers(0, 2, size) * random.normal(1, 0.003, size)) for size in (24, 3))
+        alone, wider = interval_of_rounds(rounds), interval_of_rounds(rounds, scatter_of(control))
+        held_alone += alone.low <= truth <= alone.high
+        held += wider.low <= truth <= wider.high
+    assert held_alone < 800
+    assert held >= 940
+
+
+def test_a_scatter_is_that_of_its_degrees_of_freedom():
+    assert Scatter(0.1, 10).half(4) == pytest.approx(stats.t.ppf(0.975, 10) * 0.05)
 
 
 @pytest.mark.parametrize(("share", "floor"), [(0.9, 64), (0.99, 662)])

@@ -13,22 +13,23 @@ from typing import Any
 
 import numpy as np
 from segbench.process.lifetime import command
-from segbench.timing.intervals import interval_of_rounds
+from segbench.timing.intervals import Scatter, interval_of_rounds, scatter_of
 
 from validation.common import leave, parser, place_of, time_round
 
 DRIFTS = (0.0, 0.5, 0.8, 0.95)  # correlation of the machine's speed in blocks that follow each other
 
 
-def in_blocks_of_time(figures: list[float], count: int) -> float | None:
+def in_blocks_of_time(figures: list[float], count: int, known: Scatter | None = None) -> float | None:
     """Return the share of windows of `count` figures in a row whose interval contains the median of all others. None:
-    there are fewer than twice as many.
+    there are fewer than twice as many. `known`: the scatter of the control's rounds.
     """
     if len(figures) < 2 * count:
         return None
     windows = range(len(figures) - count + 1)
     return statistics.fmean(
-        _holds(figures[at : at + count], statistics.median(figures[:at] + figures[at + count :])) for at in windows
+        _holds(figures[at : at + count], statistics.median(figures[:at] + figures[at + count :]), known)
+        for at in windows
     )
 
 
@@ -49,8 +50,8 @@ def drifting(count: int, correlation: float, drift: float, noise: float, trials:
     return list(held / trials)
 
 
-def _holds(figures: list[float], truth: float) -> bool:
-    interval = interval_of_rounds(figures)
+def _holds(figures: list[float], truth: float, known: Scatter | None = None) -> bool:
+    interval = interval_of_rounds(figures, known)
     return interval.low is not None and interval.high is not None and interval.low <= truth <= interval.high
 
 
@@ -74,6 +75,9 @@ def main() -> None:
     for count in (3, 6):
         recorded = [in_blocks_of_time(figures, count) for figures in (measured, ratios)]
         found.append({"rounds": count, "of": "recorded, in blocks of time", "held": recorded})
+        control = scatter_of([control for _, control in blocks])
+        wider = [in_blocks_of_time(measured, count, control), None]
+        found.append({"rounds": count, "of": "the same, no narrower than by the control", "held": wider})
         for correlation in DRIFTS:
             held = drifting(count, correlation, drift, noise, a.trials)
             found.append({"rounds": count, "of": f"simulated drift, correlation {correlation}", "held": held})

@@ -110,6 +110,15 @@ def within(a: list[float], b: list[float]) -> bool | None:
     return abs(centre - other) <= math.hypot(half, other_half)
 
 
+def as_stated(a: Row, b: Row) -> bool | None:
+    """Return `within` for the times of two rows and the intervals that the table states."""
+    ends = [row[key] for row in (a, b) for key in ("time_s_low", "time_s_high")]
+    if None in ends:
+        return None
+    low, high, other_low, other_high = (math.log(end) for end in ends if end)
+    return abs(low + high - other_low - other_high) <= math.hypot(high - low, other_high - other_low)
+
+
 def relative(row: Row) -> list[float]:
     """Return the ratio to the control in each round's block; none where a block had none."""
     figures, controls = rounds_of(row)
@@ -145,7 +154,7 @@ def agreement(folder: Path, kind: str, pairs: list[Pair]) -> list[list[str]]:
     clean = [pair for pair in pairs if not any(row["flags"] for _, row in pair)]
     found = {
         "ratio to the control": [within(*(relative(row) for _, row in pair)) for pair in clean],
-        "time as measured": [within(*(rounds_of(row)[0] for _, row in pair)) for pair in clean],
+        "time as measured": [as_stated(one, two) for (_, one), (_, two) in clean],
         f"clock before ({OLD_RUNS} runs a round, no control)": [
             within(*(as_before(folder, name, row) for name, row in pair)) for pair in pairs
         ],

@@ -103,7 +103,7 @@ class Timing(Section):
     max_rounds: Positive = Field(10, description="Maximum number of rounds of a row, the further ones included.")
     extra_s: Annotated[float, Field(ge=0)] = Field(
         120,
-        description="Seconds that all further rounds may take together, with those of the control; the widest interval comes first.",
+        description="Seconds that all further rounds may take together, the control's included; widest interval first.",
     )
     pin: bool = Field(True, description="Pin the timed process to as many cores as it has threads.")
     contention_share: Annotated[float, Field(gt=0, le=1)] = Field(

@@ -57,8 +57,8 @@ def write_model(
     record: Path, name: str, entry: dict[str, Any], checkpoints: list[Path], files: dict[str, Path],
     packages: tuple[str, ...], work: Callable[[], Mapping[str, Any]],
 ) -> None:  # fmt: skip
-    """Export a model by `work`, which writes `files` and returns the parameter count, notes and further facts. Write its
-    record.
+    """Export a model by `work`, which writes `files` and returns the parameter count, notes and further facts. Write
+    its record.
 
     Where its entry or a checkpoint was refused, or `work` fails, the files are empty and the record says why.
     """

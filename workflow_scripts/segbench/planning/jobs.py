@@ -64,11 +64,7 @@ class Jobs(Lookup):
         """Return the GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take
         too.
         """
-        return 1 if not self.cluster else self.untimed_gpus(w)
-
-    def untimed_gpus(self, w: Any) -> int:
-        """Return the GPUs of a job that runs an engine and is not timed."""
-        return 1 if "gpu" in self._devices(w) else 0
+        return 1 if not self.cluster or "gpu" in self._devices(w) else 0
 
     def slurm_options(self, w: Any) -> str:
         """Return the options for Slurm that give a timed job a whole node, where `exclusive_nodes` says so."""

@@ -302,7 +302,8 @@ COLUMNS = (
     ),
     Column(
         "interval_method", TEXT,
-        "How the interval was made: `student-t-log`, Student's t on the logarithms of the rounds' medians. Empty below"
+        "How the interval was made: `student-t-log`, Student's t on the logarithms of the rounds' medians, or, where"
+        " that is narrower, `scatter-of-control`: how much the control's rounds scatter over the run. Empty below"
         " 3 rounds, which have none.",
         lambda s: s.interval.method if s.compute else None,
     ),

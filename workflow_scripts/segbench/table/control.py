@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segbench.files import checked, read_json
-from segbench.timing.intervals import figure_of_round, quantile_of_t
+from segbench.timing.intervals import Scatter, figure_of_round, scatter_of
 from segbench.timing.latencies import read_compute_s
 
 NEAR = timedelta(minutes=30)  # a control's round that began longer before or after says nothing of a row's round
@@ -78,17 +78,27 @@ class Control:
         """Return the geometric mean of the rounds that rows were compared with."""
         return statistics.geometric_mean(one.figure_s for one in self.used)
 
-    def smallest_difference(self, rounds: int) -> float | None:
-        """Return the difference of two rows' times, as a fraction, below which they cannot be told apart with this many
-        rounds each: the half width of the 95% interval of the ratio of two rows that are the same.
+    @property
+    def scatter(self) -> Scatter | None:
+        """Return how much a time scatters on this machine, with its drift. None: too few rounds."""
+        return scatter_of([one.figure_s for one in self.used]) if len(self.used) >= MIN_ROUNDS else None
 
-        How much a row's time scatters within a block is taken from the control: the mean square of the differences of
-        its rounds that follow each other (J. von Neumann et al., Annals of Mathematical Statistics 12, 1941), in which
-        a slow drift cancels. It has two thirds of the degrees of freedom of a variance. None: too few rounds.
+    @property
+    def scatter_of_ratios(self) -> Scatter | None:
+        """Return how much the ratio of two times of one block scatters. None: too few rounds.
+
+        It is taken from the mean square of the differences of the control's rounds that follow each other (J. von
+        Neumann et al., Annals of Mathematical Statistics 12, 1941), in which a slow drift cancels. It has two thirds of
+        the degrees of freedom of a variance.
         """
         logarithms = [math.log(one.figure_s) for one in sorted(self.used, key=lambda one: one.started)]
         if len(logarithms) < MIN_ROUNDS:
             return None
         differences = [b - a for a, b in itertools.pairwise(logarithms)]
-        variance = statistics.fmean(step**2 for step in differences) / 2
-        return math.expm1(quantile_of_t(2 / 3 * len(differences)) * math.sqrt(variance * 2 / rounds))
+        return Scatter(math.sqrt(statistics.fmean(step**2 for step in differences)), 2 / 3 * len(differences))
+
+    def smallest_difference(self, rounds: int) -> float | None:
+        """Return the difference of two rows' times, as a fraction, below which they cannot be told apart with this many
+        rounds each: the half width of the 95% interval of the ratio of two rows that are the same. None: not known.
+        """
+        return math.expm1(self.scatter_of_ratios.half(rounds)) if self.scatter_of_ratios else None

@@ -172,7 +172,7 @@ class Sources:
     @cached_property
     def interval(self) -> Interval:
         """Return the 95% interval of the figure over rounds."""
-        return interval_of_rounds(self.figures_s)
+        return interval_of_rounds(self.figures_s, self.control.scatter if self.control else None)
 
     @cached_property
     def controls(self) -> list[ControlRound | None]:
@@ -197,7 +197,7 @@ class Sources:
             return None
         mean = self.control.mean_s
         figures = [figure / control * mean for figure, control in zip(self.figures_s, self.controls_s, strict=True)]
-        adjusted = interval_of_rounds(figures)
+        adjusted = interval_of_rounds(figures, self.control.scatter_of_ratios)
         if adjusted.half_width is None or adjusted.half_width >= (self.interval.half_width or 0):
             return None
         return statistics.median(figures), adjusted

@@ -23,25 +23,46 @@ class Interval(NamedTuple):
         return math.sqrt(self.high / self.low) - 1 if self.low and self.high else None
 
 
+class Scatter(NamedTuple):
+    """How much a figure scatters: the standard deviation of its logarithm, and the degrees of freedom of that."""
+
+    deviation: float
+    freedom: float
+
+    def half(self, count: int) -> float:
+        """Return the half width of the 95% interval of the mean of `count` logarithms."""
+        return self.deviation / math.sqrt(count) * quantile_of_t(self.freedom)
+
+
 def figure_of_round(times: list[float], average: str = "median") -> float:
     """Return the median of a round's times, or their mean."""
     return statistics.fmean(times) if average == "mean" else statistics.median(times)
 
 
-def interval_of_rounds(figures: list[float]) -> Interval:
+def interval_of_rounds(figures: list[float], known: Scatter | None = None) -> Interval:
     """Return the 95% interval from one figure per round: Student's t on the logarithms, from 3 rounds on.
 
-    Two rounds have one degree of freedom: their interval would span 25 standard errors, so they get none.
+    Two rounds have one degree of freedom: their interval would span 25 standard errors, so they get none. Three that
+    happen to be alike tell too little as well: no interval is narrower than by the scatter that is `known` of the
+    machine.
     """
     if len(figures) < 3:
         return Interval(None, None, "")
     centre, half = log_interval(figures)
-    return Interval(math.exp(centre - half), math.exp(centre + half), "student-t-log")
+    method, least = "student-t-log", known.half(len(figures)) if known else 0.0
+    if least > half:
+        half, method = least, "scatter-of-control"
+    return Interval(math.exp(centre - half), math.exp(centre + half), method)
 
 
 def log_interval(values: list[float]) -> tuple[float, float]:
     """Return the mean of the logarithms of `values`, and the half width of its 95% interval by Student's t."""
-    return statistics.fmean(map(math.log, values)), _half(deviation_of_rounds(values), len(values))
+    return statistics.fmean(map(math.log, values)), scatter_of(values).half(len(values))
+
+
+def scatter_of(values: list[float]) -> Scatter:
+    """Return how much `values` scatter, of which there are at least two."""
+    return Scatter(deviation_of_rounds(values), len(values) - 1)
 
 
 def deviation_of_rounds(values: list[float]) -> float:
@@ -53,11 +74,7 @@ def half_width(deviation: float, count: int) -> float:
     """Return the half width, as a fraction, of the 95% interval of `count` rounds whose logarithms have this standard
     deviation: .05 means ±5%.
     """
-    return math.expm1(_half(deviation, count))
-
-
-def _half(deviation: float, count: int) -> float:
-    return deviation / math.sqrt(count) * quantile_of_t(count - 1)
+    return math.expm1(Scatter(deviation, count - 1).half(count))
 
 
 def quantile_of_t(freedom: float) -> float:
