@@ -21,7 +21,7 @@ with SnakemakeApi(OutputSettings(quiet={"all"})) as api:
     workflow = api.workflow(snakefile=Path("Snakefile"), **settings)._workflow
     print(json.dumps([
         [rule.name, rule.input.get("script"), rule.log[0] if rule.log else None, rule.docstring,
-         rule.resources["_cores"] == 7]
+         rule.resources["_cores"] in (7, 3)]
         for rule in workflow.rules
     ]))
 """
@@ -35,7 +35,7 @@ class Rule:
     script: str | None
     log: str | None
     docstring: str | None
-    takes_all_cores: bool
+    takes_many_cores: bool
 
 
 @functools.cache

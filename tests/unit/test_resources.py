@@ -76,8 +76,8 @@ def test_an_index_is_counted_anew_when_it_changed_and_told_when_missing(tmp_path
 
 
 @pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
-def test_profiles_give_cores_to_every_rule_that_takes_all_of_a_machine(profile):
+def test_profiles_give_cores_to_every_rule_that_takes_many(profile):
     """Without, its jobs would ask for as many as Snakemake has beside it, which a node may not have."""
     given = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())["set-threads"]
-    wanted = {rule.name for rule in all_rules() if rule.takes_all_cores}
+    wanted = {rule.name for rule in all_rules() if rule.takes_many_cores}
     assert {"infer", "infer_reference", "score_shard"} < wanted == set(given)

@@ -1,10 +1,12 @@
 """The default made small, as `make quick` runs it: scenes are drawn, networks built, timed, scored, shown."""
 
 import cv2
+import pytest
 import yaml
 from conftest import Workflow, copy_workflow
 
 
+@pytest.mark.slow
 def test_quick_demo_fills_its_table(tmp_path):
     flow = Workflow(copy_workflow(tmp_path / "work flow"))
     flow.config = yaml.safe_load((flow.folder / "config/quick.yaml").read_text())

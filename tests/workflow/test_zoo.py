@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from segbench.files import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ def zoo(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_family_runs_on_every_engine_and_is_not_run_again(tmp_path):
     printed = zoo(tmp_path, SMALL, NEWER)
     record = read_json(tmp_path / "zoo.json")

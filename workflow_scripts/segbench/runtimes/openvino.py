@@ -10,7 +10,6 @@ import numpy as np
 
 from segbench.arrays import SAME_NETWORK, ClassMap, Float32Image, agreement, as_class_map
 from segbench.errors import Unsupported, framework_errors
-from segbench.images.drawn import drawn_input
 from segbench.models.exported import ExportedModel, exact_twin
 
 
@@ -20,6 +19,8 @@ def read_model(model: ExportedModel) -> tuple[Any, list[str]]:
     A Paddle model that OpenVINO's reader refuses, or reads as another function, is read as its ONNX twin, which was
     compared with Paddle when it was made. Raises Unsupported with the first reason where no form can be read.
     """
+    from segbench.images.drawn import drawn_input  # with OpenCV, which a look at what is installed does without
+
     program = model.file("model.pdmodel")
     if program is None:
         return _read(model, model.file("model.onnx")), []
