@@ -22,7 +22,7 @@ test: env-dev env-rtx ## run all tests that need no root
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-slow: env-dev env-rtx ## test the full-size architectures on all engines (minutes)
-	$(BIN)/python -m pytest -m "slow and not slurm"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow and not slurm"
 
 test-slurm: env-dev ## test through a real Slurm that is set up on this machine: needs root, writes /etc/slurm, takes 6 minutes
 	$(BIN)/python -m pytest -m "slurm and not slow"
