@@ -37,10 +37,10 @@ STAGES = (
 LONGEST_S = {"onnx": 1.5, "paddle": 6.0}  # by kind of model: Paddle alone takes 3 s to import
 FLOWS = {"onnx": lambda folder: small_flow(folder, calibrated=True), "paddle": drawn_flow}
 END_S = 15.0  # after a kill, until the last process has to be gone
-# What has times or the machine in it; and Paddle's quantised graph, whose bytes are not the same twice.
+# What has times, dates of files or the machine in it; and Paddle's quantised graph, whose bytes are not the same twice.
 TIMES = re.compile(
     r"(latencies|replaced)\.csv|(environment|status|layers\.\w+|onnx)\.json|table\.|report\.html|plots/|logs/|cache/"
-    r"|paddle_(ptq|onednn-int8)/.*pdmodel"
+    r"|paddle_(ptq|onednn-int8)/.*pdmodel|data/.*/(images|index|dataset)\.(csv|json)"
 )
 
 
