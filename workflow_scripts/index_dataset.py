@@ -7,9 +7,7 @@ import contextlib
 import csv
 import io
 import json
-import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +20,8 @@ from segbench.images.id_map import has_colours
 from segbench.images.index import ImageEntry, read_index
 from segbench.images.labels import NO_ID, read_values, unnamed
 from segbench.images.read import form_of
-from segbench.process import lifetime
 from segbench.process.lifetime import command
+from segbench.process.many_files import check_each
 from segbench.process.status import attempt, read_status, write_status
 
 COLUMNS = (
@@ -31,7 +29,6 @@ COLUMNS = (
     *("image_bytes", "image_mtime_ns", "label_bytes", "label_mtime_ns"),
 )
 MAX_VALUES = 10  # of a label, that a fault lists
-FEW = 32  # labels per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
@@ -58,7 +55,7 @@ def index_dataset(
             raise InputError(f"{gone}: is gone since the images were listed; run again")
         pairs = [by_image[row["image"]] for row in rows]
         sizes = [(int(row["height"]), int(row["width"])) for row in rows]
-    checked = list(_progress(check_all(pairs, facts, sizes, jobs), len(pairs), split))
+    checked = check_each(check, jobs, f"indexing labels of {split}", pairs, [facts] * len(pairs), sizes)
     refuse([fault for one in checked for fault in one.faults], name, told(split, entry))
     return facts, checked
 
@@ -69,19 +66,6 @@ def note_of_left_out(name: str, split: str, entry: dict[str, Any]) -> list[str]:
         return []
     named = ", ".join(path.name for path in found[:3]) + (", …" if len(found) > 3 else "")
     return [f"{len(found)} image(s) are left out by the glob of the images, although labels name them ({named})"]
-
-
-def check_all(pairs: list[Pair], facts: Facts, sizes: list[tuple[int, int]], jobs: int) -> Iterable[Checked]:
-    """Run `check` for every pair, in order, on `jobs` processes."""
-    if jobs <= 1 or len(pairs) < FEW * jobs:
-        return map(check, pairs, [facts] * len(pairs), sizes)
-    return _in_processes(pairs, facts, sizes, jobs)
-
-
-def _in_processes(pairs: list[Pair], facts: Facts, sizes: list[tuple[int, int]], jobs: int) -> Iterable[Checked]:
-    # Processes are not forked: a fork of a process with threads may wait for a lock for ever.
-    with lifetime.pool(jobs) as pool:
-        yield from pool.map(check, pairs, [facts] * len(pairs), sizes, chunksize=4)
 
 
 def check(pair: Pair, facts: Facts, size: tuple[int, int]) -> Checked:
@@ -113,15 +97,6 @@ def _label_faults(pair: Pair, path: Path, facts: Facts, height: int, width: int)
         where = "not in id_map" if facts.id_map is not None else f"no classes ({allowed})"
         faults.append(f"{path}: label {what} [{shown}] are {where}")
     return faults
-
-
-def _progress(rows: Iterable[Checked], total: int, split: str) -> Iterable[Checked]:
-    last = time.monotonic()
-    for done, row in enumerate(rows, 1):
-        if done == total or time.monotonic() - last >= 1:
-            last = time.monotonic()
-            print(f"indexing labels of {split}: {done}/{total}", file=sys.stderr, flush=True)
-        yield row
 
 
 def to_csv(rows: Sequence[ImageEntry], checked: list[Checked]) -> str:

@@ -10,9 +10,8 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +23,8 @@ from segbench.errors import InputError
 from segbench.files import sha256_of, stamp, write_text
 from segbench.images.index import index_rows
 from segbench.images.read import Form, form_of, read_image
-from segbench.process import lifetime
 from segbench.process.lifetime import command
+from segbench.process.many_files import check_each
 from segbench.process.status import attempt, write_status
 
 COLUMNS = ("image_id", "image", "height", "width", "image_sha256", "image_bytes", "image_mtime_ns")
@@ -35,7 +34,6 @@ TOLD = {
     ("LA", "RGBA", "PA"): ("have an alpha channel", "it is dropped"),
     ("CMYK",): ("are CMYK", "they are converted to RGB without a colour profile"),
 }
-FEW = 32  # images per process below which starting one costs more than it saves
 
 
 class Checked(NamedTuple):
@@ -55,24 +53,11 @@ class Checked(NamedTuple):
 
 def index_images(pairs: list[Pair], name: str, split: str, jobs: int, apart_from: Path | None = None) -> list[Checked]:
     """Check the images of `pairs`. Raises InputError with every fault. `apart_from`: an index that must share none."""
-    checked = list(_progress(check_all(pairs, jobs), len(pairs), split))
+    checked = check_each(check, jobs, f"indexing {split}", pairs)
     faults = [fault for row in checked for fault in row.faults] + _repeated_ids(pairs)
     faults += _shared(checked, apart_from) if apart_from else []
     refuse(faults, name, split)
     return checked
-
-
-def check_all(pairs: list[Pair], jobs: int) -> Iterable[Checked]:
-    """Run `check` for every pair, in order, on `jobs` processes."""
-    if jobs <= 1 or len(pairs) < FEW * jobs:
-        return map(check, pairs)
-    return _in_processes(pairs, jobs)
-
-
-def _in_processes(pairs: list[Pair], jobs: int) -> Iterable[Checked]:
-    # Processes are not forked: a fork of a process with threads may wait for a lock for ever.
-    with lifetime.pool(jobs) as pool:
-        yield from pool.map(check, pairs, chunksize=4)
 
 
 def check(pair: Pair) -> Checked:
@@ -130,15 +115,6 @@ def _shared(checked: list[Checked], index: Path) -> list[str]:
         for row in checked
         if row.sha256 in theirs
     ]
-
-
-def _progress(rows: Iterable[Checked], total: int, split: str) -> Iterable[Checked]:
-    last = time.monotonic()
-    for done, row in enumerate(rows, 1):
-        if done == total or time.monotonic() - last >= 1:
-            last = time.monotonic()
-            print(f"indexing {split}: {done}/{total}", file=sys.stderr, flush=True)
-        yield row
 
 
 def to_csv(checked: list[Checked]) -> str:
