@@ -23,6 +23,7 @@ from segbench.planning.engines import ENGINE, LOGITS
 from segbench.planning.inference import CONTROL, PASS, RUN
 from segbench.planning.models import WRONG_PASSES
 from segbench.planning.rules import Planning
+from segbench.planning.stages import Span, stage_times
 from segbench.report import PLOTS
 
 try:
@@ -85,6 +86,13 @@ def check_of_inputs(wildcards):
     return path if planning.data.is_refused(path) else ancient(path)
 
 
+def print_stage_times():
+    """Say how long the stages of this run took. What was done before it is not counted."""
+    jobs = [job for job in workflow.dag.finished_jobs if job.output]
+    records = [workflow.persistence.metadata(job.output[0]) for job in jobs]
+    print(stage_times(Span(one.rule, one.starttime, one.endtime) for one in records if one and one.endtime))
+
+
 wildcard_constraints:
     dataset=planning.names_of("dataset_catalogue"),
     model=planning.names_of("model_catalogue"),
@@ -102,3 +110,11 @@ onstart:
     # jobs, and more with each), beside the clock. It does so for a limit of job starts per second: switched off.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+
+
+onsuccess:
+    print_stage_times()
+
+
+onerror:
+    print_stage_times()

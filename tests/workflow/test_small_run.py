@@ -195,3 +195,12 @@ def test_newly_installed_package_reruns_its_engine(done, tmp_path):
     printed = done.snakemake("--dry-run", env={"PYTHONPATH": str(tmp_path / "site")})
     assert "variant=openvino-fp32" in printed
     assert not [line for line in printed.splitlines() if "variant=onnxruntime-fp32" in line]
+
+
+def test_run_ends_with_the_times_of_its_stages(done):
+    (done.folder / "results" / "table.md").unlink()
+    said = done.snakemake().split("This run's stages:\n")[1].splitlines()
+    stages = [line.split() for line in said if line.endswith("job")]
+    assert [stage[0] for stage in stages].count("table") == 1
+    assert "infer" not in [stage[0] for stage in stages]
+    assert all(float(stage[1]) > 0 for stage in stages)
