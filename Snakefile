@@ -29,6 +29,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
     include: "rules/scoring.smk"
     include: "rules/report.smk"
     include: "rules/comparison.smk"
+    include: "rules/explain.smk"
     include: "rules/training.smk"
     include: "rules/peers.smk"
 
@@ -43,6 +44,8 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         compare,
         gate,
         update_baseline,
+        explain,
+        explanations,
         tell_faults,
         plan_rounds,
 

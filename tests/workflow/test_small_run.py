@@ -204,3 +204,15 @@ def test_run_ends_with_the_times_of_its_stages(done):
     assert [stage[0] for stage in stages].count("table") == 1
     assert "infer" not in [stage[0] for stage in stages]
     assert all(float(stage[1]) > 0 for stage in stages)
+
+
+def test_pairs_are_explained_by_the_times_of_layers_and_nothing_is_timed_again(done):
+    done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "openvino-fp32"]]}
+    assert done.plan("results/explanations.md") == {"profile_layers": 2, "explain": 1, "explanations": 1}
+    done.snakemake("results/explanations.md")
+    listed = (done.folder / "results/explanations.md").read_text()
+    assert "](explain/made/nearest/onnxruntime-fp32--openvino-fp32.md): openvino-fp32 takes" in listed
+    page = done.folder / "results/explain/made/nearest/onnxruntime-fp32--openvino-fp32.md"
+    assert "| convolutions" in page.read_text() and page.with_suffix(".svg").exists()
+    assert done.plan("results/explanations.md") == {}
+    assert done.plan() == {}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from segbench import plugins
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import NoOptions, Variant
+from segbench.errors import Unsupported
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
@@ -73,6 +74,26 @@ class Session(Protocol):
 
     def download(self) -> ClassMap | Logits:
         """Bring the H×W class map back, as an array of its own; from an engine that ends in them, C×H×W logits."""
+
+
+class LayerTimes(NamedTuple):
+    """How long one executed node of an engine took in each run. Texts are in the engine's own words; "": it does not
+    tell.
+    """
+
+    name: str
+    kind: str  # operator
+    kernel: str
+    precision: str  # of its arithmetic: fp32, int8, …
+    stands_for: tuple[str, ...]  # what of the model was fused into it, itself included
+    seconds: tuple[float, ...]  # one for each run
+
+
+class ProfiledSession(Session, Protocol):
+    """A session whose engine times its own nodes. That costs time too, so no latency comes from it."""
+
+    def layers(self) -> list[LayerTimes]:
+        """End the session. Return the executed nodes in running order, with their times in every run so far."""
 
 
 class Engine(ABC):
@@ -134,6 +155,10 @@ class Engine(ABC):
     @abstractmethod
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
         """Open a built engine. This never builds one."""
+
+    def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledSession:
+        """Open a built engine as `open` does, with its own profiler on."""
+        raise Unsupported(f"engine {variant.engine} gives SegBench no times of its layers")
 
 
 def own_interpreter(engine: str) -> str | None:

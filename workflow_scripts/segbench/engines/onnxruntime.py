@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
-from segbench.engines.base import Engine
+from segbench.engines.base import Engine, LayerTimes
 from segbench.errors import Failed, Unsupported, framework_errors
+from segbench.files import read_json
 from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.onnx"
+KERNEL = "_kernel_time"  # how a trace calls the time inside a node
+TYPES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "uint8": "int8", "int8": "int8"}
 INT8_KERNELS = ("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm")
 
 
@@ -83,6 +87,19 @@ class ONNXRuntime(Engine):
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:
         """Load the optimised graph as it is, with `threads` threads inside an operator."""
+        return ONNXRuntimeSession(_session(engine, self._settings(options, threads)))
+
+    def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledONNXRuntimeSession:
+        """Load it in the same way, with ONNX Runtime's profiler on, which counts the CPU's time alone."""
+        if self.device != "cpu":
+            raise Unsupported(f"engine {variant.engine}: of a GPU, ONNX Runtime's profiler counts the launches only")
+        settings, folder = self._settings(options, threads), tempfile.TemporaryDirectory()
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(Path(folder.name) / "trace")
+        return ProfiledONNXRuntimeSession(_session(engine, settings), folder)
+
+    @staticmethod
+    def _settings(options: Any, threads: int) -> Any:
         import onnxruntime
 
         settings = onnxruntime.SessionOptions()
@@ -91,11 +108,14 @@ class ONNXRuntime(Engine):
         settings.inter_op_num_threads = 1
         settings.enable_cpu_mem_arena = options.memory_arena
         settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
-        with framework_errors("opening the engine", Exception):
-            session = onnxruntime.InferenceSession(
-                str(engine / ENGINE_FILE), settings, providers=["CPUExecutionProvider"]
-            )
-        return ONNXRuntimeSession(session)
+        return settings
+
+
+def _session(engine: Path, settings: Any) -> Any:
+    import onnxruntime
+
+    with framework_errors("opening the engine", Exception):
+        return onnxruntime.InferenceSession(str(engine / ENGINE_FILE), settings, providers=["CPUExecutionProvider"])
 
 
 def _count_int8(engine: Path) -> int:
@@ -133,6 +153,38 @@ class ONNXRuntimeSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
+
+
+class ProfiledONNXRuntimeSession(ONNXRuntimeSession):
+    """A session that writes a trace into `folder`."""
+
+    def __init__(self, session: Any, folder: tempfile.TemporaryDirectory[str]) -> None:
+        super().__init__(session)
+        self._folder = folder
+
+    def layers(self) -> list[LayerTimes]:
+        """Return the kernels of the trace by node, in the order of their first run."""
+        trace = Path(self._session.end_profiling())
+        events = read_json(trace)
+        self._folder.cleanup()
+        return layers_of_trace(events)
+
+
+def layers_of_trace(events: list[dict[str, Any]]) -> list[LayerTimes]:
+    """Return the nodes of ONNX Runtime's trace: its events of category Node whose names end in `_kernel_time`."""
+    of_node: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
+            of_node.setdefault(event["args"]["node_index"], []).append(event)
+    found = sorted(of_node.values(), key=lambda runs: float(runs[0]["ts"]))
+    return [_layer(runs) for runs in found]
+
+
+def _layer(runs: list[dict[str, Any]]) -> LayerTimes:
+    name, facts = runs[0]["name"][: -len(KERNEL)], runs[0]["args"]
+    inputs = facts.get("input_type_shape") or [{}]
+    precision = TYPES.get(next(iter(inputs[0]), ""), "")
+    return LayerTimes(name, facts["op_name"], "", precision, (name,), tuple(float(run["dur"]) * 1e-6 for run in runs))
 
 
 ENGINE = ONNXRuntime()

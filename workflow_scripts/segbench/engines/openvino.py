@@ -12,7 +12,7 @@ from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, Support, first_no, has_instructions
+from segbench.engines.base import Engine, LayerTimes, Support, first_no, has_instructions
 from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.files import link_files, read_json, scratch
 from segbench.machine.cpu import Machine
@@ -21,6 +21,7 @@ from segbench.runtimes.openvino import read_model
 
 ENGINE_FILE = "model.xml"
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # int8: of what is not quantised
+PRECISIONS = {"f32": "fp32", "fp32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}  # of kernels
 INT8_LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 OURS = {"INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT", "ENABLE_CPU_PINNING"}
 
@@ -88,6 +89,13 @@ class OpenVINO(Engine):
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> OpenVINOSession:
         """Compile the saved representation for the device: one stream, `threads` threads, the variant's arithmetic."""
+        return OpenVINOSession(self._compile(engine, variant, options, threads))
+
+    def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledOpenVINOSession:
+        """Compile it in the same way, with OpenVINO's performance counters on."""
+        return ProfiledOpenVINOSession(self._compile(engine, variant, options, threads, PERF_COUNT=True))
+
+    def _compile(self, engine: Path, variant: Variant, options: Any, threads: int, **more: Any) -> Any:
         import openvino
 
         settings = {
@@ -96,13 +104,14 @@ class OpenVINO(Engine):
             "INFERENCE_PRECISION_HINT": HINTS[variant.precision],
             **self.settings(options, threads),
             **(options.properties or {}),
+            **more,
         }
         with framework_errors("compiling the engine", Exception):
             compiled = openvino.Core().compile_model(str(engine / ENGINE_FILE), self.plugin, settings)
         taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if taken != HINTS[variant.precision]:
             raise Unsupported(f"OpenVINO computes in {taken} where {HINTS[variant.precision]} was asked")
-        return OpenVINOSession(compiled)
+        return compiled
 
 
 def _refuse_float(engine: Path) -> dict[str, Any]:
@@ -151,6 +160,37 @@ class OpenVINOSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.array(self._request.get_output_tensor().data[0])
+
+
+class ProfiledOpenVINOSession(OpenVINOSession):
+    """A session that keeps the counters of each request."""
+
+    def __init__(self, compiled: Any) -> None:
+        super().__init__(compiled)
+        self._nodes = {node.get_friendly_name(): node for node in compiled.get_runtime_model().get_ordered_ops()}
+        self._seconds: dict[str, list[float]] = {}
+        self._of: dict[str, Any] = {}
+
+    def execute(self) -> None:
+        """Run the request, and read what each executed node took."""
+        super().execute()
+        for one in self._request.profiling_info:
+            if one.status == one.Status.EXECUTED:
+                self._of[one.node_name] = one
+                self._seconds.setdefault(one.node_name, []).append(one.real_time.total_seconds())
+
+    def layers(self) -> list[LayerTimes]:
+        """Return the nodes that any request executed."""
+        return [self._layer(name, seconds) for name, seconds in self._seconds.items()]
+
+    def _layer(self, name: str, seconds: list[float]) -> LayerTimes:
+        counter = self._of[name]
+        facts = self._nodes[name].get_rt_info() if name in self._nodes else {}
+        fused = str(facts["originalLayersNames"].value) if "originalLayersNames" in facts else ""
+        kernel, _, arithmetic = counter.exec_type.rpartition("_")
+        precision = PRECISIONS.get(arithmetic.lower(), "") if kernel else ""
+        stands_for = tuple(filter(None, fused.split(",")))
+        return LayerTimes(name, counter.node_type, counter.exec_type, precision, stands_for, tuple(seconds))
 
 
 ENGINE = OpenVINO()

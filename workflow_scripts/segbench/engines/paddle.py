@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import Variant
-from segbench.engines.base import Engine
-from segbench.errors import framework_errors
+from segbench.engines.base import Engine, LayerTimes
+from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.files import link_files, read_json
 from segbench.models.exported import ExportedModel, paddle_files
 
@@ -49,6 +50,12 @@ class Paddle(Engine):
         """Load the model with oneDNN off and `threads` BLAS threads."""
         return native_session(engine / "model.pdmodel", threads, options)
 
+    def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledPaddleSession:
+        """Load the model as `open` does, and start Paddle's profiler, which counts the CPU's time alone."""
+        if self.device != "cpu":
+            raise Unsupported(f"engine {variant.engine}: of a GPU, Paddle's profiler counts the launches only")
+        return ProfiledPaddleSession(self.open(engine, variant, options, threads))
+
 
 class PaddleSession:
     """A predictor, with handles of its one input and one output."""
@@ -78,6 +85,53 @@ class PaddleSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
+
+
+class ProfiledPaddleSession:
+    """A session under Paddle's profiler, which counts what the process's operators do."""
+
+    def __init__(self, session: PaddleSession) -> None:
+        from paddle import profiler
+
+        self.upload, self.synchronize, self.download = session.upload, session.synchronize, session.download
+        self._session, self._runs, self._events = session, 0, list[dict[str, Any]]()
+        self._profiler = profiler.Profiler(targets=[profiler.ProfilerTarget.CPU], on_trace_ready=self._keep)
+        self._profiler.start()
+
+    def execute(self) -> None:
+        """Run the predictor."""
+        self._session.execute()
+        self._runs += 1
+
+    def layers(self) -> list[LayerTimes]:
+        """Return the operators in running order; the profiler knows their kinds and no names."""
+        self._profiler.stop()
+        self._profiler = None  # a process has one at a time
+        return layers_of_events(self._events, self._runs)
+
+    def _keep(self, profiler: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "trace.json"
+            profiler.export(str(path), format="json")
+            self._events = read_json(path)["traceEvents"]
+
+
+def layers_of_events(events: list[dict[str, Any]], runs: int) -> list[LayerTimes]:
+    """Return the operators of Paddle's trace: its events of category Operator, which are the same in every run.
+
+    Raises Failed where they are not.
+    """
+    found = sorted((event for event in events if event.get("cat") == "Operator"), key=lambda event: float(event["ts"]))
+    kinds = [event["name"].rpartition("[")[0] for event in found]  # "conv2d[1.2 ms]"
+    count = len(found) // max(runs, 1)
+    if not found or kinds != kinds[:count] * runs:
+        raise Failed(f"Paddle's profiler has {len(found)} operators of {runs} runs, which are not the same in each")
+    return [
+        LayerTimes(
+            f"{at} {kinds[at]}", kinds[at], "", "", (), tuple(float(one["dur"]) * 1e-6 for one in found[at::count])
+        )
+        for at in range(count)
+    ]
 
 
 def native_session(program: Path, threads: int, options: RunOptions) -> PaddleSession:

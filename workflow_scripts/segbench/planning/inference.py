@@ -55,6 +55,10 @@ class Inference(Lookup):
         beside = [f"--beside={self._block_of(w)}"] if w.get("block") else []
         return [f"--timing={json.dumps(round_settings(self.config))}", f"--round={w.round}", *beside]
 
+    def round_timing(self, w: Any) -> str:
+        """Return how a round is timed, for a job that runs the same images for another reason."""
+        return json.dumps(round_settings(self.config))
+
     def passes(self, file: str) -> list[str]:
         """Return the pattern of `file` for every shard of a row's accuracy pass."""
         return [f"{PASS}/{file}".replace("{shard}", name) for name in shards.names(self.config["shards"])]

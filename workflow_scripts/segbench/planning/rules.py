@@ -9,6 +9,7 @@ from segbench.planning.calibration import Calibration
 from segbench.planning.comparison import Comparison
 from segbench.planning.data import Data
 from segbench.planning.engines import Engines
+from segbench.planning.explain import Explain
 from segbench.planning.inference import Inference
 from segbench.planning.jobs import Jobs
 from segbench.planning.lookup import Lookup
@@ -33,5 +34,6 @@ class Planning(Lookup):
         self.inference = Inference(config)
         self.scoring = Scoring(config, self.models)
         self.comparison = Comparison(config, self.jobs, self.engines)
+        self.explain = Explain(config)
         self.report = Report(config, self.inference, overlays)
         self.training = Training(config)

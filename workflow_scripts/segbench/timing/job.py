@@ -169,8 +169,8 @@ class TimedSession:
         return Watch(self.threads, nvml.read, helpers, resident=self.resident)
 
 
-def open_engine(request: Request) -> TimedSession:
-    """Settle the threads, check the engine's files, and open the engine.
+def open_engine(request: Request, profiled: bool = False) -> TimedSession:
+    """Settle the threads, check the engine's files, and open the engine, with its own profiler on where `profiled`.
 
     In the request, `threads` 0 stands for `Machine.default_threads`. A control group's quota bounds the number. Raises
     Unsupported where the variant cannot run here, InputError for damaged files.
@@ -186,7 +186,8 @@ def open_engine(request: Request) -> TimedSession:
     check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
     resident = nvml.read() if engine.device == "gpu" else None
     progress("opening the engine")
-    session = engine.open(Path(request["engine"]), variant, options, threads)
+    opened = engine.open_profiled if profiled else engine.open
+    session = opened(Path(request["engine"]), variant, options, threads)
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request["decoded"])

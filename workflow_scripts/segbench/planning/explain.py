@@ -1,0 +1,37 @@
+"""Look-ups of rules/explain.smk: which pairs of variants are explained."""
+
+from __future__ import annotations
+
+from segbench.planning.lookup import Lookup
+
+LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
+EXPLAINED = "results/explain/{dataset}/{model}/{variant}--{other}"
+
+
+class Explain(Lookup):
+    """A pair goes from `variant` to `other`."""
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the pairs: the first FP32 variant of an engine and each of its INT8 variants, then those that
+        `comparison.pairs` names.
+        """
+        entries = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        fp32: dict[str, str] = {}
+        for name, entry in entries.items():
+            if entry["precision"] == "fp32":
+                fp32.setdefault(entry["engine"], name)
+        quantised = [
+            (fp32[entry["engine"]], name)
+            for name, entry in entries.items()
+            if entry["precision"] == "int8" and entry["engine"] in fp32
+        ]
+        named = [(first, second) for first, second in self.config["comparison"]["pairs"]]
+        return list(dict.fromkeys([*quantised, *named]))
+
+    def said(self) -> list[str]:
+        """Return the records of every pair of every chosen model."""
+        return [
+            f"{EXPLAINED}.json".format(dataset=self.config["dataset"], model=model, variant=first, other=second)
+            for model in self.config["models"]
+            for first, second in self.pairs()
+        ]
