@@ -79,6 +79,14 @@ def run_round(rows, folder: Path, device: str, **timing):
     return timed, Predictions.open(files["predictions"]), facts
 
 
+def test_first_mask_is_there_before_any_warm_up_is_over(rows, tmp_path):
+    _, _, facts = run_round(rows, tmp_path / "cpu", "cpu")
+    timed = read_latencies(tmp_path / "cpu" / "latencies")
+    assert facts["warm_up_runs"] == 3
+    assert facts["first_mask_s"] > facts["open_s"] == 0.0
+    assert facts["first_mask_s"] not in [line.end_to_end_s for line in timed]
+
+
 def test_pass_on_a_gpu_is_the_pass_on_a_cpu(rows, tmp_path):
     for device in ("gpu", "cpu"):
         keep_class_maps(opened_on(device), rows, tmp_path / device)

@@ -148,6 +148,15 @@ def test_medians_of_rounds_are_kept(results):
     assert row["time_s"] == 2.75
 
 
+def test_cold_start_is_the_median_over_rounds_and_empty_where_a_round_lacks_it(results):
+    for number, opened in ((1, 0.2), (2, 0.4)):
+        path = results / f"runs/made/small/a/{number}/0/status.json"
+        write_json(path, {**read_json(path), "open_s": opened, "first_mask_s": opened + 0.1})
+    a, b = read_rows(results, SELECTION)
+    assert (a["open_s"], a["first_mask_s"]) == (pytest.approx(0.3), pytest.approx(0.4))
+    assert (a["first_mask_s_low"], b["open_s"], b["first_mask_s"]) == (None, None, None)  # two rounds: no interval
+
+
 def test_rounds_on_other_hardware_are_not_pooled_silently(results):
     write_round(results / "runs/made/small/a/2/0", [3.0, 3.5, 9.0], {"x": 1, "y": 2, "z": 3}, hardware="there")
     a, b = read_rows(results, SELECTION)

@@ -327,6 +327,25 @@ COLUMNS = (
         lambda s: _over_rounds(s.end_to_end, s.average), "end to end s", formats.seconds,
     ),
     Column(
+        "open_s", SECONDS,
+        "Time to load framework and engine in a new process, from files in the page cache: the median over rounds.",
+        lambda s: s.open_s, "load s", formats.seconds,
+    ),
+    Column(
+        "first_mask_s", SECONDS,
+        "Time to the first class map in a new process: `open_s` and the first image's `end_to_end_s`, before any"
+        " warm-up. The median over rounds.",
+        lambda s: s.first_mask_s[0], "first mask s", formats.seconds,
+    ),
+    Column(
+        "first_mask_s_low", SECONDS, "Lower end of the 95% interval of `first_mask_s`.",
+        lambda s: s.first_mask_s[1].low,
+    ),
+    Column(
+        "first_mask_s_high", SECONDS, "Upper end of the 95% interval of `first_mask_s`.",
+        lambda s: s.first_mask_s[1].high,
+    ),
+    Column(
         "p90_s", SECONDS,
         "90th percentile of `compute_s`: the median over rounds of MLPerf's upper bound in each. It needs a"
         " round of 64 images.",

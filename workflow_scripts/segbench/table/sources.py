@@ -174,6 +174,24 @@ class Sources:
         """Return the 95% interval of the figure over rounds."""
         return interval_of_rounds(self.figures_s, self.control.scatter if self.control else None)
 
+    def of_rounds(self, fact: str) -> list[float]:
+        """Return a fact of every timed round; none where one lacks it."""
+        found = [run[fact] for _, run in self.numbered_runs if run.get(fact) is not None]
+        return found if len(found) == len(self.runs) else []
+
+    @property
+    def open_s(self) -> float | None:
+        """Return the median over rounds of the time to load framework and engine."""
+        figures = self.of_rounds("open_s")
+        return statistics.median(figures) if figures else None
+
+    @cached_property
+    def first_mask_s(self) -> tuple[float | None, Interval]:
+        """Return the median over rounds of the time to the first class map, and its 95% interval."""
+        figures = self.of_rounds("first_mask_s")
+        known = self.control.scatter if self.control else None
+        return statistics.median(figures) if figures else None, interval_of_rounds(figures, known)
+
     @cached_property
     def controls(self) -> list[ControlRound | None]:
         """Return the control's round in the block of each round."""

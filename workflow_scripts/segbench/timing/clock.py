@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from segbench.arrays import ClassMap, Float32Image
 from segbench.engines.base import Session
 from segbench.machine import topology
 from segbench.machine.environment import THREAD_VARIABLES
+
+T = TypeVar("T")
 
 
 class Latency(NamedTuple):
@@ -92,9 +94,14 @@ def time_once(session: Session, image: Float32Image) -> Latency:
 
 def elapsed_s(call: Callable[[], object]) -> float:
     """Seconds that `call` takes, whatever it leaves running."""
+    return with_seconds(call)[1]
+
+
+def with_seconds(call: Callable[[], T]) -> tuple[T, float]:
+    """What `call` returns, and the seconds that it takes."""
     start = time.perf_counter_ns()
-    call()
-    return (time.perf_counter_ns() - start) * 1e-9
+    returned = call()
+    return returned, (time.perf_counter_ns() - start) * 1e-9
 
 
 def warm_up(run: Callable[[], float], rule: WarmUp) -> tuple[int, bool | None]:

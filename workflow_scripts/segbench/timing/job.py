@@ -80,6 +80,8 @@ class RoundFacts(TypedDict, total=False):
 
     environment: dict[str, Any]  # moved to environment.json
     started: str  # when the timed runs began: ISO 8601, UTC
+    open_s: float  # what it took in this process to load the framework and the engine
+    first_mask_s: float  # the same, and the first image's `end_to_end_s`
     warm_up_runs: int
     warm_up_settled: bool | None  # None: no warm-up, or too few runs to say
     drift: float | None  # last third of the runs against the first, as a fraction; None: too few runs
@@ -147,6 +149,7 @@ class TimedSession:
     threads: int
     cpus: list[topology.Cpu]
     resident: nvml.GPUState | None = None  # the GPU before this process used it
+    open_s: float = 0.0  # what it took to load the framework and the engine
 
     def image(self, row: IndexEntry) -> Float32Image:
         """Return the network's input (1×3×H×W) from an image of the index."""
@@ -187,12 +190,14 @@ def open_engine(request: Request, profiled: bool = False) -> TimedSession:
     resident = nvml.read() if engine.device == "gpu" else None
     progress("opening the engine")
     opened = engine.open_profiled if profiled else engine.open
-    session = opened(Path(request["engine"]), variant, options, threads)
+    session, open_s = clock.with_seconds(lambda: opened(Path(request["engine"]), variant, options, threads))
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request["decoded"])
     preprocessing = model["preprocessing"]
-    return TimedSession(session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident)
+    return TimedSession(
+        session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident, open_s
+    )
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:

@@ -33,6 +33,7 @@ class Round:
     def __init__(self, opened: TimedSession, rows: Entries, request: RoundRequest) -> None:
         self._opened, self._rows, self._request = opened, rows, request
         self._timing: dict[str, Any] = request["timing"]
+        self._first_s: float | None = None  # `end_to_end_s` of the first image of all
 
     def run(self) -> RoundFacts:
         """Warm up and time. Time again, within a bound, when something else took the machine. Return facts.
@@ -57,6 +58,8 @@ class Round:
         drift = clock.drift([line.compute_s for line in lines])
         return {
             "started": started.isoformat(timespec="milliseconds"),
+            "open_s": self._opened.open_s,
+            "first_mask_s": self._opened.open_s + (self._first_s or 0.0),
             "warm_up_runs": runs,
             "warm_up_settled": settled,
             "drift": drift,
@@ -88,6 +91,8 @@ class Round:
         """Run the next image."""
         row, image = next(images)
         timed = clock.time_once(self._opened.session, image)
+        if self._first_s is None:
+            self._first_s = timed.end_to_end_s
         source.save(row["image_id"], timed.class_map)
         return LatencyLine(row["image_id"], timed.compute_s, timed.end_to_end_s, timed.device_s)
 
