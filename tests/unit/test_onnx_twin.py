@@ -138,6 +138,43 @@ def test_padding_to_the_same_size_ignores_dilation_as_paddle_does(tmp_path: Path
     assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
 
 
+def test_unpooling_is_exact(tmp_path: Path) -> None:
+    """As ENet and SegNet: twice, the values changed in between, and to a size that no multiple of the stride is."""
+
+    def then(logits: Any) -> Any:
+        once, first = F.max_pool2d(logits, 3, 3, return_mask=True)
+        twice, second = F.max_pool2d(once, 2, 2, padding=1, return_mask=True)
+        put = F.max_unpool2d(F.relu(twice) + 1, second, 2, 2, padding=1, output_size=once.shape)
+        return class_map(logits + 5 * F.max_unpool2d(put * put, first, 3, 3, output_size=logits.shape))
+
+    net, twin = twin_of(tmp_path, then)
+    images = street_images(HEIGHT, WIDTH)
+    assert len(np.unique(run_paddle(net, images))) > 1
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
+
+
+def test_unpooling_of_overlapping_windows_is_refused(tmp_path: Path) -> None:
+    """Two values may want one place there; Paddle takes the last, and ONNX leaves it open."""
+
+    def then(logits: Any) -> Any:
+        pooled, indices = F.max_pool2d(logits, 3, 2, padding=1, return_mask=True)
+        return class_map(F.max_unpool2d(pooled, indices, 3, 2, padding=1, output_size=logits.shape))
+
+    with pytest.raises(Unsupported, match=r"unpooling with the indices of windows that overlap \(max_pool"):
+        twin_of(tmp_path, then)
+
+
+@pytest.mark.parametrize("tiny", [lambda x: x + 1e-6, lambda x: x * 2 - 5e-7, lambda x: (x + 3e-7) * 3])
+def test_small_summand_is_kept(tmp_path: Path, tiny: Any) -> None:
+    """As in SegNeXt: what is divided is not 0, and what divides is."""
+    net, twin = twin_of(tmp_path, lambda logits: class_map(logits * (tiny(F.relu(logits) * 0) * 1e9)))
+    images = street_images(HEIGHT, WIDTH)
+    wanted = run_paddle(net, images)
+    assert len(np.unique(wanted)) > 1
+    assert agreement(run_onnxruntime(twin, images), wanted) == agreement(run_openvino(twin, images), wanted) == 1
+
+
 def test_crash_of_the_converter_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         onnx_twin, "CONVERT", "import os; print('so far so good', flush=True); os.kill(os.getpid(), 11)"
