@@ -19,6 +19,7 @@ from segbench.models.paddle_files import read_program
 DOMAIN = "Paddle"  # the one that paddle2onnx gives to custom operators
 PREFIX = "segbench_"
 POOL, UNPOOL, SCALE = (f"{PREFIX}{kind}" for kind in ("max_pool2d_with_index", "unpool", "scale"))
+TRANSPOSED = f"{PREFIX}conv2d_transpose"
 DROPPED = 1.001e-6  # paddle2onnx takes a bias of up to 1e-6 for 0 (mapper/tensor/scale.cc)
 
 
@@ -30,21 +31,35 @@ def marked(pdmodel: bytes) -> tuple[bytes, list[str]]:
     read = {name for operator in operators for name in operator.input_arg_names()}
     names = []
     for operator in operators:
-        kind = operator.type()
-        indexed = kind == "max_pool2d_with_index" and read & set(operator.output("Mask"))
-        if indexed or kind == "unpool" or (kind == "scale" and _has_small_bias(operator)):
-            operator.set_type(f"{PREFIX}{kind}")
-            names.append(operator.type())
+        if name := _marked_name(operator, read):
+            operator.set_type(name)
+            names.append(name)
     return bytes(program.serialize_to_string()), sorted(set(names))
 
 
-def _has_small_bias(operator: Any) -> bool:
-    return not operator.input("ScaleTensor") and 0 < abs(operator.attr("bias")) < DROPPED
+def _marked_name(operator: Any, read: set[str]) -> str:
+    """Return the new name of an operator to replace; empty for all others. `read`: what operators of the program read."""
+    kind = operator.type()
+    if kind == "unpool":
+        return UNPOOL
+    if kind == "max_pool2d_with_index" and read & set(operator.output("Mask")):
+        return POOL
+    if kind == "scale" and not operator.input("ScaleTensor") and 0 < abs(operator.attr("bias")) < DROPPED:
+        return SCALE
+    # paddle2onnx leaves the wanted size out (mapper/nn/conv2d_transpose.cc).
+    if kind in ("conv2d_transpose", "depthwise_conv2d_transpose") and list(operator.attr("output_size")):
+        return TRANSPOSED
+    return ""
 
 
 def replace_custom(model: Any) -> None:
     """Replace, in place, the custom operators of a converted program. Raises Unsupported where one has no exact form."""
-    makers: dict[str, Callable[..., list[Any]]] = {POOL: _pool, UNPOOL: _unpool, SCALE: _scale}
+    makers: dict[str, Callable[..., list[Any]]] = {
+        POOL: _pool,
+        UNPOOL: _unpool,
+        SCALE: _scale,
+        TRANSPOSED: _transposed,
+    }
     graph = model.graph
     for custom in [node for node in graph.node if node.domain == DOMAIN and node.op_type in makers]:
         facts = {one.name: one for one in custom.attribute}
@@ -127,3 +142,24 @@ def _scale(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
         source, bias = scaled, bias if facts["bias_after_scale"].i else bias * factor
     biases = _constant(model, f"{output}/bias", np.float32(bias))
     return [*made, helper.make_node("Add", [source, biases], [output], name=output)]
+
+
+def _transposed(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
+    """Return a transposed convolution whose result has the wanted size: what is missing is added at its end."""
+    from onnx import helper
+
+    (weights, source), (output,) = node.input[-2:], node.output
+    size, kernel = (_shape(model, name, f"transposed convolution {output}")[2:] for name in (source, weights))
+    if facts["padding_algorithm"].s != b"EXPLICIT":
+        raise Unsupported(f"a transposed convolution with padding and output size by name ({output})")
+    strides, dilations, pads = (list(facts[name].ints) for name in ("strides", "dilations", "paddings"))
+    pads = [pads[0], pads[2], pads[1], pads[3]] if len(pads) == 4 else pads * 2  # from top, bottom, left, right
+    whole = [
+        (size[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + 2] for i in range(2)
+    ]
+    more = [wanted - had for wanted, had in zip(facts["output_size"].ints[-2:], whole, strict=True)]
+    window = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more}
+    made = helper.make_node(
+        "ConvTranspose", [source, weights], [output], name=output, group=facts["groups"].i, **window
+    )
+    return [made]
