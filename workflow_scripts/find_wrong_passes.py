@@ -128,7 +128,7 @@ class Search:
         told = f"its class maps agree with native Paddle's on {same:.4f} of pixels (bound {self._bound:g})"
         told = told if first.status == "ok" else f"it {first.reason}"
         if guilty is None:
-            return _found([], f"oneDNN is wrong here whichever graph passes are left out: {told}", agreement=same)
+            return _found([], f"oneDNN differs whichever graph passes are left out: {told}", agreement=same)
         names = ", ".join(guilty)
         return _found(guilty, f"slower than it could be: oneDNN leaves out {names}, with which {told}", agreement=same)
 

@@ -48,17 +48,22 @@ class Network(paddle.nn.Layer):
         return logits
 
 
+def exported(folder: Path, network: paddle.nn.Layer) -> tuple[Path, ExportedModel]:
+    """A network as the workflow exports it."""
+    network.eval()
+    spec = paddle.static.InputSpec([None, 3, None, None], "float32", "x")
+    paddle.jit.save(paddle.jit.to_static(network, input_spec=[spec], full_graph=True), str(folder / "net"))
+    pdmodel = folder / "mine" / "model.pdmodel"
+    export_paddle.export("mine", ENTRY, folder / "net.pdmodel", pdmodel, pdmodel.with_suffix(".pdiparams"))
+    return pdmodel, ExportedModel(pdmodel.parent, {"input": SIZE, "files": {}})
+
+
 @pytest.mark.parametrize("ids", [True, False])
 def test_exported_model_is_quantised_and_runs_on_onednn(tmp_path: Path, ids: bool) -> None:
     paddle.seed(1)
-    network = Network(ids)
-    network.eval()
-    spec = paddle.static.InputSpec([None, 3, None, None], "float32", "x")
-    paddle.jit.save(paddle.jit.to_static(network, input_spec=[spec], full_graph=True), str(tmp_path / "net"))
-    pdmodel = tmp_path / "mine" / "model.pdmodel"
-    export_paddle.export("mine", ENTRY, tmp_path / "net.pdmodel", pdmodel, pdmodel.with_suffix(".pdiparams"))
+    pdmodel, model = exported(tmp_path, Network(ids))
     images = street_images(SIZE["height"], SIZE["width"], 2)
-    task = SimpleNamespace(model=ExportedModel(pdmodel.parent, {"input": SIZE, "files": {}}), images=images)
+    task = SimpleNamespace(model=model, images=images)
     out = tmp_path / "int8"
     paddle_ptq.quantize(pdmodel.parent, task, "abs_max", out, [])
     program = read_program((out / "model.pdmodel").read_bytes())
@@ -67,6 +72,35 @@ def test_exported_model_is_quantised_and_runs_on_onednn(tmp_path: Path, ids: boo
     predict = paddle_ptq._predictor(out, "int8")
     found = [predict(image)[None] for image in images]
     assert agreement(found, run_paddle(pdmodel, images)) >= 0.9
+
+
+class Sums(Network):
+    """A sum that a ReLU and a further sum read, as in DDRNet."""
+
+    def __init__(self) -> None:
+        super().__init__(ids=False)
+        self.first = paddle.nn.Conv2D(4, 4, 3, padding=1, bias_attr=False)
+        self.second = paddle.nn.Conv2D(4, 4, 3, padding=1, bias_attr=False)
+
+    def forward(self, image: Any) -> Any:
+        logits = self.body(image)
+        once = self.first(logits) + logits
+        return self.second(paddle.nn.functional.relu(once)) + once
+
+
+def test_sum_that_a_relu_and_a_further_sum_read_has_no_range(tmp_path: Path) -> None:
+    """Paddle's oneDNN cannot run DDRNet otherwise. Its further sum keeps its range."""
+    paddle.seed(1)
+    pdmodel, model = exported(tmp_path, Sums())
+    images = street_images(SIZE["height"], SIZE["width"], 2)
+    paddle_ptq.quantize(pdmodel.parent, SimpleNamespace(model=model, images=images), "abs_max", tmp_path / "int8", [])
+    block = (program := read_program((tmp_path / "int8" / "model.pdmodel").read_bytes())).block(0)
+    operators = [block.op(number) for number in range(program.block(0).op_size())]
+    whole = [operator for operator in operators if operator.type() == "elementwise_add"][-2:]
+    rounded = {name for operator in operators if operator.type() == "quantize_linear" for name in operator.input("X")}
+    assert [operator.output("Out")[0] in rounded for operator in whole] == [False, True]
+    predict = paddle_ptq._predictor(tmp_path / "int8", "int8")
+    assert agreement([predict(image)[None] for image in images], run_paddle(pdmodel, images)) >= 0.9
 
 
 class Masked(Network):
@@ -86,13 +120,7 @@ class Masked(Network):
 
 def test_tensors_with_a_masks_infinities_stay_in_fp32_on_every_engine(tmp_path: Path) -> None:
     paddle.seed(1)
-    network = Masked()
-    network.eval()
-    spec = paddle.static.InputSpec([None, 3, None, None], "float32", "x")
-    paddle.jit.save(paddle.jit.to_static(network, input_spec=[spec], full_graph=True), str(tmp_path / "net"))
-    pdmodel = tmp_path / "mine" / "model.pdmodel"
-    export_paddle.export("mine", ENTRY, tmp_path / "net.pdmodel", pdmodel, pdmodel.with_suffix(".pdiparams"))
-    model = ExportedModel(pdmodel.parent, {"input": SIZE, "files": {}})
+    pdmodel, model = exported(tmp_path, Masked())
     images = street_images(SIZE["height"], SIZE["width"], 2)
     wanted = run_paddle(pdmodel, images)
 

@@ -26,6 +26,7 @@ from segbench.process.supervise import progress
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.judging import Judge
 
+SUM = "elementwise_add"
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
 FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}
 
@@ -118,7 +119,7 @@ def _quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: lis
 
         def _collect_target_varnames(self) -> None:
             super()._collect_target_varnames()
-            without_range = _masked(self._program, self._scope)
+            without_range = _masked(self._program, self._scope) | _sums_read_twice(self._program)
             self._quantized_act_var_name -= without_range
             self._zero_size_var_names |= without_range  # its own name for what it shall not quantise
 
@@ -224,6 +225,19 @@ def _masked(program: Any, scope: Any) -> set[str]:
     values = {name: np.array(scope.find_var(name).get_tensor()) for name in stored if name not in ("feed", "fetch")}
     infinite = [name for name, array in values.items() if array.dtype.kind == "f" and np.isinf(array).any()]
     return masked(((one.type, one.input_arg_names, one.output_arg_names) for one in block.ops), infinite)
+
+
+def _sums_read_twice(program: Any) -> set[str]:
+    """Return the sums that a ReLU and a further sum read, as in DDRNet: oneDNN (2.6.2) makes them int8 where the further
+    sum expects uint8, and cannot run.
+    """
+    operators = program.global_block().ops
+    readers: dict[str, list[str]] = {}
+    for operator in operators:
+        for name in operator.input_arg_names:
+            readers.setdefault(name, []).append(operator.type)
+    sums = {name for operator in operators if operator.type == SUM for name in operator.output_arg_names}
+    return {name for name in sums if {SUM, "relu"} <= set(readers.get(name, ()))}
 
 
 def _refuse_not_finite(quantizer: Any) -> None:
