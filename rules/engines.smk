@@ -47,9 +47,10 @@ rule find_wrong_passes:
     params:
         python=lambda wildcards: planning.jobs.interpreter_of("paddle_onednn"),
         fingerprint=lambda wildcards: planning.jobs.fingerprint_of("paddle_onednn"),
+        bound=config["agreement_bounds"]["fp32"],
     shell:
         "{params.python} {input.script} --model {input.model:q} --check {input.check:q} --index {input.index:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " --bound {params.bound} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule build_engine:

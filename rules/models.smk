@@ -112,9 +112,11 @@ rule export_onnx:
     priority: PRIORITY["export_onnx"]
     conda:
         "../envs/cpu.yaml"
+    params:
+        bound=config["agreement_bounds"]["fp32"],
     shell:
         "python {input.script} --model {input.model:q} --pdmodel {input.files[0]:q} --pdiparams {input.files[1]:q}"
-        " --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
+        " --bound {params.bound} --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 
 rule export_onnx_model:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import nullcontext
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError
 from segbench.files import as_fetched, atomic, scratch
-from segbench.models import architectures, inference_model
+from segbench.models import architectures, inference_model, paddleseg_network
 from segbench.models.checkpoint import read_arrays
 from segbench.models.fold_paddle import count_constants
-from segbench.models.paddle_files import count_parameters, without_call_stacks
+from segbench.models.paddle_files import count_parameters, has_loop, without_call_stacks
 from segbench.models.record import check_class_map, read_entry, write_model
 from segbench.process.lifetime import command
 
@@ -58,12 +58,35 @@ def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, pr
             architectures.load(layer, read_arrays(checkpoint), model)
         print(f"{model}: tracing at {height}×{width}", flush=True)
         if "network" not in entry:
-            return _trace(where, entry, layer, prefix, as_class_map=True)
+            with architectures.constant_shapes():
+                return _trace(where, entry, layer, prefix, as_class_map=True)
         # Sizes, grids and masks are folded, as those of an exported file are.
         traced = prefix.with_name("traced")
-        notes = _trace(where, entry, layer, traced, as_class_map=False)
+        notes = _trace_network(where, entry, layer, traced)
         only = {**entry, "output": None}
         return notes + inference_model.export(model, only, traced.with_suffix(".pdmodel"), prefix)
+
+
+def _trace_network(where: str, entry: dict[str, Any], layer: Any, prefix: Path) -> list[str]:
+    """Save the logits of a network of PaddleSeg's. Where Paddle cannot trace it, or keeps a loop, it is traced once more
+    with known sizes as numbers. Not all networks take these.
+    """
+
+    def traced() -> list[str]:
+        return _trace(where, entry, layer, prefix, as_class_map=False)
+
+    try:
+        notes = traced()
+    except InputError as refused:
+        try:
+            with architectures.constant_shapes():
+                return traced()
+        except InputError:
+            raise refused from None
+    if has_loop(prefix.with_suffix(".pdmodel").read_bytes()):
+        with suppress(InputError), architectures.constant_shapes():
+            notes = traced()
+    return notes
 
 
 def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path, as_class_map: bool) -> list[str]:
@@ -99,15 +122,15 @@ def _trace(where: str, entry: dict[str, Any], layer: Any, prefix: Path, as_class
     whole.eval()
     shape = paddle.static.InputSpec(list(inference_model.input_shape(entry)), "float32", "image")
     try:
-        with architectures.constant_shapes() if as_class_map else nullcontext():
-            paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
-    except Exception as error:
+        paddle.jit.save(paddle.jit.to_static(whole, input_spec=[shape], full_graph=True), str(prefix))
+    except (Exception, SystemExit) as error:
         _check_outputs(where, entry, number, seen)
         if "network" not in entry:
             raise
-        said = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        raise InputError(f"{where}.config: its network cannot be exported: {said[:200]}") from None
-    hook.remove()
+        said = paddleseg_network.last_words(error)
+        raise InputError(f"{where}.config: its network cannot be exported: {said}") from None
+    finally:
+        hook.remove()
     _check_outputs(where, entry, number, seen)
     return [f"the network has {len(seen)} outputs, of which output {number} is taken"] if number else []
 

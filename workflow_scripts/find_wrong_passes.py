@@ -85,8 +85,8 @@ def _opened(program: Path, request: Request) -> tuple[paddle.PaddleSession, list
 class Search:
     """Trials of one model on the same images. Each writes its class maps below `folder`."""
 
-    def __init__(self, model: Path, index: Path, folder: Path, limits: Limits) -> None:
-        self._model, self._index, self._folder, self._limits = model, index, folder, limits
+    def __init__(self, model: Path, index: Path, folder: Path, limits: Limits, bound: float) -> None:
+        self._model, self._index, self._folder, self._limits, self._bound = model, index, folder, limits, bound
         self.trials = 0
 
     def run(self, engine: str, left_out: Sequence[str] = ()) -> tuple[Outcome, npt.NDArray[np.uint8] | None]:
@@ -115,20 +115,20 @@ class Search:
         if class_maps is None and not first.reason.startswith("crashed by "):
             return first
         same = 0.0 if class_maps is None else agreement(class_maps, expected)
-        if same >= SAME_NETWORK:
+        if same >= self._bound:
             return _found([], agreement=same)
 
         def agrees(left_out: Sequence[str]) -> bool:
             found = self.run(ONEDNN, left_out)[1]
-            return found is not None and agreement(found, expected) >= SAME_NETWORK
+            return found is not None and agreement(found, expected) >= self._bound
 
         guilty = guilty_passes(native.result["passes"], agrees)
         if guilty is None and class_maps is None:
             return first
-        told = f"its class maps agree with native Paddle's on {same:.4f} of pixels (bound {SAME_NETWORK:g})"
+        told = f"its class maps agree with native Paddle's on {same:.4f} of pixels (bound {self._bound:g})"
         told = told if first.status == "ok" else f"it {first.reason}"
         if guilty is None:
-            return _found([], f"oneDNN is wrong here whichever graph passes are left out: {told}", agreement=same)
+            return _found([], f"oneDNN differs whichever graph passes are left out: {told}", agreement=same)
         names = ", ".join(guilty)
         return _found(guilty, f"slower than it could be: oneDNN leaves out {names}, with which {told}", agreement=same)
 
@@ -138,14 +138,14 @@ def _found(left_out: list[str], warning: str = "", **facts: Any) -> Outcome:
     return Outcome("ok", result={"left_out": left_out, "warnings": [said] * bool(said), **facts})
 
 
-def find(model: Path, index: Path, check: str, limits: Limits, out: Path) -> None:
-    """Search in the parent, trial by trial, and write the record."""
+def find(model: Path, index: Path, check: str, limits: Limits, out: Path, bound: float = SAME_NETWORK) -> None:
+    """Search in the parent, trial by trial, and write the record. `bound`: share of equal pixels at least."""
     found = Outcome("ok")
 
     def work() -> dict[str, Any]:
         nonlocal found
         with tempfile.TemporaryDirectory() as folder:
-            search = Search(model, index, Path(folder), limits)
+            search = Search(model, index, Path(folder), limits, bound)
             found = search.find()
         return {"trials": search.trials}
 
@@ -162,8 +162,9 @@ def main() -> None:
     parser.add_argument("--check", default="", help="the check of data set and model (none: not checked)")
     parser.add_argument("--index", type=Path, required=True, help=f"images.csv; the first {IMAGES} that fit are run")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write: passes to leave out, and why")
+    parser.add_argument("--bound", type=float, default=SAME_NETWORK, help="share of equal pixels at least")
     args = parser.parse_args()
-    find(args.model, args.index, args.check, configured_limits(), args.out)
+    find(args.model, args.index, args.check, configured_limits(), args.out, args.bound)
 
 
 if __name__ == "__main__":

@@ -163,10 +163,23 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
             {"reference": "paddle-fp23"},
             "mine.yaml: reference: unknown variant 'paddle-fp23'; did you mean 'paddle-fp32'?",
         ),
+        (
+            {"model_catalogue": {"unet": MODEL}, "models": ["unet"]},
+            "mine.yaml: model_catalogue.unet: config/models.yaml has a model of this name; give yours another one, or"
+            " leave `kind` out to change keys of that model",
+        ),
     ],
 )
 def test_fault_is_told_in_one_line(tmp_path, overlay, message):
     assert fault(tmp_path, **overlay) == message
+
+
+def test_keys_of_a_model_of_the_catalogue_can_be_changed(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("model_catalogue: {unet: {title: Another}}")
+    files = [*CATALOGUES, str(path)]
+    entry = read_config(merged(files), files)["model_catalogue"]["unet"]
+    assert (entry["title"], entry["architecture"]) == ("Another", "unet")
 
 
 def test_several_faults_are_told_at_once(tmp_path):

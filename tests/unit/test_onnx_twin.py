@@ -138,6 +138,61 @@ def test_padding_to_the_same_size_ignores_dilation_as_paddle_does(tmp_path: Path
     assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
 
 
+def test_unpooling_is_exact(tmp_path: Path) -> None:
+    """As ENet and SegNet: twice, the values changed in between, and to a size that no multiple of the stride is."""
+
+    def then(logits: Any) -> Any:
+        once, first = F.max_pool2d(logits, 3, 3, return_mask=True)
+        twice, second = F.max_pool2d(once, 2, 2, padding=1, return_mask=True)
+        put = F.max_unpool2d(F.relu(twice) + 1, second, 2, 2, padding=1, output_size=once.shape)
+        return class_map(logits + 5 * F.max_unpool2d(put * put, first, 3, 3, output_size=logits.shape))
+
+    net, twin = twin_of(tmp_path, then)
+    images = street_images(HEIGHT, WIDTH)
+    assert len(np.unique(run_paddle(net, images))) > 1
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
+
+
+def test_unpooling_of_overlapping_windows_is_refused(tmp_path: Path) -> None:
+    """Two values may want one place there; Paddle takes the last, and ONNX leaves it open."""
+
+    def then(logits: Any) -> Any:
+        pooled, indices = F.max_pool2d(logits, 3, 2, padding=1, return_mask=True)
+        return class_map(F.max_unpool2d(pooled, indices, 3, 2, padding=1, output_size=logits.shape))
+
+    with pytest.raises(Unsupported, match=r"unpooling with the indices of windows that overlap \(max_pool"):
+        twin_of(tmp_path, then)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_transposed_convolution_has_the_wanted_size(tmp_path: Path, depthwise: bool) -> None:
+    """As ENet: its last row and column are not those that follow from kernel, stride and padding."""
+
+    def then(logits: Any) -> Any:
+        weight = paddle.arange(4 * 4 * 9, dtype="float32").reshape([4, 4, 3, 3]).sin()
+        weight, groups = (weight[:, :1], 4) if depthwise else (weight, 1)
+        small = F.avg_pool2d(logits, 2)
+        return class_map(
+            F.conv2d_transpose(small, weight, stride=2, padding=1, groups=groups, output_size=[HEIGHT, WIDTH])
+        )
+
+    net, twin = twin_of(tmp_path, then)
+    images = street_images(HEIGHT, WIDTH)
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
+
+
+@pytest.mark.parametrize("tiny", [lambda x: x + 1e-6, lambda x: x * 2 - 5e-7, lambda x: (x + 3e-7) * 3])
+def test_small_summand_is_kept(tmp_path: Path, tiny: Any) -> None:
+    """As in SegNeXt: what is divided is not 0, and what divides is."""
+    net, twin = twin_of(tmp_path, lambda logits: class_map(logits * (tiny(F.relu(logits) * 0) * 1e9)))
+    images = street_images(HEIGHT, WIDTH)
+    wanted = run_paddle(net, images)
+    assert len(np.unique(wanted)) > 1
+    assert agreement(run_onnxruntime(twin, images), wanted) == agreement(run_openvino(twin, images), wanted) == 1
+
+
 def test_crash_of_the_converter_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         onnx_twin, "CONVERT", "import os; print('so far so good', flush=True); os.kill(os.getpid(), 11)"
@@ -228,14 +283,14 @@ def patched(folder: Path, old: str, new: str, file: str = "segbench/models/onnx_
     return copy / SCRIPT.name
 
 
-def without_repair(folder: Path, repair: str, then: Any) -> dict[str, Any]:
+def without_repair(folder: Path, repair: str, then: Any, *more: str, instead: str = "") -> dict[str, Any]:
     """The status of a twin that lacks one of our repairs of what paddle2onnx makes."""
     net = save_network(folder / "net", then, size=(HEIGHT, WIDTH))
-    script = patched(folder, repair, "pass" if repair.startswith("_") else "")
-    done = run_script(folder, net, "--status", str(folder / "onnx.json"), *with_record(net), script=script)
+    script = patched(folder, repair, instead or ("pass" if repair.startswith("_") else ""))
+    done = run_script(folder, net, "--status", str(folder / "onnx.json"), *with_record(net), *more, script=script)
     assert done.returncode == 0, done.stderr
-    assert (folder / "out" / "model.onnx").read_bytes() == b""
     status: dict[str, Any] = read_json(folder / "onnx.json")
+    assert ((folder / "out" / "model.onnx").read_bytes() == b"") == (status["status"] != "ok")
     return status
 
 
@@ -245,6 +300,25 @@ def test_twin_that_computes_another_function_is_refused(tmp_path: Path) -> None:
         "unsupported",
         "paddle2onnx makes another function of this model: on a drawn image its class map agrees with native Paddle's"
         f" on {status['agreement']:.4f} of pixels (bound 0.9995)",
+    )
+
+
+def test_bound_of_the_comparison_can_be_chosen(tmp_path: Path) -> None:
+    repair = "_make_exact(model, pool, shapes_of(infer(model)))"
+    status = without_repair(tmp_path, repair, pooled((3, 7)), "--bound", "0.1")
+    assert status["status"] == "ok" and 0.1 <= status["agreement"] < 0.9995
+
+
+def test_twin_whose_class_map_has_another_size_is_refused(tmp_path: Path) -> None:
+    def then(logits: Any) -> Any:
+        small, weight = F.avg_pool2d(logits, 2), paddle.ones([4, 4, 3, 3])
+        return class_map(F.conv2d_transpose(small, weight, stride=2, padding=1, output_size=[HEIGHT, WIDTH]))
+
+    unmarked = "pdmodel.read_bytes(), []"
+    status = without_repair(tmp_path, "marked(pdmodel.read_bytes())", then, instead=unmarked)
+    assert (status["status"], status["reason"]) == (
+        "unsupported",
+        "paddle2onnx makes another function of this model: its class map is 63×95, native Paddle's 64×96",
     )
 
 

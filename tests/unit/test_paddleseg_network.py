@@ -18,7 +18,8 @@ import pytest
 from helpers.paddle_made import agreement, run_paddle, street_images
 from paddleseg.cvlibs import Config, SegBuilder
 from segbench.errors import InputError
-from segbench.models import architectures, paddleseg_network
+from segbench.models import architectures, onnx_twin, paddleseg_network
+from segbench.models.paddle_files import has_loop
 from segbench.models.settings import complete
 
 SCRIPTS = Path(export_paddle.__file__).parent
@@ -104,6 +105,60 @@ def test_network_that_paddleseg_cannot_build_is_named(tmp_path: Path, model: str
     with pytest.raises(InputError) as caught:
         export(tmp_path, entry(tmp_path, model))
     assert str(caught.value).startswith(f"model_catalogue.mine.{said}") and "\n" not in str(caught.value)
+
+
+class Halves(paddle.nn.Layer):
+    """As ESPNet of 2.8.0: a loop that ends when a size is reached."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.body = paddle.nn.Conv2D(3, num_classes, 3, padding=1)
+
+    def forward(self, image: Any) -> Any:
+        logits = small = self.body(image)
+        rows = paddle.shape(small)[2]
+        while rows != 16:
+            small = paddle.nn.functional.avg_pool2d(small, 2)
+            rows = paddle.shape(small)[2]
+        return [logits + paddle.nn.functional.interpolate(small, image.shape[2:])]
+
+
+class Reshapes(Halves):
+    """As CAE of 2.8.0: a size that Paddle takes for an unknown one, before a layer that wants to know it."""
+
+    def forward(self, image: Any) -> Any:
+        size = paddle.shape(image)
+        return [self.body(paddle.flatten(image, 2).reshape([size[0], size[1], size[2], size[3]]))]
+
+
+class Exits(Halves):
+    """As UPerNetViTAdapter, where its operator is not compiled."""
+
+    def forward(self, image: Any) -> Any:
+        if not paddle.in_dynamic_mode():
+            sys.exit(0)
+        return [self.body(image)]
+
+
+for network in (Halves, Reshapes, Exits):
+    paddleseg.cvlibs.manager.MODELS.add_component(network)
+
+
+@pytest.mark.parametrize("network", [Halves, Reshapes])
+def test_sizes_are_numbers_where_paddle_cannot_do_without(tmp_path: Path, network: type) -> None:
+    pdmodel, notes = export(tmp_path, entry(tmp_path, f"{{type: {network.__name__}}}"))
+    assert notes == [] and not has_loop(pdmodel.read_bytes())
+    layer = architectures.build(entry(tmp_path, f"{{type: {network.__name__}}}"), HEIGHT, WIDTH)
+    images = street_images(HEIGHT, WIDTH)
+    with paddle.no_grad():
+        wanted = [layer(paddle.to_tensor(image))[0].numpy().argmax(1).astype(np.uint8) for image in images]
+    assert agreement(run_paddle(pdmodel, images), wanted) >= 0.9995
+    onnx_twin.make_twin(pdmodel, pdmodel.with_suffix(".pdiparams"))
+
+
+def test_network_that_ends_the_process_at_tracing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="config: its network cannot be exported: it ends the process"):
+        export(tmp_path, entry(tmp_path, "{type: Exits}"))
 
 
 CLONE = """

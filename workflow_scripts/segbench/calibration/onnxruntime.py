@@ -165,6 +165,13 @@ def _collector(prepared: Path, options: Options, augmented: Path) -> Any:
         collector = PercentileCalibrater(prepared, num_bins=options.bins, percentile=options.percentile, **given)
     if options.method == "minmax":
         collector.collector = _Extremes()
+    choose, without_range = collector.select_tensors_to_calibrate, qdq.masked_tensors(collector.model.graph)
+
+    def chosen(model: Any) -> Any:
+        tensors, facts = choose(model)
+        return tensors - without_range, facts
+
+    collector.select_tensors_to_calibrate = chosen
     collector.augment_graph()
     collector.create_inference_session()
     collector.infer_session = _Checked(collector.infer_session, collector.model.graph)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segbench.calibration.base import Calibrator, Task
+from segbench.calibration.masks import masked
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4, worst_first
 from segbench.errors import Failed, framework_errors
 from segbench.files import stage_files
@@ -25,6 +26,7 @@ from segbench.process.supervise import progress
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.judging import Judge
 
+SUM = "elementwise_add"
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
 FILES = {"model_filename": "model.pdmodel", "params_filename": "model.pdiparams"}
 
@@ -112,6 +114,15 @@ def _quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: lis
         def __getitem__(self, number: int) -> Any:
             return task.images[number][0]
 
+    class Quantizer(PostTrainingQuantization):
+        """Paddle's, which leaves tensors without a range as they are."""
+
+        def _collect_target_varnames(self) -> None:
+            super()._collect_target_varnames()
+            without_range = _masked(self._program, self._scope) | _sums_read_twice(self._program)
+            self._quantized_act_var_name -= without_range
+            self._zero_size_var_names |= without_range  # its own name for what it shall not quantise
+
     paddle.set_flags({"FLAGS_use_mkldnn": True})  # Paddle's native kernels are several times slower
     paddle.enable_static()
     try:
@@ -119,7 +130,7 @@ def _quantize(source: Path, task: Task, method: str, out: Path, fp32_layers: lis
             place = paddle.CPUPlace()
             executor = paddle.static.Executor(place)
             feed = paddle.static.data(_input_name(source), task.model.shape)
-            quantizer = PostTrainingQuantization(
+            quantizer = Quantizer(
                 executor=executor,
                 model_dir=str(source),
                 data_loader=paddle.io.DataLoader(
@@ -205,6 +216,28 @@ def _predictor(folder: Path, precision: str, left_out: tuple[str, ...] = ()) -> 
         return session.download()
 
     return predict
+
+
+def _masked(program: Any, scope: Any) -> set[str]:
+    """Return the tensors of a program that have no range, since the network stores infinities that go into them."""
+    block = program.global_block()
+    stored = [name for name, one in block.vars.items() if one.persistable and scope.find_var(name)]
+    values = {name: np.array(scope.find_var(name).get_tensor()) for name in stored if name not in ("feed", "fetch")}
+    infinite = [name for name, array in values.items() if array.dtype.kind == "f" and np.isinf(array).any()]
+    return masked(((one.type, one.input_arg_names, one.output_arg_names) for one in block.ops), infinite)
+
+
+def _sums_read_twice(program: Any) -> set[str]:
+    """Return the sums that a ReLU and a further sum read, as in DDRNet: oneDNN (2.6.2) makes them int8 where the further
+    sum expects uint8, and cannot run.
+    """
+    operators = program.global_block().ops
+    readers: dict[str, list[str]] = {}
+    for operator in operators:
+        for name in operator.input_arg_names:
+            readers.setdefault(name, []).append(operator.type)
+    sums = {name for operator in operators if operator.type == SUM for name in operator.output_arg_names}
+    return {name for name in sums if {SUM, "relu"} <= set(readers.get(name, ()))}
 
 
 def _refuse_not_finite(quantizer: Any) -> None:

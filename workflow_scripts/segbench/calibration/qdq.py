@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from segbench.calibration.base import JUDGE, TABLE, layers_file, needs_reduced_range
+from segbench.calibration.masks import masked
 from segbench.calibration.table import CalibrationTable, read_table
 from segbench.errors import InputError, Unsupported, framework_errors
 from segbench.files import read_json, scratch
@@ -58,10 +59,28 @@ def prepare(model: ExportedModel, folder: Path) -> Path:
 
 def layers(prepared: Path) -> list[str]:
     """Return the names of the nodes that are quantised, in the graph's order."""
+    return _layers(_graph(prepared))
+
+
+def _layers(graph: Any) -> list[str]:
+    without_range = masked_tensors(graph)
+    nodes = [node for node in graph.node if node.op_type in OPERATORS]
+    return [node.name for node in nodes if without_range.isdisjoint((*node.input, *node.output))]
+
+
+def masked_tensors(graph: Any) -> set[str]:
+    """Return the tensors of a graph that have no range, since the network stores infinities that go into them."""
+    from onnx import TensorProto, numpy_helper
+
+    stored = [tensor for tensor in graph.initializer if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16)]
+    infinite = [tensor.name for tensor in stored if np.isinf(numpy_helper.to_array(tensor)).any()]
+    return masked(((node.op_type, node.input, node.output) for node in graph.node), infinite)
+
+
+def _graph(prepared: Path) -> Any:
     import onnx
 
-    graph = onnx.load(str(prepared), load_external_data=False).graph
-    return [node.name for node in graph.node if node.op_type in OPERATORS]
+    return onnx.load(str(prepared)).graph
 
 
 def quantize(
@@ -82,7 +101,9 @@ def quantize(
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    known = layers(prepared)
+    graph = _graph(prepared)
+    known = _layers(graph)
+    masks = [node.name for node in graph.node if node.op_type in OPERATORS and node.name not in known]
     if strange := sorted({*fp32_layers, *(only or ())} - set(known)):
         raise InputError(f"{strange[0]!r} is no layer of the model; delete its {layers_file('*')} and run again")
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +118,7 @@ def quantize(
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(OPERATORS),
                 nodes_to_quantize=list(only) if only is not None else None,
-                nodes_to_exclude=list(fp32_layers),
+                nodes_to_exclude=[*fp32_layers, *masks],
                 per_channel=True,
                 reduce_range=reduce_range,
                 activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,

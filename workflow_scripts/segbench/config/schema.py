@@ -513,7 +513,8 @@ class Config(Section):
     )
     agreement_bounds: Bounds = Field(
         {"fp32": SAME_NETWORK, "fp16": 0.99, "bf16": 0.98, "int8": 0.95},
-        description="Share of pixels, by precision, below which a variant's agreement gets a warning.",
+        description="Share of pixels, by precision, below which a variant's agreement gets a warning. That of FP32 also"
+        " judges ONNX twins and oneDNN's graph passes.",
     )
     class_agreement_bounds: Bounds = Field(
         {"fp32": 0.99, "fp16": 0.98, "bf16": 0.95, "int8": 0.85},

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from segbench.errors import Failed, Unsupported
 from segbench.machine.cpu import package_version
+from segbench.models.onnx_custom import marked, replace_custom
 from segbench.models.onnx_graph import (
     CLASS_MAP,
     Shape,
@@ -35,9 +36,9 @@ from segbench.models.paddle_files import read_program
 OPSET = 16
 # zlib before paddle 2.6.2: see PaddlePaddle/Paddle#70538. The result is checked later, after the repairs.
 CONVERT = """import sys, zlib, paddle2onnx
-pdmodel, pdiparams, out, opset = sys.argv[1:]
+pdmodel, pdiparams, out, opset, *custom = sys.argv[1:]
 paddle2onnx.export(pdmodel, pdiparams, out, opset_version=int(opset), auto_upgrade_opset=False, verbose=False,
-                   enable_onnx_checker=False)"""
+                   enable_onnx_checker=False, custom_op_info={name: name for name in custom})"""
 
 
 class AdaptivePool(NamedTuple):
@@ -73,6 +74,7 @@ def _repaired(model: Any, pdmodel: Path) -> Any:
     model.graph.output[0].type.tensor_type.ClearField("shape")
     constants_to_initializers(model)
     fold(model)
+    replace_custom(model)
     _pad_as_paddle(model)
     for pool in adaptive_pools(pdmodel):
         _make_exact(model, pool, shapes_of(infer(model)))  # anew: a replaced pool has another size
@@ -92,8 +94,10 @@ def _convert(pdmodel: Path, pdiparams: Path) -> Any:
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "model.onnx"
-        command = [sys.executable, "-c", CONVERT, str(pdmodel), str(pdiparams), str(out), str(OPSET)]
+        program, out = Path(folder) / "model.pdmodel", Path(folder) / "model.onnx"
+        content, custom = marked(pdmodel.read_bytes())
+        program.write_bytes(content)
+        command = [sys.executable, "-c", CONVERT, str(program), str(pdiparams), str(out), str(OPSET), *custom]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         printed = done.stdout + done.stderr
         print(printed, end="", flush=True)

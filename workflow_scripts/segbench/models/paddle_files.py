@@ -53,6 +53,13 @@ def without_call_stacks(pdmodel: bytes) -> bytes:
     return bytes(program.serialize_to_string())
 
 
+def has_loop(pdmodel: bytes) -> bool:
+    """Return whether a program has a loop, outside of blocks."""
+    program = read_program(pdmodel)
+    block = program.block(0)
+    return any(block.op(number).type() == "while" for number in range(block.op_size()))
+
+
 def count_parameters(pdmodel: bytes) -> int:
     """Trained values of a program: its stored variables without the running statistics of batch normalisation."""
     program = read_program(pdmodel)

@@ -47,7 +47,7 @@ def build(section: dict[str, Any], class_count: int, package: str | None = None)
                 layer = builder.build_component(_with(whole, "pretrained", _empty_weights(Path(folder))))
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"config: PaddleSeg {paddleseg.__version__} cannot build its network: {_last(error)}"
+            f"config: PaddleSeg {paddleseg.__version__} cannot build its network: {last_words(error)}"
         ) from None
     return _on_cpu(layer)
 
@@ -58,7 +58,7 @@ def running() -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        raise InputError(f"config: PaddleSeg {_version()} cannot run its network: {_last(error)}") from None
+        raise InputError(f"config: PaddleSeg {_version()} cannot run its network: {last_words(error)}") from None
 
 
 def dataset_class_count(dataset: str, package: str | None) -> int | None:
@@ -139,7 +139,8 @@ def _on_cpu(layer: Any) -> Any:
     return layer
 
 
-def _last(error: BaseException) -> str:
+def last_words(error: BaseException) -> str:
+    """Return the last line of what a network of PaddleSeg's, or Paddle at tracing it, says."""
     if isinstance(error, SystemExit):
         return "it ends the process, as it does where an operator of its own is not compiled"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

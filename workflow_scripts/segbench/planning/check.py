@@ -33,6 +33,8 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
     """
     _refuse_bomb(merged)
     sources = Sources(files, command_line or {})
+    if faults := _models_of_one_name(merged, sources):
+        raise InputError("\n".join(faults))
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
@@ -75,6 +77,28 @@ class Sources:
                 if _has(content, location[:length]):
                     return path
         return "configuration"
+
+
+    def all_of(self, location: Location) -> list[str]:
+        """Return all files that have the key, in their order."""
+        return [path for path, content in dict(self._contents).items() if _has(content, location)]
+
+
+def _models_of_one_name(merged: dict[str, Any], sources: Sources) -> list[str]:
+    """Return a fault for each model that two files describe: their entries were merged into one that is neither.
+
+    A file that changes single keys of an entry gives no `kind`.
+    """
+    faults = []
+    catalogue = merged.get("model_catalogue")
+    for name in catalogue if isinstance(catalogue, dict) else ():
+        files = sources.all_of(("model_catalogue", name, "kind"))
+        if len(files) > 1:
+            faults.append(
+                f"{files[-1]}: model_catalogue.{name}: {files[0]} has a model of this name; give yours another one, or"
+                " leave `kind` out to change keys of that model"
+            )
+    return faults
 
 
 def _plain_yaml(path: str) -> Any:

@@ -24,7 +24,7 @@ was there, mappings merge. Models, variants and data sets are entries of catalog
 `config/schemas/config.schema.json`.
 
 A model's name fixes its weights *and* its input size: its results lie under that name, so an entry with other weights
-wants another name.
+wants another name. A model of your own that is called like one of another file is refused by its name.
 
 This page is made from the types in `workflow_scripts/segbench/config/schema.py`; a test keeps it current.
 """
