@@ -154,10 +154,10 @@ def class_map_of_logits(logits: Sequence[Logits], placement: Placement, height: 
     """Bring the logits of an image's inputs to the image's size, and return the index of the highest there.
 
     As PaddleSeg's evaluation does it (`core/infer.py`): logits are brought to the input's size, padding is cut off, and
-    they are summed in float64 and divided where windows overlap. Those of one input that the image fills are resized
-    once, straight to the image's size.
+    they are summed in float64 and divided where windows overlap. Where nothing is padded or cut, they are resized once,
+    straight to the image's size.
     """
-    if placement.is_whole:
+    if placement.direct:
         return enlarged_class_map(logits[0], height, width)
     return _highest((_merged(planes, placement) for planes in zip(*logits, strict=True)), height, width)
 

@@ -25,12 +25,14 @@ class Part(NamedTuple):
 
 class Placement(NamedTuple):
     """How an image becomes inputs of height×width `size`. `scaled` is its height and width after scaling; `corners` has
-    an input each. A corner is negative where padding lies before the image.
+    an input each. A corner is negative where padding lies before the image. `direct`: no image of the set is padded or
+    cut into windows, so that logits go straight to the image's size.
     """
 
     size: Size
     scaled: Size
     corners: tuple[Corner, ...]
+    direct: bool
 
     @property
     def is_whole(self) -> bool:
@@ -78,7 +80,8 @@ class Placer:
             self._starts(length, window, self._stride[axis] if self._stride else window)
             for axis, (length, window) in enumerate(zip(scaled, self.size, strict=True))
         )
-        return Placement(self.size, scaled, tuple((top, left) for top in rows for left in columns))
+        corners = tuple((top, left) for top in rows for left in columns)
+        return Placement(self.size, scaled, corners, not self.slides and self.resizing.padding is None)
 
     def misfit(self, source: Size) -> str:
         """Return why an image of this size cannot be placed, and what would be right; "" where it can."""
