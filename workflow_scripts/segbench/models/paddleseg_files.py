@@ -71,20 +71,19 @@ def read_network(path: Path) -> Network:
     settings = whole.get("test_config") or {}
     notes = [f"{path.name} asks for {text}, which is not done" for text in _test_time(settings)]
     cleared, transforms = _without_downloads(section), validation.get("transforms")
-    return Network(cleared, next(iter(counts), None), dataset, transforms, _sliding(settings, path), notes)
+    return Network(cleared, next(iter(counts), None), dataset, transforms, _sliding(settings), notes)
 
 
-def _sliding(settings: dict[str, Any], path: Path) -> Sliding | None:
-    """Return the window of a `test_config`. Sizes stand there as width, height."""
-    if not settings.get("is_slide"):
-        return None
+def _sliding(settings: dict[str, Any]) -> Sliding | None:
+    """Return the window of a `test_config`; None without one, or where it lacks numbers that PaddleSeg wants too.
+    Sizes stand there as width, height.
+    """
     try:
         (width, height), (right, down) = settings["crop_size"], settings["stride"]
-        return Sliding((int(height), int(width)), (int(down), int(right)))
+        window = Sliding((int(height), int(width)), (int(down), int(right)))
     except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{path}: test_config has is_slide without crop_size and stride, two numbers each (width, height)"
-        ) from None
+        return None
+    return window if settings.get("is_slide") and min(window.stride) > 0 else None
 
 
 def _merged(path: Path, inheriting: tuple[Path, ...]) -> dict[str, Any]:
@@ -135,6 +134,8 @@ def _test_time(settings: dict[str, Any]) -> list[str]:
     """Say what PaddleSeg's evaluation does beside one pass over the whole image."""
     scales = settings.get("scales", 1.0)
     found = []
+    if settings.get("is_slide") and _sliding(settings) is None:
+        found.append("a sliding window without its crop_size and stride (test_config)")
     if settings.get("aug_eval") and scales not in (1.0, [1.0]):
         found.append(f"images scaled by {scales} (test_config)")
     if settings.get("flip_horizontal") or settings.get("flip_vertical"):

@@ -48,10 +48,10 @@ def _window_left_out(entry: dict[str, Any], sliding: paddleseg_files.Sliding | N
     if sliding is None or entry["preprocessing"].get("window") is not None:
         return []
     height, width = sliding.crop
-    return [
-        f"{settings.name} asks for a sliding window of {height}×{width} (test_config, height×width), which is not done;"
-        " it is with an input of that size"
-    ]
+    other = entry["input"] != {"height": height, "width": width}
+    cure = "; it is with an input of that size" if other else ""
+    asked = f"a sliding window of {height}×{width} (test_config, height×width)"
+    return [f"{settings.name} asks for {asked}, which is not done{cure}"]
 
 
 def _with_transforms(
