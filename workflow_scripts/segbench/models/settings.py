@@ -38,10 +38,25 @@ def _of_network(entry: dict[str, Any], settings: Path) -> tuple[dict[str, Any], 
         raise InputError(f"{settings}: says no num_classes; set class_count in the model's entry")
     if count is not None and given not in (None, count):
         raise InputError(f"{settings}: has {count} classes, but the entry's class_count is {given}; remove it")
-    found = _with_transforms(entry, network.transforms, settings)
-    return {**found, "class_count": given or count, "network": network.section}, network.notes
+    found = _with_transforms(entry, network.transforms, settings, network.sliding)
+    notes = [*network.notes, *_window_left_out(found, network.sliding, settings)]
+    return {**found, "class_count": given or count, "network": network.section}, notes
 
 
-def _with_transforms(entry: dict[str, Any], transforms: Any, settings: Path) -> dict[str, Any]:
+def _window_left_out(entry: dict[str, Any], sliding: paddleseg_files.Sliding | None, settings: Path) -> list[str]:
+    """Return a note where the file has a window, and the entry does without one."""
+    if sliding is None or entry["preprocessing"].get("window") is not None:
+        return []
+    height, width = sliding.crop
+    other = entry["input"] != {"height": height, "width": width}
+    cure = "; it is with an input of that size" if other else ""
+    asked = f"a sliding window of {height}×{width} (test_config, height×width)"
+    return [f"{settings.name} asks for {asked}, which is not done{cure}"]
+
+
+def _with_transforms(
+    entry: dict[str, Any], transforms: Any, settings: Path, sliding: paddleseg_files.Sliding | None = None
+) -> dict[str, Any]:
     size = entry["input"]["height"], entry["input"]["width"]
-    return {**entry, "preprocessing": paddleseg_files.complete(entry["preprocessing"], transforms, settings, size)}
+    whole = paddleseg_files.complete(entry["preprocessing"], transforms, settings, size, sliding)
+    return {**entry, "preprocessing": whole}
