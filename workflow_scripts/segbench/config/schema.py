@@ -18,10 +18,13 @@ from pydantic import (
     ValidationInfo,
     field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
 
 from segbench.arrays import SAME_NETWORK
+from segbench.config.resizing import Convention, Interpolation, Kind, Resizing, stride_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -269,6 +272,109 @@ class InputSize(Section):
     width: Positive = Field(description="Width in pixels.")
 
 
+def _both_sides(value: Any) -> Any:
+    """Write one number of pixels as height and width."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"height": value, "width": value}
+    if value is not None and not isinstance(value, (dict, InputSize)):
+        raise ValueError("is neither a number of pixels nor a mapping of height and width")
+    return value
+
+
+def _kind(value: Any) -> Any:
+    """Write one word as the kind that it is."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _grey_or_mean(value: Any) -> Any:
+    """Require a value that a pixel can have, or the word that stands for one."""
+    if value != "mean" and not (isinstance(value, (int, float)) and 0 <= value <= 255):
+        raise ValueError("is neither a number from 0 to 255 nor 'mean'")
+    return value
+
+
+PadValue = Annotated[float | Literal["mean"], BeforeValidator(_grey_or_mean)]
+Sides = Annotated[InputSize | None, BeforeValidator(_both_sides, json_schema_input_type=Positive | InputSize | None)]
+KEPT = Resizing()  # what holds of a key that is not given
+
+
+class Resize(Section):
+    """What size images get before they become the network's input. One word is a `kind` whose other keys are not set.
+
+    The image then has to have the input's size, or to be padded to it, or a `window` slides over it. Class maps come
+    back to the image's own size by way of the logits; padding is cut off before.
+    """
+
+    kind: Kind = Field(
+        "none",
+        description="`none`: images keep their size; `stretch`: they become `size`; `short_side`, `long_side`: that"
+        " side becomes `size` and the other follows; `letterbox`: they become as large as fits into the input, the rest"
+        " is padded.",
+    )
+    size: Sides = Field(
+        KEPT.size,
+        description="In pixels: one number for `short_side` and `long_side`; for `stretch` a number or `height` and"
+        " `width`, null: the model's input.",
+    )
+    max_long_side: Positive | None = Field(
+        KEPT.max_long_side,
+        description="For `short_side`: pixels that the long side has at most; the short one then gets fewer.",
+    )
+    enlarge: bool = Field(
+        KEPT.enlarge,
+        description="`false`: `short_side`, `long_side` and `letterbox` leave an image that is smaller as it is.",
+    )
+    divisor: Positive = Field(KEPT.divisor, description="Both sides are then raised to a multiple of this.")
+    interpolation: Interpolation = Field(KEPT.interpolation, description="How pixels between pixels are made.")
+    convention: Convention = Field(
+        KEPT.convention,
+        description="Whose arithmetic it is. `paddleseg`: OpenCV in float32, sides rounded to the nearest whole number"
+        " (halves to the even one); `mmsegmentation`: OpenCV in 8 bits, halves rounded up; `transformers`: Pillow in 8"
+        " bits, which averages where it shrinks, and sides are cut off.",
+    )
+    pad_value: PadValue | None = Field(
+        KEPT.pad_value,
+        description="Value of the pixels beside an image that is smaller than the input, 0 to 255; `mean`: 0 after"
+        " normalisation; null: `mean` for `letterbox`, else smaller images are refused.",
+    )
+    align: Literal["corner", "centre"] = Field(
+        KEPT.align, description="Where a padded image lies: `corner`: top left; `centre`: padded on all sides."
+    )
+
+    @model_validator(mode="after")
+    def fitting(self) -> Resize:
+        """Require the keys that belong to the kind, and no others."""
+        sided = self.kind in ("short_side", "long_side")
+        if sided and (self.size is None or self.size.height != self.size.width):
+            raise ValueError(f"kind {self.kind!r} needs size, one number of pixels")
+        if self.size is not None and self.kind in ("none", "letterbox"):
+            raise ValueError(f"kind {self.kind!r} takes no size; 'stretch', 'short_side' and 'long_side' do")
+        if self.max_long_side is not None and self.kind != "short_side":
+            raise ValueError(f"max_long_side is for kind 'short_side', not {self.kind!r}")
+        if not self.enlarge and self.kind in ("none", "stretch"):
+            raise ValueError(f"enlarge is for kinds 'short_side', 'long_side' and 'letterbox', not {self.kind!r}")
+        return self
+
+    @model_serializer
+    def _written(self) -> Any:
+        """Write every key, but one word where that says it all, so that jobs are asked for what they always were."""
+        values = {key: getattr(self, key) for key in Resizing._fields}
+        return Resizing(**{**values, "size": self.size and self.size.model_dump()}).written()
+
+
+class Window(Section):
+    """A window of the input's size slides over images that are larger. Logits are averaged where windows overlap.
+
+    The last windows are moved back inside the image. An image's time is that of all its windows.
+    """
+
+    size: Sides = Field(None, description="In pixels; null: the model's input. It can be no other, and is checked.")
+    stride: Sides = Field(
+        None,
+        description="Pixels from window to window, one number or `height` and `width`; null: two thirds of the window.",
+    )
+
+
 class Preprocessing(Section):
     """How an 8-bit image becomes the network's input: (pixel · scale − mean) / std per channel."""
 
@@ -278,11 +384,19 @@ class Preprocessing(Section):
         [0.5, 0.5, 0.5], description="Value subtracted from each channel after scaling, in `channel_order`."
     )
     std: Three = Field([0.5, 0.5, 0.5], description="Value that each channel is then divided by, in `channel_order`.")
-    resize: Literal["none", "stretch"] = Field(
-        "none",
-        description="`none`: images must have the input size; `stretch`: they are resized to it, bilinearly, and"
-        " scored at their own size by their logits.",
+    resize: Annotated[Resize, BeforeValidator(_kind, json_schema_input_type=Kind | Resize)] = Field(
+        Resize(),
+        description="How images get the input's size: a `kind`, or a mapping. Without it (`none`) they must have it.",
     )
+    window: Window | None = Field(None, description="Whether a window slides over larger images; null: none does.")
+
+    @model_serializer(mode="wrap")
+    def _without_empty_window(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a window that was not asked for, so that jobs are asked for what they always were."""
+        values: dict[str, Any] = whole(self)
+        if self.window is None and "window" not in self.model_fields_set:
+            values.pop("window", None)
+        return values
 
 
 class Model(Section):
@@ -363,9 +477,28 @@ class Model(Section):
         wanted = SUFFIXES[self.kind]
         if isinstance(self.weights, Weights) and (suffix := suffix_of(self.weights.model_dump())) not in wanted:
             raise ValueError(f"kind {self.kind!r} needs weights ending in {' or '.join(wanted)}, not {suffix!r}")
+        self._check_window()
         if None not in (self.class_map, self.class_count) and len(self.class_map or ()) != self.class_count:
             raise ValueError(f"class_map has {len(self.class_map or ())} entries, class_count is {self.class_count}")
         return self
+
+    def _check_window(self) -> None:
+        """Require a window of the input's size, and a stride that leaves out no pixel."""
+        window, size = self.preprocessing.window, (self.input.height, self.input.width)
+        if window is None:
+            return
+        given = window.size or self.input
+        if (given.height, given.width) != size:
+            raise ValueError(
+                f"preprocessing.window.size is {given.height}×{given.width}, but the window is the model's input,"
+                f" {size[0]}×{size[1]} (height×width); give the same"
+            )
+        stride = stride_of({"window": window.model_dump()}, size) or size
+        if stride[0] > size[0] or stride[1] > size[1]:
+            raise ValueError(
+                f"preprocessing.window.stride is {stride[0]}×{stride[1]}, more than the window, {size[0]}×{size[1]}"
+                " (height×width): pixels between windows would be left out"
+            )
 
     @field_serializer("preprocessing")
     def _only_given(self, preprocessing: Preprocessing) -> dict[str, Any]:

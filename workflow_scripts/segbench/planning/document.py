@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import typing
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -40,6 +42,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model_catalogue.NAME.weights": schema.Weights,
     "model_catalogue.NAME.input": schema.InputSize,
     "model_catalogue.NAME.preprocessing": schema.Preprocessing,
+    "model_catalogue.NAME.preprocessing.resize": schema.Resize,
+    "model_catalogue.NAME.preprocessing.window": schema.Window,
     "variant_catalogue.NAME": schema.Variant,
     "calibrator_catalogue.NAME": schema.Calibrator,
     "dataset_catalogue.NAME": schema.Dataset,
@@ -55,10 +59,9 @@ def readme() -> str:
         rows = [
             f"| `{key}` | {_type(field)} | {_default(field)} | {field.description} |" for key, field in _fields(section)
         ]
-        parts.append(
-            f"## {title}\n\n{section.__doc__}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
-            + "\n".join(rows)
-        )
+        about = inspect.cleandoc(section.__doc__ or "")
+        header = "| key | type | default | meaning |\n|---|---|---|---|\n"
+        parts.append(f"## {title}\n\n{about}\n\n{header}" + "\n".join(rows))
     parts += [_plugins(), _engine_options()]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -81,11 +84,18 @@ def _default(field: FieldInfo) -> str:
         return "its defaults"
     if field.default is PydanticUndefined:
         return "(needed)"
-    return f"`{json.dumps(field.default)}`"
+    default = field.default
+    return f"`{json.dumps(default.model_dump() if isinstance(default, BaseModel) else default)}`"
 
 
 def _type(field: FieldInfo) -> str:
-    return _words(field.annotation)
+    return _words(_as_given(field.annotation, field.metadata))
+
+
+def _as_given(annotation: Any, metadata: Iterable[Any]) -> Any:
+    """Return the type that a person may write, where a validator makes the field's own type of it."""
+    given = [one.json_schema_input_type for one in metadata if isinstance(one, BeforeValidator)]
+    return next((kind for kind in given if kind is not PydanticUndefined), annotation)
 
 
 def _words(annotation: Any) -> str:

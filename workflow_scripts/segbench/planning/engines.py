@@ -75,7 +75,7 @@ class Engines(Lookup):
 
     def logits(self, w: Any) -> dict[str, str]:
         """Return folder and status of the engine that ends in logits; none for a model that resizes no image."""
-        if self._models.resize(w) == "none":
+        if not self._models.may_resize(w):
             return {}
         folder = LOGITS.format(dataset=w.dataset, model=w.model, variant=w.variant)
         return {"logits": f"{folder}/engine", "logits_status": f"{folder}/status.json"}

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from segbench.config.resizing import may_resize
 from segbench.config.schema import Preprocessing, forms_of, suffix_of
 from segbench.errors import InputError
 from segbench.files import read_json
@@ -64,16 +65,17 @@ class Models(Lookup):
             return str(paddleseg_files.deploy_file(Path(path)) or "")
         return ""
 
-    def resize(self, w: Any) -> str:
-        """Return how images of other sizes become the model's input: `preprocessing.resize`, or what its files say.
+    def may_resize(self, w: Any) -> bool:
+        """Return whether images of other sizes become the model's input, by its entry or by what its files say.
 
         What is wrong in the files is reported by rule read_settings, not here.
         """
         entry, path = self.model(w), self.settings(w)
-        given: str | None = entry["preprocessing"].get("resize")
-        if given or not path:
-            return given or Preprocessing().resize
-        return _resize_of(path, entry["kind"], entry["input"]["height"], entry["input"]["width"])
+        given: dict[str, Any] = entry["preprocessing"]
+        if not path:
+            return may_resize(given)
+        size = (entry["input"]["height"], entry["input"]["width"])
+        return may_resize({**_of_files(path, entry["kind"], size), **given})
 
     def settings_files(self, w: Any) -> list[str]:
         """Return `settings` and what it inherits from, so that a changed file is read again. The script reports a
@@ -176,10 +178,10 @@ class Models(Lookup):
 
 
 @functools.cache
-def _resize_of(path: str, kind: str, height: int, width: int) -> str:
+def _of_files(path: str, kind: str, size: paddleseg_files.Size) -> dict[str, Any]:
     file = Path(path)
     try:
         transforms = paddleseg_files.transforms_of(file, kind)
-        return str(paddleseg_files.preprocessing(transforms, file, (height, width))["resize"])
+        return paddleseg_files.preprocessing(transforms, file, size)
     except InputError:
-        return Preprocessing().resize
+        return {}
