@@ -150,7 +150,7 @@ def main() -> None:
     """Run the exports, then print the table, the reasons and the counts. Fail where an export does not agree."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("networks", nargs="*", metavar="NETWORK", help="networks to run (default: all)")
-    options.add_argument("--python", type=Path, default=ROOT / ".venv-torch/bin/python", help="Python with PyTorch")
+    options.add_argument("--python", type=Path, default=ROOT / ".venv-exports/bin/python", help="Python with PyTorch")
     options.add_argument("--again", action="store_true", help="run the exports again whose rows are kept")
     options.add_argument("--folder", type=Path, default=Path("results/exports"), help="folder of the kept rows")
     options.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the JSON record")
@@ -158,7 +158,7 @@ def main() -> None:
     if unknown := sorted(set(args.networks) - NETWORKS.keys()):
         options.error(f"unknown networks: {', '.join(unknown)}; known: {', '.join(NETWORKS)}")
     if not args.python.exists():
-        options.error(f"{args.python}: is not there; run `make env-torch`, or name another by --python")
+        options.error(f"{args.python}: is not there; run `make env-exports`, or name another by --python")
     folder = args.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     images = folder / "images.npy"

@@ -1,4 +1,4 @@
-"""Export a network by PyTorch, and keep PyTorch's own class maps beside it. This runs in the environment of `make env-torch`.
+"""Export a network by PyTorch and keep PyTorch's own class maps. This runs in the environment of `make env-exports`.
 
 Weights are random, by a seed. A few training passes over the given images give batch normalisation the statistics of
 its values. Without these, a network of random weights has values that no engine would see.
@@ -94,9 +94,9 @@ def upernet(transformers: Any, height: int, width: int) -> Any:
 def dpt(transformers: Any, height: int, width: int) -> Any:
     """DPT on a small vision transformer."""
     return transformers.DPTConfig(
-        hidden_size=96, num_hidden_layers=4, num_attention_heads=4, intermediate_size=192, backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[24, 48, 96, 96], fusion_hidden_size=48, image_size=128, patch_size=16, num_labels=CLASSES,
-        use_auxiliary_head=False,
+        hidden_size=96, num_hidden_layers=4, num_attention_heads=4, intermediate_size=192, image_size=128,
+        patch_size=16, backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[24, 48, 96, 96], fusion_hidden_size=48,
+        num_labels=CLASSES, use_auxiliary_head=False,
     )  # fmt: skip
 
 
@@ -119,8 +119,9 @@ def mask2former(transformers: Any, height: int, width: int) -> Any:
         embed_dim=24, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], out_features=["stage1", "stage2", "stage3", "stage4"]
     )
     return transformers.Mask2FormerConfig(
-        backbone_config=swin, num_labels=CLASSES, hidden_dim=64, feature_size=64, mask_feature_size=64, encoder_layers=2,
-        decoder_layers=3, num_attention_heads=4, encoder_feedforward_dim=128, dim_feedforward=128, num_queries=40,
+        backbone_config=swin, num_labels=CLASSES, hidden_dim=64, feature_size=64, mask_feature_size=64,
+        encoder_layers=2, decoder_layers=3, num_attention_heads=4, encoder_feedforward_dim=128,
+        dim_feedforward=128, num_queries=40,
     )  # fmt: skip
 
 
