@@ -16,7 +16,8 @@ def complete(name: str, entry: dict[str, Any], settings: Path | None) -> tuple[d
     """Return the entry with every key set, and notes for its record.
 
     `settings` is the file or folder that says the rest; None: the entry is complete. What the entry gives goes before
-    what the file says, but a class count must be the same in both. Raises InputError naming the entry's key and the file.
+    what the file says, but a class count must be the same in both. Raises InputError naming the entry's key and the
+    file.
     """
     if settings is None:
         return entry, []
