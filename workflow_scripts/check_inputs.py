@@ -8,6 +8,7 @@ from typing import Any
 
 from segbench.errors import InputError
 from segbench.files import read_json
+from segbench.images.placement import Placer
 from segbench.models.record import outcome_of, read_entry
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status, write_status
@@ -17,13 +18,10 @@ def check_inputs(model: str, entry: dict[str, Any], dataset: dict[str, Any]) -> 
     """Raise InputError naming the key to change when `entry` and `dataset` do not fit."""
     where = f"model_catalogue.{model}"
     wanted = (entry["input"]["height"], entry["input"]["width"])
-    sizes = [(height, width) for height, width, _ in dataset["sizes"]]
-    other = [size for size in sizes if size != wanted]
-    if other and entry["preprocessing"]["resize"] == "none":
-        raise InputError(
-            f"{where}.input: {wanted[0]}×{wanted[1]} (height×width), but data set {dataset['dataset']!r} has images of"
-            f" {other[0][0]}×{other[0][1]}; set that size, or {where}.preprocessing.resize: stretch"
-        )
+    placer = Placer(entry["preprocessing"], wanted)
+    faults = (placer.misfit((height, width)) for height, width, _ in dataset["sizes"])
+    if fault := next(filter(None, faults), ""):
+        raise InputError(f"{where}.input: data set {dataset['dataset']!r} has images of {fault}")
     if dataset["status"] != "ok":  # its labels were refused: no class is known, and nothing will be scored
         return
     classes = len(dataset["classes"])

@@ -21,6 +21,7 @@ from segbench.config.options import Variant
 from segbench.engines import paddle, paddle_onednn
 from segbench.errors import Failed, Unsupported
 from segbench.images.index import index_rows
+from segbench.images.placement import Placer
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
 from segbench.process.lifetime import command
@@ -68,9 +69,8 @@ def fitting_rows(index: Path, model: dict[str, Any]) -> Entries:
     """Return the first IMAGES rows of an index whose images the model takes. Others may stand there: nothing scores
     them.
     """
-    size = [str(model["input"][key]) for key in ("height", "width")]
-    any_size = model["preprocessing"]["resize"] == "stretch"
-    rows = (row for row in index_rows(index) if any_size or [row["height"], row["width"]] == size)
+    placer = Placer(model["preprocessing"], (model["input"]["height"], model["input"]["width"]))
+    rows = (row for row in index_rows(index) if not placer.misfit((int(row["height"]), int(row["width"]))))
     return list(itertools.islice(rows, IMAGES))
 
 

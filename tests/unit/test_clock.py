@@ -51,4 +51,4 @@ class Device:
 def test_both_times_are_the_hosts_and_the_devices_own_stands_beside(monkeypatch, says):
     readings = iter([0, 5_000_000_000, 10_000_000_000, 15_000_000_000])
     monkeypatch.setattr(clock.time, "perf_counter_ns", lambda: next(readings))
-    assert clock.time_once(Device(says), None) == pytest.approx((5.0, 15.0, None, says))
+    assert clock.time_once(Device(says), [None]) == pytest.approx((5.0, 15.0, None, says))

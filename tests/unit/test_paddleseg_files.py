@@ -12,6 +12,7 @@ import pytest
 import yaml
 from paddleseg.cvlibs import manager
 from paddleseg.cvlibs.config import parse_from_yaml
+from segbench.config.resizing import Resizing
 from segbench.errors import InputError
 from segbench.images.normalize import Normalizer
 from segbench.models import paddleseg_files
@@ -66,7 +67,7 @@ def test_what_evaluation_adds_is_noted(tmp_path: Path) -> None:
     asked = "test_config: {is_slide: true, crop_size: [769, 769], aug_eval: true, scales: 0.5, flip_horizontal: true}\n"
     notes = paddleseg_files.read_network(chain(tmp_path, MODEL + asked)).notes
     assert notes == [
-        "model.yml asks for a sliding window of [769, 769] (test_config), which is not done",
+        "model.yml asks for a sliding window without its crop_size and stride (test_config), which is not done",
         "model.yml asks for images scaled by 0.5 (test_config), which is not done",
         "model.yml asks for flipped images (test_config), which is not done",
     ]
@@ -104,6 +105,26 @@ TRANSFORMS: dict[str, tuple[list[dict[str, Any]], tuple[int, int]]] = {
         [{"type": "Resize", "target_size": [60, 30], "size_divisor": 32}, {"type": "Normalize"}],
         (40, 70),
     ),
+    "both sides bounded": (
+        [{"type": "Resize", "target_size": [70, 32], "keep_ratio": True, "size_divisor": 32}, {"type": "Normalize"}],
+        (50, 99),
+    ),
+    "short side, padded": (
+        [
+            {"type": "ResizeByShort", "short_size": 30, "max_size": 64},
+            {"type": "Padding", "target_size": [64, 32], "im_padding_value": 3.0},
+            {"type": "Normalize", "mean": [0.1], "std": [0.2]},
+        ],
+        (40, 70),
+    ),
+    "long side limited": (
+        [
+            {"type": "LimitLong", "max_long": 60},
+            {"type": "Padding", "target_size": [64, 32]},
+            {"type": "Normalize"},
+        ],
+        (31, 61),
+    ),
     "of the size already": (
         [
             {"type": "Resize", "target_size": [512, 32], "keep_ratio": True},
@@ -114,6 +135,16 @@ TRANSFORMS: dict[str, tuple[list[dict[str, Any]], tuple[int, int]]] = {
         ],
         SIZE,
     ),
+}
+
+
+SETTINGS = {
+    "stretched": "stretch",
+    "stretched to a multiple": "stretch",
+    "both sides bounded": Resizing("short_side", 32, 70, divisor=32)._asdict(),
+    "short side, padded": Resizing("short_side", 30, 64, pad_value=3.0)._asdict(),
+    "long side limited": Resizing("long_side", 60, enlarge=False, pad_value=127.5)._asdict(),
+    "of the size already": Resizing("short_side", 32, 512)._asdict(),
 }
 
 
@@ -128,7 +159,7 @@ def test_transforms_become_preprocessing_that_does_the_same(name: str) -> None:
     step = found["scale"] / min(
         found["std"]
     )  # of one grey value: a stretched image is rounded to 8 bits, by OpenCV's own rule
-    assert found["resize"] == ("stretch" if size != SIZE else "none")
+    assert found["resize"] == SETTINGS.get(name, "none")
     assert np.abs(made - wanted).max() <= (1.01 * step if size != SIZE else 1e-6)
 
 
@@ -139,8 +170,12 @@ def test_transforms_become_preprocessing_that_does_the_same(name: str) -> None:
             [{"type": "Resize", "target_size": [512, 512]}],
             "Resize (target_size: [512, 512]): makes 512×512 of an image",
         ),
-        ([{"type": "Resize", "target_size": [64, 99], "keep_ratio": True}], "makes 50×99 of an image of 32×64"),
-        ([{"type": "ResizeByShort", "short_size": 512}], "makes 512×1024 of an image of 32×64 (height×width)"),
+        (
+            [{"type": "ResizeByShort", "short_size": 32}, {"type": "ResizeByLong", "long_size": 32}],
+            "ResizeByLong (long_size: 32): makes 16×32 of an image of 32×64 (height×width)",
+        ),
+        ([{"type": "Resize", "target_size": [64, 32], "interp": "RANDOM"}], "cannot be done; give preprocessing ("),
+        ([{"type": "LimitLong", "max_long": 64, "min_long": 32}], "its arguments are not PaddleSeg's"),
         ([{"type": "Padding", "target_size": [2049, 1025]}], "makes 1025×2049 of an image of 32×64"),
         ([{"type": "Normalize"}, {"type": "Padding", "target_size": [65, 33]}], "transform Normalize: cannot be done"),
         ([{"type": "Normalize"}, {"type": "Normalize"}], "transform Normalize: cannot be done; give preprocessing ("),
@@ -208,3 +243,27 @@ def test_class_count_comes_from_the_file_or_from_paddlesegs_data_set(tmp_path: P
     with pytest.raises(InputError, match=r"own.yml: says no num_classes; set class_count in the model's entry$"):
         complete("mine", entry("paddleseg", class_count=None), path)
     assert complete("mine", entry("paddleseg", class_count=5), path)[0]["class_count"] == 5
+
+
+def test_window_of_the_inputs_size_slides_and_another_is_noted(tmp_path: Path) -> None:
+    asked = "test_config: {is_slide: true, crop_size: [64, 32], stride: [43, 20]}\n"
+    path = chain(tmp_path, MODEL + asked)
+    found, notes = complete("mine", entry("paddleseg", class_count=None), path)
+    assert found["preprocessing"]["window"] == {"stride": {"height": 20, "width": 43}} and notes == []
+    own = {"stride": {"height": 8, "width": 8}}
+    found, notes = complete("mine", entry("paddleseg", {"window": own}, class_count=None), path)
+    assert found["preprocessing"]["window"] == own
+    said = "model.yml asks for a sliding window of 32×64 (test_config, height×width), which is not done"
+    found, notes = complete("mine", entry("paddleseg", {"window": None}, class_count=None), path)
+    assert found["preprocessing"]["window"] is None and notes == [said]
+    larger = entry("paddleseg", class_count=None) | {"input": {"height": 64, "width": 64}}
+    found, notes = complete("mine", larger, path)
+    assert "window" not in found["preprocessing"] and notes == [f"{said}; it is with an input of that size"]
+
+
+def test_images_are_padded_or_slid_over_but_not_both(tmp_path: Path) -> None:
+    sliding = paddleseg_files.Sliding(SIZE, (20, 43))
+    padded = [{"type": "Padding", "target_size": [64, 32]}, {"type": "Normalize"}]
+    with pytest.raises(InputError, match=r"^a.yml: transform Padding .*: cannot be done before a window slides; give"):
+        paddleseg_files.complete({}, padded, Path("a.yml"), SIZE, sliding)
+    assert "window" not in paddleseg_files.complete({}, padded, Path("a.yml"), (32, 64), None)

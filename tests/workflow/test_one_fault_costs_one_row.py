@@ -111,7 +111,7 @@ def refused(tmp_path_factory):
 REASONS = {
     "gone": "weights.path: gone.onnx: no such file; a relative path starts from model_root",
     "channels": "model_catalogue.channels.class_count: 7, but output 'logits'",
-    "small": "model_catalogue.small.input: 16×32 (height×width), but data set 'made' has images of 32×64",
+    "small": "model_catalogue.small.input: data set 'made' has images of 32×64 (height×width) for a model of 16×32;",
 }
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from segbench.arrays import Float32Image
+from segbench.arrays import ColourImage, Float32Image
 from segbench.errors import InputError
 from segbench.images.index import IndexEntry, index_rows
 from segbench.images.normalize import Normalizer
+from segbench.images.placement import Placement
 from segbench.images.read import read_image
 from segbench.process.supervise import progress
 
@@ -17,25 +18,47 @@ Entries = list[IndexEntry]
 
 
 class CalibrationImages:
-    """Network inputs, float32 1×3×H×W, read one by one. Each pass reads them again, so that memory stays flat."""
+    """Network inputs, float32 1×3×H×W, read one by one. Each pass reads them again, so that memory stays flat.
+
+    An image over which a window slides gives one for each place of the window.
+    """
 
     def __init__(self, rows: Entries, model: dict[str, Any], doing: str = "calibrating") -> None:
         self.rows, self._doing = rows, doing
         self._normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
+        self._places = [(row, place) for row in range(len(rows)) for place in range(self._normalize.count(rows[row]))]
+        self._read: tuple[int, Float32Image] | None = None  # the image that was read last
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._places)
 
     def __getitem__(self, number: int) -> Float32Image:
-        """Return the network's input of image `number`, as an array of its own."""
-        if number >= len(self.rows):
+        """Return the network's input of that number, as an array of its own."""
+        if number >= len(self):
             raise IndexError(number)
-        progress(self._doing, number + 1, len(self.rows))
-        row = self.rows[number]
-        return self._normalize(read_image(row["image"], row.get("image_sha256")), row["image"]).copy()
+        progress(self._doing, number + 1, len(self))
+        row, place = self._places[number]
+        if self._read is None or self._read[0] != row or place == 0:
+            self._read = row, self._normalize(*self._decoded(row))
+        return self._read[1][place : place + 1].copy()
 
     def __iter__(self) -> Iterator[Float32Image]:
         return (self[number] for number in range(len(self)))
+
+    def name(self, number: int) -> str:
+        """Return the image id of the input of that number."""
+        return self.rows[self._places[number][0]]["image_id"]
+
+    def inputs_of(self, row: int) -> tuple[Float32Image, Placement]:
+        """Return all inputs (N×3×H×W) of the image of that row, as an array of their own, and where they lie in it."""
+        progress(self._doing, row + 1, len(self.rows))
+        self._read = None
+        image, name = self._decoded(row)
+        return self._normalize(image, name).copy(), self._normalize.place((image.shape[0], image.shape[1]), name)
+
+    def _decoded(self, number: int) -> tuple[ColourImage, str]:
+        row = self.rows[number]
+        return read_image(row["image"], row.get("image_sha256")), row["image"]
 
 
 def split_rows(index: Path, count: int) -> tuple[Entries, Entries]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from segbench.calibration.images import CalibrationImages, Entries, split_rows
 from segbench.calibration.mixed_precision import Candidate, Predict, worst_first
 from segbench.images.labels import read_label
-from segbench.images.normalize import resize_class_map
+from segbench.images.normalize import class_map_at
 from segbench.process.supervise import progress
 from segbench.scoring.bootstrap import MIN_IMAGES, Counts, change_interval, mean_iou, mean_iou_change
 from segbench.scoring.confusion import agreement_matrix, fold, iou_counts, pair_counts, scores
@@ -57,7 +57,9 @@ class HeldOut:
     def _counts(self, predict: Predict, number: int) -> Counts:
         row, facts = self.rows[number], self._dataset
         label = read_label(row["label"], facts["id_map"], row.get("label_sha256"))
-        counts = pair_counts(label, resize_class_map(predict(self.images[number]), *label.shape))
+        inputs, placement = self.images.inputs_of(number)
+        maps = np.concatenate([predict(inputs[place : place + 1]) for place in range(len(inputs))])
+        counts = pair_counts(label, class_map_at(maps, placement, *label.shape))
         return iou_counts(fold(counts, len(self.classes), facts["ignore_index"], self.class_map))
 
     def judge(self, exact: Predict) -> Judge:
@@ -120,7 +122,8 @@ class Judge:
         much as another. LAYER_IMAGES images of the choosing half are used, which show its rarest classes. `with_only`
         makes the network in which only the named layer is quantised.
         """
-        images = [self._held_out.images[number] for number in self.choosing[:LAYER_IMAGES]]
+        inputs = [self._held_out.images.inputs_of(number)[0] for number in self.choosing[:LAYER_IMAGES]]
+        images = [one[place : place + 1] for one in inputs for place in range(len(one))]
         expected = [self._exact(image) for image in images]
         losses = {}
         for done, layer in enumerate(layers, 1):

@@ -90,9 +90,7 @@ def collect(
             with redirect_stdout(io.StringIO()):  # it prints a line for every image
                 collector.collect_data(_Once(feed))
         except NotFinite as error:
-            raise Failed(
-                f"calibrating: activation {error} is not a number ({images.rows[number]['image_id']})"
-            ) from None
+            raise Failed(f"calibrating: activation {error} is not a number ({images.name(number)})") from None
         _keep(collector, number + 1, unfinished)
     progress("computing ranges")
     ranges = _ranges(collector, options)
@@ -206,7 +204,8 @@ def least_squared_error(counts: Float, edges: Float) -> tuple[float, float]:
 def _key(task: Task, options: Options) -> str:
     """Return one name for the same model, images and method."""
     images = [row["image_sha256"] for row in task.images.rows]
-    facts = [task.model.digest, images, asdict(options), package_version("onnxruntime")]
+    model = [task.model.digest, task.model.facts["preprocessing"]]
+    facts = [model, images, asdict(options), package_version("onnxruntime")]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 

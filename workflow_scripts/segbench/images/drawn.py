@@ -16,7 +16,8 @@ BOXES = 40
 def drawn_input(model: dict[str, Any]) -> Float32Image:
     """Return the network's input (1×3×H×W) from a drawn image. `model` is the content of model.json."""
     height, width = model["input"]["height"], model["input"]["width"]
-    return Normalizer(model["preprocessing"], height, width)(drawn_image(height, width))
+    at_size = {**model["preprocessing"], "resize": "none", "window": None}
+    return Normalizer(at_size, height, width)(drawn_image(height, width))
 
 
 def drawn_image(height: int, width: int, seed: int = 0) -> ColourImage:

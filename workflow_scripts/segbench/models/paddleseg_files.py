@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from segbench.config.resizing import Resizing
 from segbench.errors import InputError
 
 DEPLOY_FILES = ("deploy.yaml", "inference.yml")  # what PaddleSeg's export leaves beside a model
@@ -21,14 +22,22 @@ BY_HAND = "give preprocessing (mean, std, resize) in the model's entry to use yo
 Size = tuple[int, int]  # height, width
 
 
+class Sliding(NamedTuple):
+    """The window that slides in PaddleSeg's evaluation: height and width, and how far it moves."""
+
+    crop: Size
+    stride: Size
+
+
 class Network(NamedTuple):
     """What a configuration says of a network: its `model` section without anything to download, its number of classes
-    or the data set that has it, the transforms of validation images, and what SegBench does not do."""
+    or the data set that has it, the transforms of validation images, its window, and what SegBench does not do."""
 
     section: dict[str, Any]
     class_count: int | None
     dataset: str | None
     transforms: Any
+    sliding: Sliding | None
     notes: list[str]
 
 
@@ -59,9 +68,22 @@ def read_network(path: Path) -> Network:
     if len(set(counts)) > 1:
         raise InputError(f"{path}: num_classes is {' and '.join(map(str, counts))} in different sections")
     dataset = next((one["type"] for one in datasets if "type" in one), None)
-    notes = [f"{path.name} asks for {text}, which is not done" for text in _test_time(whole.get("test_config") or {})]
-    cleared = _without_downloads(section)
-    return Network(cleared, next(iter(counts), None), dataset, validation.get("transforms"), notes)
+    settings = whole.get("test_config") or {}
+    notes = [f"{path.name} asks for {text}, which is not done" for text in _test_time(settings)]
+    cleared, transforms = _without_downloads(section), validation.get("transforms")
+    return Network(cleared, next(iter(counts), None), dataset, transforms, _sliding(settings), notes)
+
+
+def _sliding(settings: dict[str, Any]) -> Sliding | None:
+    """Return the window of a `test_config`; None without one, or where it lacks numbers that PaddleSeg wants too.
+    Sizes stand there as width, height.
+    """
+    try:
+        (width, height), (right, down) = settings["crop_size"], settings["stride"]
+        window = Sliding((int(height), int(width)), (int(down), int(right)))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return window if settings.get("is_slide") and min(window.stride) > 0 else None
 
 
 def _merged(path: Path, inheriting: tuple[Path, ...]) -> dict[str, Any]:
@@ -112,8 +134,8 @@ def _test_time(settings: dict[str, Any]) -> list[str]:
     """Say what PaddleSeg's evaluation does beside one pass over the whole image."""
     scales = settings.get("scales", 1.0)
     found = []
-    if settings.get("is_slide"):
-        found.append(f"a sliding window of {settings.get('crop_size')} (test_config)")
+    if settings.get("is_slide") and _sliding(settings) is None:
+        found.append("a sliding window without its crop_size and stride (test_config)")
     if settings.get("aug_eval") and scales not in (1.0, [1.0]):
         found.append(f"images scaled by {scales} (test_config)")
     if settings.get("flip_horizontal") or settings.get("flip_vertical"):
@@ -134,24 +156,38 @@ def read_deploy(path: Path) -> Any:
     return section["transforms"]
 
 
-def transforms_of(path: Path, kind: str) -> Any:
-    """Return the transforms that the settings of a model of this kind have: a configuration or a deploy.yaml."""
-    return read_network(path).transforms if kind == "paddleseg" else read_deploy(path)
+def transforms_of(path: Path, kind: str) -> tuple[Any, Sliding | None]:
+    """Return the transforms that the settings of a model of this kind have (a configuration or a deploy.yaml), and the
+    window that slides.
+    """
+    if kind != "paddleseg":
+        return read_deploy(path), None
+    network = read_network(path)
+    return network.transforms, network.sliding
 
 
-def complete(given: dict[str, Any], transforms: Any, path: Path, size: Size) -> dict[str, Any]:
-    """Return the whole `preprocessing` of an entry: what is `given` in it, and what the file's `transforms` say."""
+def complete(
+    given: dict[str, Any], transforms: Any, path: Path, size: Size, sliding: Sliding | None = None
+) -> dict[str, Any]:
+    """Return the whole `preprocessing` of an entry: what is `given` in it, and what the file's `transforms` say.
+
+    A window slides as the file says where it is of the input's `size`, and the entry has none of its own.
+    """
+    window = {}
+    if sliding is not None and sliding.crop == size:
+        window = {"window": {"stride": {"height": sliding.stride[0], "width": sliding.stride[1]}}}
     if all(key in given for key in NEEDED):
-        return {"channel_order": "rgb", "scale": 1 / 255, **given}
-    return {**preprocessing(transforms, path, size), **given}
+        return {"channel_order": "rgb", "scale": 1 / 255, **window, **given}
+    slides = {**window, **given}.get("window") is not None
+    return {**preprocessing(transforms, path, size, slides), **window, **given}
 
 
-def preprocessing(transforms: Any, path: Path, size: Size) -> dict[str, Any]:
+def preprocessing(transforms: Any, path: Path, size: Size, slides: bool = False) -> dict[str, Any]:
     """Return `preprocessing` that does to an image what PaddleSeg's `transforms` do, for an input of `size`.
 
-    `stretch` stands for a Resize to that size. Any other transform of the size is accepted where it leaves an image of
-    that size as it is; images of other sizes are then refused. Raises InputError, naming the file and the transform,
-    for what cannot be done.
+    `slides`: a window does, so that images may become larger. A second transform of the size is accepted where it
+    leaves an image of the input's size as it is, and images then need that size before it. Raises InputError, naming
+    the file and the transform, for what cannot be done.
     """
     if not isinstance(transforms, list) or not all(isinstance(one, dict) and "type" in one for one in transforms):
         raise InputError(f"{path}: has no list of transforms for validation images; {BY_HAND}")
@@ -160,26 +196,38 @@ def preprocessing(transforms: Any, path: Path, size: Size) -> dict[str, Any]:
         "scale": 1.0,
         "mean": [0.0] * 3,
         "std": [1.0] * 3,
-        "resize": "none",
     }
+    resize: dict[str, Any] = {}
+    padded = fixed = False  # whether images are padded to the input's size, or have to have it
     for number, one in enumerate(transforms):
         name, arguments = one["type"], {key: value for key, value in one.items() if key != "type"}
         where = f"{path}: transform {name}{_shown(arguments)}"
         try:
             if name == "Normalize" and number == len(transforms) - 1:
                 found |= {"scale": 1 / 255, **_normalize(**arguments)}
-            elif name == "Resize" and _stretches(size, **arguments):
-                found["resize"] = "stretch"
-            elif name not in SIZES:
-                raise InputError(f"{where}: cannot be done; {BY_HAND}")
-            elif (other := SIZES[name](size, **arguments)) != size:
+                continue
+            unfit = slides and (bool(resize) or name == "Padding")
+            if name not in SIZES or unfit or arguments.get("interp") == "RANDOM":
+                raise InputError(f"{where}: cannot be done{' before a window slides' * unfit}; {BY_HAND}")
+            first = name != "Padding" and not resize and not padded
+            wanted = RESIZES[name](**arguments) if first else {}
+            other = SIZES[name](size, **arguments)
+            if other != size and not (first and (slides or wanted["kind"] != "stretch")):
                 raise InputError(
                     f"{where}: makes {other[0]}×{other[1]} of an image of {size[0]}×{size[1]} (height×width), the"
                     f" model's input; set that input, or {BY_HAND}"
                 )
+            if first and wanted["kind"] == "stretch" and not slides:
+                resize, fixed = {**wanted, "size": None, "divisor": 1}, True
+            elif first:
+                resize = wanted
+            elif name != "Padding":
+                fixed = fixed or not padded
+            elif not fixed:
+                padded, resize["pad_value"] = True, float(arguments.get("im_padding_value", 127.5))
         except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError):
             raise InputError(f"{where}: its arguments are not PaddleSeg's; {BY_HAND}") from None
-    return found
+    return {**found, "resize": Resizing(**resize).written()}
 
 
 def _shown(arguments: dict[str, Any]) -> str:
@@ -201,17 +249,6 @@ def _three(values: Any) -> list[float]:
 
 # What PaddleSeg's transforms make of an image of `size` (source: paddleseg/transforms/transforms.py, functional.py).
 # Sizes stand there as width, height.
-
-
-def _stretches(
-    size: Size,
-    target_size: Any = (512, 512),
-    keep_ratio: bool = False,
-    size_divisor: Any = None,
-    interp: str = "LINEAR",
-) -> bool:
-    """Return whether Resize makes `size` of an image of any size, bilinearly."""
-    return not keep_ratio and interp == "LINEAR" and _resized(size, target_size, False, size_divisor) == size
 
 
 def _resized(
@@ -239,6 +276,12 @@ def _by_long(size: Size, long_size: int) -> Size:
     return _scaled(size, long_size / max(size))
 
 
+def _limited(size: Size, max_long: int | None = None, min_long: int | None = None) -> Size:
+    if max_long is not None and max(size) > max_long:
+        return _by_long(size, max_long)
+    return _by_long(size, min_long) if min_long is not None and max(size) < min_long else size
+
+
 def _scaled(size: Size, scale: float) -> Size:
     return round(size[0] * scale), round(size[1] * scale)
 
@@ -252,5 +295,45 @@ SIZES: dict[str, Callable[..., Size]] = {
     "Resize": _resized,
     "ResizeByShort": _by_short,
     "ResizeByLong": _by_long,
+    "LimitLong": _limited,
     "Padding": _padded,
+}
+
+
+# The same transforms as an entry's `resize`.
+
+
+def _as_resize(
+    target_size: Any = (512, 512), keep_ratio: bool = False, size_divisor: Any = None, interp: str = "LINEAR"
+) -> dict[str, Any]:
+    width, height = (int(length) for length in target_size)
+    more = {"divisor": size_divisor or 1, "interpolation": INTERPOLATIONS[interp]}
+    if keep_ratio:
+        return {"kind": "short_side", "size": min(width, height), "max_long_side": max(width, height), **more}
+    return {"kind": "stretch", "size": {"height": height, "width": width}, **more}
+
+
+def _as_short_side(short_size: int = 512, max_size: float = 1e10) -> dict[str, Any]:
+    limit = None if max_size >= 1e10 else int(max_size)
+    return {"kind": "short_side", "size": int(short_size), "max_long_side": limit}
+
+
+def _as_limit(max_long: int, min_long: None = None) -> dict[str, Any]:
+    if min_long is not None:
+        raise ValueError("no setting enlarges images up to a bound")
+    return {"kind": "long_side", "size": int(max_long), "enlarge": False}
+
+
+INTERPOLATIONS = {
+    "NEAREST": "nearest",
+    "LINEAR": "bilinear",
+    "CUBIC": "bicubic",
+    "AREA": "area",
+    "LANCZOS4": "lanczos",
+}
+RESIZES: dict[str, Callable[..., dict[str, Any]]] = {
+    "Resize": _as_resize,
+    "ResizeByShort": _as_short_side,
+    "ResizeByLong": lambda long_size: {"kind": "long_side", "size": int(long_size)},
+    "LimitLong": _as_limit,
 }

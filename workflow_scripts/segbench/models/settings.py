@@ -41,9 +41,21 @@ def _of_network(entry: dict[str, Any], settings: Path) -> tuple[dict[str, Any], 
         count = paddleseg_network.dataset_class_count(network.dataset, entry["package"])
     if count is None and entry["class_count"] is None:
         raise InputError(f"{settings}: says no num_classes; set class_count in the model's entry")
-    found = _with_transforms(entry, network.transforms, settings)
+    found = _with_transforms(entry, network.transforms, settings, network.sliding)
     counted = {"class_count": entry["class_count"] if count is None else _same_count(entry, count, settings)}
-    return {**found, **counted, "network": network.section}, network.notes
+    notes = [*network.notes, *_window_left_out(found, network.sliding, settings)]
+    return {**found, **counted, "network": network.section}, notes
+
+
+def _window_left_out(entry: dict[str, Any], sliding: paddleseg_files.Sliding | None, settings: Path) -> list[str]:
+    """Return a note where the file has a window, and the entry does without one."""
+    if sliding is None or entry["preprocessing"].get("window") is not None:
+        return []
+    height, width = sliding.crop
+    other = entry["input"] != {"height": height, "width": width}
+    cure = "; it is with an input of that size" if other else ""
+    asked = f"a sliding window of {height}×{width} (test_config, height×width)"
+    return [f"{settings.name} asks for {asked}, which is not done{cure}"]
 
 
 def _of_folder(entry: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -60,9 +72,11 @@ def _same_count(entry: dict[str, Any], count: int, settings: Path) -> int:
     return count
 
 
-def _with_transforms(entry: dict[str, Any], transforms: Any, settings: Path) -> dict[str, Any]:
-    found = paddleseg_files.complete(entry["preprocessing"], transforms, settings, _size(entry))
-    return {**entry, "preprocessing": found}
+def _with_transforms(
+    entry: dict[str, Any], transforms: Any, settings: Path, sliding: paddleseg_files.Sliding | None = None
+) -> dict[str, Any]:
+    whole = paddleseg_files.complete(entry["preprocessing"], transforms, settings, _size(entry), sliding)
+    return {**entry, "preprocessing": whole}
 
 
 def _size(entry: dict[str, Any]) -> tuple[int, int]:

@@ -72,11 +72,10 @@ class Models(Lookup):
         What is wrong in the files is reported by rule read_settings, not here.
         """
         entry, path = self.model(w), self.settings(w)
-        given: dict[str, Any] = entry["preprocessing"]
         if not path:
-            return may_resize(given)
+            return may_resize(entry["preprocessing"])
         size = (entry["input"]["height"], entry["input"]["width"])
-        return may_resize({**_of_files(path, entry["kind"], size), **given})
+        return _files_resize(path, entry["kind"], size, json.dumps(entry["preprocessing"]))
 
     def settings_files(self, w: Any) -> list[str]:
         """Return `settings` and what it inherits from, so that a changed file is read again. The script reports a
@@ -202,12 +201,12 @@ def _seen(record: Path) -> Seen | None:
 
 
 @functools.cache
-def _of_files(path: str, kind: str, size: paddleseg_files.Size) -> dict[str, Any]:
+def _files_resize(path: str, kind: str, size: paddleseg_files.Size, given: str) -> bool:
     file = Path(path)
     try:
         if kind == "huggingface":
-            return huggingface_files.preprocessing(file, size)[0]
-        transforms = paddleseg_files.transforms_of(file, kind)
-        return paddleseg_files.preprocessing(transforms, file, size)
+            return may_resize(huggingface_files.complete(json.loads(given), file, size)[0])
+        transforms, sliding = paddleseg_files.transforms_of(file, kind)
+        return may_resize(paddleseg_files.complete(json.loads(given), transforms, file, size, sliding))
     except InputError:
-        return {}
+        return False

@@ -65,8 +65,14 @@ def _packages() -> frozenset[str]:
 def _text(value: Any) -> str:
     """Write a mapping or list on one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {entry}" for name, entry in value.items())
+        return ", ".join(f"{name} {_inner(entry)}" for name, entry in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, list) else str(value or "")
+
+
+def _inner(value: Any) -> str:
+    """Write a mapping inside another: the keys that are set, in brackets."""
+    set_keys = {name: entry for name, entry in value.items() if entry is not None} if isinstance(value, dict) else {}
+    return f"({_text(set_keys)})" if isinstance(value, dict) else str(value)
 
 
 def models(results: Path, rows: list[Facts]) -> list[dict[str, str]]:

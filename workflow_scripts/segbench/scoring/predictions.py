@@ -92,19 +92,26 @@ class PredictionsWriter:
         return self
 
     def add(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
-        """Add the H×W map of one image. Raises ValueError for another shape or type, or a kept map added twice."""
-        self.check(image_id, class_map)
+        """Add the H×W map of one image. Raises ValueError for another shape or type, or a kept map added twice.
+
+        Where only digests are kept, it may be the maps of an image's windows, one below the other.
+        """
+        self.check(image_id, class_map, stacked=not self.keep_maps)
         self.add_packed(image_id, pack(class_map, self.keep_maps))
 
     def add_at_image_size(self, image_id: str, class_map: npt.NDArray[np.uint8], own: npt.NDArray[np.uint8]) -> None:
-        """Add a map of any size that stands for the engine's `own` H×W map. Raises ValueError as `add` does."""
-        self.check(image_id, own)
+        """Add a map of any size that stands for the engine's `own`: an H×W map, or those of an image's windows, one
+        below the other. Raises ValueError as `add` does.
+        """
+        self.check(image_id, own, stacked=True)
         digest = digest_of(np.ascontiguousarray(own))
         self.add_packed(image_id, pack(class_map, self.keep_maps), shape=class_map.shape, own_digest=digest)
 
-    def check(self, image_id: str, class_map: npt.NDArray[np.uint8]) -> None:
-        """Raise ValueError for a map of another shape or type."""
-        if class_map.shape != self._shape or class_map.dtype != np.uint8:
+    def check(self, image_id: str, class_map: npt.NDArray[np.uint8], stacked: bool = False) -> None:
+        """Raise ValueError for a map of another shape or type. `stacked`: several may lie one below the other."""
+        height, width = self._shape
+        lines = len(class_map) if stacked and class_map.ndim and len(class_map) % max(height, 1) == 0 else height
+        if class_map.shape != (lines, width) or class_map.dtype != np.uint8:
             raise ValueError(
                 f"class map of {image_id}: {class_map.dtype} {class_map.shape}, expected uint8 {self._shape}"
             )

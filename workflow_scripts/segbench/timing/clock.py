@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+import numpy as np
+
 from segbench.arrays import ClassMap, Float32Image
 from segbench.engines.base import Session
 from segbench.machine import topology
@@ -71,7 +73,23 @@ def settle_threads(threads: int, pin: bool) -> list[topology.Cpu]:
 
 
 def time_once(session: Session, image: Float32Image) -> Latency:
-    """Time one 1×3×H×W image by the monotonic nanosecond clock. The device is synchronised before each reading.
+    """Time one image: the sum of its inputs (N×3×H×W), which run one after the other. Their class maps lie one below
+    the other.
+    """
+    if len(image) == 1:
+        return _time_input(session, image)
+    runs = [_time_input(session, image[number : number + 1]) for number in range(len(image))]
+    devices = [run.device_s for run in runs if run.device_s is not None]
+    return Latency(
+        sum(run.compute_s for run in runs),
+        sum(run.end_to_end_s for run in runs),
+        np.concatenate([run.class_map for run in runs]),
+        sum(devices) if devices else None,
+    )
+
+
+def _time_input(session: Session, image: Float32Image) -> Latency:
+    """Time one 1×3×H×W input by the monotonic nanosecond clock. The device is synchronised before each reading.
 
     Both times are the host's, whatever the engine, so that they compare. What a session's device has measured itself
     (`device_seconds`: CUDA events around the network) stands beside them.

@@ -1,4 +1,4 @@
-"""Run images that are resized to the network's input, and make class maps of each image's own size.
+"""Run images that are resized, padded or cut into windows, and make class maps of each image's own size.
 
 The timed engine ends in the argmax. A second engine of the same network ends in logits, which are brought to the
 image's size before the argmax. Both run: the first one's map is what timed rounds are compared with. Where there is no
@@ -14,10 +14,13 @@ import numpy as np
 
 from segbench.arrays import Float32Image
 from segbench.config.options import Variant, parse_options
+from segbench.config.resizing import Size
 from segbench.engines.base import Session, load
 from segbench.errors import Failed, Unsupported
 from segbench.files import check_manifest, read_json
-from segbench.images.normalize import enlarged_class_map, resize_class_map
+from segbench.images.index import IndexEntry
+from segbench.images.normalize import class_map_at, class_map_of_logits, enlarged_class_map
+from segbench.images.placement import Placement
 from segbench.process.supervise import progress
 from segbench.scoring.predictions import CLASS_MAPS, LOGITS, PredictionsWriter
 from segbench.timing.job import Entries, PassRequest, TimedSession
@@ -38,9 +41,16 @@ NOT_RESIZED: Protocol = {"scored_by": "", "scored_by_reason": "", "logits_agreem
 
 
 def any_resized(opened: TimedSession, rows: Entries) -> bool:
-    """Return whether an image of `rows` has another size than the network's input."""
-    size = opened.normalize.height, opened.normalize.width
-    return any((int(row["height"]), int(row["width"])) != size for row in rows)
+    """Return whether an image of `rows` is not the network's input as it is."""
+    return not all(_placed(opened, row).keeps(_size(row)) for row in rows)
+
+
+def _size(row: IndexEntry) -> Size:
+    return int(row["height"]), int(row["width"])
+
+
+def _placed(opened: TimedSession, row: IndexEntry) -> Placement:
+    return opened.normalize.place(_size(row), row["image"])
 
 
 def keep_class_maps_of_image_size(opened: TimedSession, rows: Entries, request: PassRequest) -> Protocol:
@@ -49,14 +59,16 @@ def keep_class_maps_of_image_size(opened: TimedSession, rows: Entries, request: 
     equal = pixels = 0
     with PredictionsWriter(request["predictions"], opened.normalize.height, opened.normalize.width) as predictions:
         for done, row in enumerate(rows, 1):
-            image, size = opened.image(row), (int(row["height"]), int(row["width"]))
-            own = _output(opened.session, image)
+            image, placement = opened.image(row), _placed(opened, row)
+            maps = _outputs(opened.session, image)
+            own = np.concatenate(maps)
             if second is None:
-                at_size = resize_class_map(own, *size)
+                at_size = class_map_at(own, placement, *_size(row))
             else:
-                logits = _output(second, image)
-                at_size = enlarged_class_map(logits, *size)
-                equal += int(np.count_nonzero(enlarged_class_map(logits, *own.shape) == own))
+                logits = _outputs(second, image)
+                at_size = class_map_of_logits(logits, placement, *_size(row))
+                for scores, chosen in zip(logits, maps, strict=True):
+                    equal += int(np.count_nonzero(enlarged_class_map(scores, *chosen.shape) == chosen))
                 pixels += own.size
             predictions.add_at_image_size(row["image_id"], at_size, own)
             progress("running", done, len(rows))
@@ -85,8 +97,12 @@ def _open_logits(opened: TimedSession, request: PassRequest) -> tuple[Session | 
         return None, str(error)
 
 
-def _output(session: Session, image: Float32Image) -> Any:
-    session.upload(image)
-    session.execute()
-    session.synchronize()
-    return session.download()
+def _outputs(session: Session, image: Float32Image) -> list[Any]:
+    """Return what the session makes of each input of an image."""
+    found = []
+    for number in range(len(image)):
+        session.upload(image[number : number + 1])
+        session.execute()
+        session.synchronize()
+        found.append(session.download())
+    return found

@@ -6,9 +6,10 @@ Rounds (`infer`), pairs (`time_pair`) and LoadGen (`time_loadgen`) share this, s
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -149,18 +150,22 @@ class TimedSession:
     resident: nvml.GPUState | None = None  # the GPU before this process used it
 
     def image(self, row: IndexEntry) -> Float32Image:
-        """Return the network's input (1×3×H×W) from an image of the index."""
+        """Return the network's inputs (N×3×H×W) from an image of the index: one, or those of a sliding window."""
         return self.normalize(self.read(row), row["image"])
 
     def image_source(
-        self, rows: Iterable[IndexEntry], predictions: PredictionsWriter
+        self, rows: Entries, predictions: PredictionsWriter, again: bool = False
     ) -> InlineSource | PrefetchingSource:
-        """Return the source of images and sink of class maps: helper processes for a timed GPU, else this process."""
-        size = self.normalize.height, self.normalize.width
+        """Return the source of images and sink of class maps: helper processes for a timed GPU, else this process.
+
+        `again`: the images come again and again, without an end.
+        """
+        coming = itertools.cycle(rows) if again else iter(rows)
         helpers = min(MAX_HELPERS, len(os.sched_getaffinity(0)) - 1)
         if self.device == "gpu" and helpers > 0:
-            return PrefetchingSource(rows, predictions, self.read, self.preprocessing, size, helpers)
-        return InlineSource(rows, predictions, self.image)
+            shape = max(map(self.normalize.count, rows), default=1), self.normalize.height, self.normalize.width
+            return PrefetchingSource(coming, predictions, self.read, self.preprocessing, shape, helpers)
+        return InlineSource(coming, predictions, self.image)
 
     def watch(self, helpers: Sequence[int] = ()) -> Watch:
         """Watch what else the machine does from now on. The GPU is watched too where the engine is on it."""

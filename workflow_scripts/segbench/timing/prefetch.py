@@ -29,6 +29,7 @@ from segbench.images.normalize import Normalizer
 from segbench.scoring.predictions import Packed, PredictionsWriter, pack
 
 MAX_HELPERS = 4  # decoding takes 40 to 75 ms at 1024×2048, a fast network on a GPU 10 to 20
+Shape = tuple[int, int, int]  # the most inputs of an image, their height and width
 SLOTS = 2  # images of each helper: one may be in use while the other is being made
 
 
@@ -58,8 +59,8 @@ class InlineSource(contextlib.AbstractContextManager["InlineSource"]):
 class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
     """Work in `count` helper processes, in turn. Helper i mod `count` gets image i and its class map.
 
-    `rows` may have no end. `size` is the height and width of images and class maps in pixels. A helper's InputError is
-    raised when its image is due.
+    `rows` may have no end. `shape`: the most inputs of an image, their height and width in pixels. A helper's
+    InputError is raised when its image is due.
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
         predictions: PredictionsWriter,
         reader: ImageReader,
         preprocessing: dict[str, Any],
-        size: tuple[int, int],
+        shape: Shape,
         count: int,
     ) -> None:
         self._coming, self._predictions = iter(rows), predictions
         self._ordered: deque[IndexEntry] = deque()
         # The memory is one piece: where /dev/shm is too small for it, it becomes a file elsewhere. Many small pieces
         # would be promised more than there is.
-        memory = get_context("spawn").RawArray(ctypes.c_uint8, count * _bytes_per_helper(*size))
-        task = _Task(reader, preprocessing, size, predictions.keep_maps)
+        memory = get_context("spawn").RawArray(ctypes.c_uint8, count * _bytes_per_helper(*shape))
+        task = _Task(reader, preprocessing, shape, predictions.keep_maps)
         self._all = [_Helper(number, memory, task) for number in range(count)]
         for helper in self._all:
             helper.receive()  # the helper is ready, so its start stays out of the timed stretch
@@ -92,17 +93,17 @@ class PrefetchingSource(contextlib.AbstractContextManager["PrefetchingSource"]):
                 return
             row = self._ordered.popleft()
             self._current = self._all[number % len(self._all)]
-            self._current.receive()
-            yield row, self._current.images[self._slot(number)]
+            count = self._current.receive()
+            yield row, self._current.images[self._slot(number)][:count]
             self._order(number + SLOTS * len(self._all))
 
     def save(self, image_id: str, class_map: ClassMap) -> None:
         """Hand over the class map of the image that `images` gave last."""
-        self._predictions.check(image_id, class_map)
+        self._predictions.check(image_id, class_map, stacked=not self._predictions.keep_maps)
         if len(self._unsaved) == len(self._all):  # the oldest class map is with this helper
             self._collect()
-        self._current.class_map[:] = class_map
-        self._current.send(None)
+        self._current.class_map[: len(class_map)] = class_map
+        self._current.send(len(class_map))
         self._unsaved.append((image_id, self._current))
 
     def finish(self) -> None:
@@ -138,7 +139,7 @@ class _Task:
 
     reader: ImageReader
     preprocessing: dict[str, Any]
-    size: tuple[int, int]
+    shape: Shape
     keep_maps: bool
 
 
@@ -146,22 +147,22 @@ class _Helper:
     """A helper process, seen from the timed process: its part of the shared memory, and a pipe."""
 
     def __init__(self, number: int, memory: Any, task: _Task) -> None:
-        self.images, self.class_map = _views(memory, number, task.size)
+        self.images, self.class_map = _views(memory, number, task.shape)
         self._pipe, far_end = get_context("spawn").Pipe()
         self._process = get_context("spawn").Process(target=_help, args=(far_end, number, memory, task), daemon=True)
         self._process.start()
         far_end.close()
         self.process_id = self._process.pid or 0
 
-    def send(self, request: tuple[int, IndexEntry] | None) -> None:
-        """Ask for an image (its slot and row), or for the class map (None)."""
+    def send(self, request: tuple[int, IndexEntry] | int) -> None:
+        """Ask for an image (its slot and row), or for the class map (the number of its lines)."""
         with self._alive():
             self._pipe.send(request)
 
-    def receive(self) -> Packed | None:
-        """Return the next answer, in the order of the requests. None says that an image is ready."""
+    def receive(self) -> Packed | int:
+        """Return the next answer, in the order of the requests. A number says how many inputs of an image are ready."""
         with self._alive():
-            answer: Packed | InputError | None = self._pipe.recv()
+            answer: Packed | InputError | int = self._pipe.recv()
         if isinstance(answer, InputError):
             raise answer
         return answer
@@ -183,9 +184,9 @@ class _Helper:
 def _help(pipe: Connection, number: int, memory: Any, task: _Task) -> None:
     """Answer requests in the helper process until the timed process closes the pipe."""
     cv2.setNumThreads(1)
-    images, class_map = _views(memory, number, task.size)
-    normalizers = [Normalizer(task.preprocessing, *task.size, buffer=image) for image in images]
-    pipe.send(None)
+    images, class_map = _views(memory, number, task.shape)
+    normalizers = [Normalizer(task.preprocessing, *task.shape[1:], buffer=image) for image in images]
+    pipe.send(0)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             request = pipe.recv()
@@ -196,22 +197,22 @@ def _help(pipe: Connection, number: int, memory: Any, task: _Task) -> None:
 
 
 def _answer(
-    request: tuple[int, IndexEntry] | None, task: _Task, normalizers: list[Normalizer], class_map: ClassMap
-) -> Packed | None:
-    if request is None:
-        return pack(class_map, task.keep_maps)
+    request: tuple[int, IndexEntry] | int, task: _Task, normalizers: list[Normalizer], class_map: ClassMap
+) -> Packed | int:
+    if isinstance(request, int):
+        return pack(class_map[:request], task.keep_maps)
     slot, row = request
-    normalizers[slot](task.reader(row), row["image"])
-    return None
+    return len(normalizers[slot](task.reader(row), row["image"]))
 
 
-def _bytes_per_helper(height: int, width: int) -> int:
-    return -(-(SLOTS * 3 * 4 + 1) * height * width // 64) * 64  # whole cache lines
+def _bytes_per_helper(inputs: int, height: int, width: int) -> int:
+    return -(-(SLOTS * 3 * 4 + 1) * inputs * height * width // 64) * 64  # whole cache lines
 
 
-def _views(memory: Any, number: int, size: tuple[int, int]) -> tuple[list[Float32Image], ClassMap]:
-    """Return a helper's images, float32 1×3×H×W, and its class map, uint8 H×W, in the shared memory."""
-    pixels, start = size[0] * size[1], number * _bytes_per_helper(*size)
-    images = np.frombuffer(memory, np.float32, SLOTS * 3 * pixels, start).reshape(SLOTS, 1, 3, *size)
-    class_map = np.frombuffer(memory, np.uint8, pixels, start + images.nbytes).reshape(size)
+def _views(memory: Any, number: int, shape: Shape) -> tuple[list[Float32Image], ClassMap]:
+    """Return a helper's images, float32 N×3×H×W, and its class maps, uint8, one below the other, in shared memory."""
+    inputs, height, width = shape
+    pixels, start = inputs * height * width, number * _bytes_per_helper(*shape)
+    images = np.frombuffer(memory, np.float32, SLOTS * 3 * pixels, start).reshape(SLOTS, inputs, 3, height, width)
+    class_map = np.frombuffer(memory, np.uint8, pixels, start + images.nbytes).reshape(inputs * height, width)
     return list(images), class_map

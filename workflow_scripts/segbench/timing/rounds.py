@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +77,7 @@ class Round:
         size = self._opened.normalize.height, self._opened.normalize.width
         with (
             PredictionsWriter(self._request["predictions"], *size, keep_maps=False) as predictions,
-            self._opened.image_source(itertools.cycle(self._rows), predictions) as source,
+            self._opened.image_source(self._rows, predictions, again=True) as source,
         ):
             yield source, predictions
 
