@@ -80,6 +80,26 @@ env-paddle3: .venv-paddle3/.complete ## Paddle 3 on the CPU, in .venv-paddle3: 0
 	.venv-paddle3/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/paddle3.txt
 	touch $@
 
+# TORCH_INDEX=ADDRESS: an index with a PyTorch that has no CUDA, as PyTorch's own guide names it.
+TORCH_INSTALL := install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+.PHONY: env-torch env-exports test-torch bench-exports
+env-torch: .venv-torch/.complete ## PyTorch, which exports models of kind huggingface, in .venv-torch: 1.2 GB of disk with TORCH_INDEX=ADDRESS, else 6 GB
+
+.venv-torch/.complete: requirements/torch.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip $(TORCH_INSTALL) -r requirements/torch.txt
+	touch $@
+
+env-exports: .venv-exports/.complete ## and the networks that make bench-exports exports, in .venv-exports
+
+.venv-exports/.complete: requirements/torch.txt requirements/exports.txt
+	$(PYTHON) -m venv .venv-exports
+	.venv-exports/bin/python -m pip $(TORCH_INSTALL) -r requirements/torch.txt -r requirements/exports.txt
+	touch $@
+
+test-torch: env-dev ## tests of kind huggingface with PyTorch (after make env-torch)
+	$(BIN)/python -m pytest tests/torch
+
 test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
 	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \
 	else echo "skipped: there is no .venv-gpu (make env-gpu)"; fi
@@ -144,6 +164,9 @@ bench-clock: env ## validate the clock on an idle machine, into results/benchmar
 
 bench-zoo: env   ## run a network of each family of PaddleSeg on seven CPU variants, into results/benchmarks/ (hours); ARGS="--package CLONE"
 	$(BIN)/python -m validation.zoo.zoo $(ARGS)
+
+bench-exports: env ## run sixteen networks that PyTorch exports on two engines, into results/benchmarks/ (an hour; after make env-exports)
+	$(BIN)/python -m validation.exports.exports $(ARGS)
 
 MEASURED := $(addprefix results/,predictions/demo_large/gcnet_demo_large/openvino-fp32/0/predictions.zip \
 	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)

@@ -59,6 +59,7 @@ PRIORITY = {
     "read_settings": 95,
     "check_inputs": 90,
     "fetch_checkpoint": 80,
+    "export_huggingface": 75,
     "export_paddle": 70,
     "export_paddle3": 70,
     "export_onnx_model": 70,

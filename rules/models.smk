@@ -26,7 +26,9 @@ rule fetch_checkpoint:
 
 
 rule read_settings:
-    """Complete a model's entry by its own files: PaddleSeg's configuration, or the deploy.yaml beside an export."""
+    """Complete a model's entry by its own files: PaddleSeg's configuration, the deploy.yaml beside an export, or the
+    folder of a network of transformers.
+    """
     input:
         **code("read_settings.py"),
         files=planning.models.settings_files,
@@ -119,18 +121,45 @@ rule export_onnx:
         " --bound {params.bound} --out {output.onnx:q} --status {output.status:q} 2>&1 | tee {log:q}"
 
 
+rule export_huggingface:
+    """Export a network of transformers from its folder to ONNX, in PyTorch's environment."""
+    input:
+        **code("export_huggingface.py"),
+        files=ancient(planning.models.folder_files),  # their state tells whether they have changed, not their dates
+        entry=planning.models.complete_entry,
+    output:
+        onnx="results/models/{model}/huggingface.onnx",  # empty where there is none; the record says why
+        record="results/models/{model}/huggingface.onnx.json",
+    log:
+        "results/logs/export_huggingface/{model}.log",
+    wildcard_constraints:
+        model=planning.names_of("model_catalogue", kind=["huggingface"]),
+    priority: PRIORITY["export_huggingface"]
+    conda:
+        "../envs/torch.yaml"
+    params:
+        python=lambda wildcards: planning.jobs.interpreter_of("huggingface"),
+        entry=planning.models.entry,
+        folder=planning.models.settings,
+        state=planning.models.folder_state,
+    shell:
+        "{params.python} {input.script} --model {wildcards.model:q} --entry {params.entry:q} --folder {params.folder:q}"
+        " --state={params.state:q} --out {output.onnx:q} 2>&1 | tee {log:q}"
+
+
 rule export_onnx_model:
-    """Check a user's own ONNX model and put the argmax into its graph."""
+    """Check an ONNX model that a user has, or that a network was exported to, and put the argmax into its graph."""
     input:
         **code("export_onnx_model.py"),
         checkpoint=planning.models.checkpoint,
+        entry=planning.models.complete_entry,
     output:
         onnx="results/models/{model}/model.onnx",
         json="results/models/{model}/model.json",
     log:
         "results/logs/export_onnx_model/{model}.log",
     wildcard_constraints:
-        model=planning.names_of("model_catalogue", kind=["onnx"]),
+        model=planning.names_of("model_catalogue", kind=["onnx", "huggingface"]),
     priority: PRIORITY["export_onnx_model"]
     conda:
         "../envs/cpu.yaml"

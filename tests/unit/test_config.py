@@ -101,8 +101,8 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
         ),
         (
             {"model_catalogue": {"m": {**MODEL, "kind": "onyx"}}},
-            "mine.yaml: model_catalogue.m.kind: 'onyx': input should be 'paddleseg', 'narrow', 'onnx' or"
-            " 'paddle_inference'",
+            "mine.yaml: model_catalogue.m.kind: 'onyx': input should be 'paddleseg', 'narrow', 'onnx',"
+            " 'paddle_inference' or 'huggingface'",
         ),
         (
             {"variant_catalogue": {"v": {"engine": "opnvino", "precision": "fp32"}}},

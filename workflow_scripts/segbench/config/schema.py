@@ -259,7 +259,7 @@ def suffix_of(weights: dict[str, Any]) -> str:
 
 def forms_of(model: dict[str, Any]) -> tuple[str, ...]:
     """Forms that a model has once it is exported, its own first; `onnx` beside another is its twin."""
-    if model["kind"] == "onnx":
+    if model["kind"] in ("onnx", "huggingface"):
         return ("onnx",)
     is_json = model["weights"] != "random" and suffix_of(model["weights"]) == ".json"
     return ("paddle3" if is_json else "paddle", "onnx")
@@ -402,9 +402,9 @@ class Preprocessing(Section):
 class Model(Section):
     """A model: weights and input size. Its name is unique, since its results lie under it."""
 
-    kind: Literal["paddleseg", "narrow", "onnx", "paddle_inference"] = Field(
+    kind: Literal["paddleseg", "narrow", "onnx", "paddle_inference", "huggingface"] = Field(
         description="`paddleseg`: a network of PaddleSeg's and its weights; `narrow`: the demo's narrow ones;"
-        " `onnx`, `paddle_inference`: your own exported file."
+        " `onnx`, `paddle_inference`: your own exported file; `huggingface`: a folder of a network of transformers."
     )
     title: str = Field("", description="Name in the tables; empty: the entry's name.", max_length=200)
     config: PathOfInput | None = Field(
@@ -420,14 +420,20 @@ class Model(Section):
         description="For `config`: folder of a clone of PaddleSeg, for networks that the installed package does not"
         " have; a relative path starts from `model_root`.",
     )
-    weights: Weights | Literal["random"] = Field(
-        description="Trained weights; `random`: latency only, the mIoU cell stays empty."
+    folder: PathOfInput | None = Field(
+        None,
+        description="For `huggingface`: the folder that `save_pretrained` of network and image processor left, from"
+        " which weights, number of classes and preprocessing are read; a relative path starts from `model_root`.",
+    )
+    weights: Weights | Literal["random"] | None = Field(
+        None,
+        description="Trained weights; `random`: latency only, the mIoU cell stays empty; null: those in `folder`.",
     )
     input: InputSize = Field(description="The fixed size of the input.")
     class_count: Annotated[int, Field(ge=2, le=255), BeforeValidator(_two_classes)] | None = Field(
         None,
         description="Number of classes that the network tells apart: its output channels, or 2 where it has one; null:"
-        " what `config` says, else 19.",
+        " what `config` or `folder` says, else 19.",
     )
     class_map: list[Annotated[int, Field(ge=0, le=255)]] | None = Field(
         None, description="trainId of each output channel, 255 for none; null: channel i is trainId i."
@@ -450,13 +456,14 @@ class Model(Section):
     )
     preprocessing: Preprocessing = Field(
         default_factory=Preprocessing,
-        description="How images become the network's input; keys that are not given are read from `config`, or from"
-        " the deploy.yaml beside a `paddle_inference` model.",
+        description="How images become the network's input; keys that are not given are read from `config`, from"
+        " `folder`, or from the deploy.yaml beside a `paddle_inference` model.",
     )
 
     @model_validator(mode="after")
     def complete(self) -> Model:
         """Require the keys that belong together."""
+        self._check_folder()
         ours = self.kind in ("paddleseg", "narrow")
         if self.kind == "paddleseg" and (self.config is None) == (self.architecture is None):
             raise ValueError("kind 'paddleseg' needs either config or architecture")
@@ -470,17 +477,27 @@ class Model(Section):
             raise ValueError(f"output_kind and threshold are for kind 'onnx', not {self.kind!r}")
         if self.output_kind == "ids" and self.threshold is not None:
             raise ValueError("output_kind 'ids' takes no threshold; 'sigmoid' does")
-        if self.class_count is None and self.config is None:
+        if self.class_count is None and self.config is None and self.folder is None:
             self.class_count = 19
         if not ours and self.weights == "random":
             raise ValueError(f"kind {self.kind!r} needs weights with a url or path")
-        wanted = SUFFIXES[self.kind]
+        wanted = SUFFIXES.get(self.kind, ())
         if isinstance(self.weights, Weights) and (suffix := suffix_of(self.weights.model_dump())) not in wanted:
             raise ValueError(f"kind {self.kind!r} needs weights ending in {' or '.join(wanted)}, not {suffix!r}")
         self._check_window()
         if None not in (self.class_map, self.class_count) and len(self.class_map or ()) != self.class_count:
             raise ValueError(f"class_map has {len(self.class_map or ())} entries, class_count is {self.class_count}")
         return self
+
+    def _check_folder(self) -> None:
+        """Require a folder of the kind that has its weights in one, and weights of the others."""
+        of_folder = self.kind == "huggingface"
+        if of_folder != (self.folder is not None):
+            raise ValueError(f"kind {self.kind!r} {'needs' if of_folder else 'takes no'} folder")
+        if of_folder == (self.weights is not None):
+            raise ValueError(
+                f"kind {self.kind!r} {'takes no weights: they are in folder' if of_folder else 'needs weights'}"
+            )
 
     def _check_window(self) -> None:
         """Require a window of the input's size, and a stride that leaves out no pixel."""
@@ -503,7 +520,7 @@ class Model(Section):
     @field_serializer("preprocessing")
     def _only_given(self, preprocessing: Preprocessing) -> dict[str, Any]:
         """Leave out what the entry does not give where the model's own files may say it."""
-        files_say_it = self.config is not None or self.kind == "paddle_inference"
+        files_say_it = self.config is not None or self.kind in ("paddle_inference", "huggingface")
         return preprocessing.model_dump(exclude_unset=files_say_it)
 
 
@@ -672,7 +689,9 @@ class Config(Section):
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
     interpreters: dict[str, ExpandedPath] = Field(
-        {}, description="Python interpreter of each engine that does not run in Snakemake's own."
+        {},
+        description="Python interpreter of each engine that does not run in Snakemake's own, and of `huggingface`: the"
+        " one with PyTorch that exports models of that kind.",
     )
     exclusive_nodes: Literal["cpu", "gpu", "all", "none"] = Field(
         "cpu", description="Engines whose timed jobs get a node to themselves on a Slurm cluster."

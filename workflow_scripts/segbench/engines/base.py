@@ -163,7 +163,11 @@ class Engine(ABC):
 
 def own_interpreter(engine: str) -> str | None:
     """Return the Python of the environment that `make` has made for an engine. None: there is none."""
-    venv = load(engine).venv
+    return interpreter_in(load(engine).venv)
+
+
+def interpreter_in(venv: str) -> str | None:
+    """Return the Python of a virtual environment. None: there is none."""
     python = f"{venv}/bin/python"
     return python if venv and os.path.exists(python) else None
 

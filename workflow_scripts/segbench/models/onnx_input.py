@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segbench.errors import InputError
-from segbench.models.onnx_graph import Step, Values, make_nodes, opset_of
-from segbench.models.onnx_run import noise, outputs_of
+from segbench.models.onnx_graph import Step, make_nodes, opset_of
+from segbench.models.onnx_run import noise, outputs_of, same_outputs
 
 IMAGE = "segbench/image"  # the input of a network whose own input has another form
 WANTED = "[1, 3, height, width] or [1, height, width, 3], with 3 channels or 1 (-1: any)"
 PIXELS = {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3}  # what a network of 8-bit values is given
 LUMA = {"rgb": (0.299, 0.587, 0.114), "bgr": (0.114, 0.587, 0.299)}  # ITU-R BT.601, as Pillow and OpenCV have it
-ROUNDING = 1e-3  # of the largest output: how far one image's may be from those of the same image in a batch
-EQUAL_SHARE = 0.999  # of the outputs that are equal then; an id of two equal scores may be either
 
 
 class Input(NamedTuple):
@@ -157,7 +155,7 @@ def _make_single(model: Any, given: Input, batch: int, shape: tuple[int, ...], s
         wanted = outputs_of(model, images)
         _set_shape(model, given.value, (1, *shape))
         _single_reshapes(model, batch)
-        same = _same(outputs_of(model, images[:1]), wanted)
+        same = same_outputs(outputs_of(model, images[:1]), wanted)
     except InputError as error:
         raise InputError(f"{source}: input {given.form}: a batch that cannot be made 1: {error}") from None
     if not same:
@@ -179,18 +177,3 @@ def _single_reshapes(model: Any, batch: int) -> None:
         if sizes.size > 1 and sizes[0] == batch:
             sizes[0], node.input[1] = 1, f"segbench/sizes/{number}"
             graph.initializer.append(numpy_helper.from_array(sizes, node.input[1]))
-
-
-def _same(found: dict[str, Values], wanted: dict[str, Values]) -> bool:
-    """Return whether outputs for one image are the first of those for a batch, but for rounding."""
-    for name, value in found.items():
-        first = wanted[name][:1]
-        if value.shape != first.shape:
-            return False
-        if value.dtype.kind == "f":
-            near = np.abs(value - first) <= ROUNDING * np.abs(first).max(initial=0)
-        else:
-            near = value == first
-        if near.mean() < EQUAL_SHARE:
-            return False
-    return True

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from segbench.errors import InputError, one_line
 
 Values = npt.NDArray[Any]
+ROUNDING = 1e-3  # of the largest output: how far outputs of two forms of one network may be from each other
+EQUAL_SHARE = 0.999  # of the outputs that are equal then; an id of two equal scores may be either
 
 
 def outputs_of(model: Any, image: Values) -> dict[str, Values]:
@@ -35,3 +37,18 @@ def noise(shape: tuple[int, ...], kind: int) -> Values:
     if dtype.kind in "iu":
         return random.integers(0, np.iinfo(dtype).max if dtype.itemsize == 1 else 255, shape).astype(dtype)
     return random.uniform(-2, 2, shape).astype(dtype)
+
+
+def same_outputs(found: dict[str, Values], wanted: dict[str, Values]) -> bool:
+    """Return whether outputs for one image are the first of those for a batch, or the same, but for rounding."""
+    for name, value in found.items():
+        first = wanted[name][:1]
+        if value.shape != first.shape:
+            return False
+        if value.dtype.kind == "f":
+            near = np.abs(value - first) <= ROUNDING * np.abs(first).max(initial=0)
+        else:
+            near = value == first
+        if near.mean() < EQUAL_SHARE:
+            return False
+    return True

@@ -67,7 +67,9 @@ def write_model(
     good = outcome.status == "ok"
     for path in () if good else files.values():
         write_text(path, "")
-    count, notes = outcome.result.pop("parameter_count", None), outcome.result.pop("notes", ())
+    count = outcome.result.pop("parameter_count", None)
+    notes = [note for path in fetched if good for note in read_json(path).get("notes", ())]
+    notes += outcome.result.pop("notes", ())
     facts = model_record(name, entry, files if good else {}, count, packages, notes)
     write_status(record, f"{name} export", outcome, {**facts, "exported_bytes": facts["exported_bytes"] or None})
 

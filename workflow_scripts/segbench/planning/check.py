@@ -17,6 +17,7 @@ from segbench.config.schema import Config, Variant
 from segbench.datasets import base as datasets
 from segbench.engines import base
 from segbench.errors import InputError
+from segbench.planning.jobs import EXPORTERS
 
 MAX_VALUES = 100_000  # of a whole configuration
 MAX_SHOWN = 200  # characters of a wrong value
@@ -241,7 +242,7 @@ def _unknown_plugins(config: Config, sources: Sources) -> list[str]:
             for n, c in config.calibrator_catalogue.items()
         ),
         *((("dataset_catalogue", n, "kind"), "layout", d.kind) for n, d in config.dataset_catalogue.items()),
-        *((("interpreters", name), "engine", name) for name in config.interpreters),
+        *((("interpreters", name), "engine", name) for name in config.interpreters if name not in EXPORTERS),
     ]
     rooms = {"engine": base, "library": calibration, "layout": datasets}
     return [

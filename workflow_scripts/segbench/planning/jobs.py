@@ -10,6 +10,8 @@ from segbench.planning.code import modules_of
 from segbench.planning.fingerprint import fingerprint
 from segbench.planning.lookup import Lookup
 
+EXPORTERS = {"huggingface": ".venv-torch"}  # kinds of models that are exported in an environment of their own
+
 
 class Jobs(Lookup):
     """`cluster` says whether jobs are submitted to other machines."""
@@ -36,7 +38,7 @@ class Jobs(Lookup):
         return self.interpreter_of(self.variant(w)["engine"])
 
     def interpreter_of(self, engine: str) -> str:
-        """Return the Python that `engine` is installed in."""
+        """Return the Python that `engine` is installed in, or that exports models of kind `engine` (see EXPORTERS)."""
         return self._own_interpreter(engine) or "python"
 
     def _own_interpreter(self, engine: str) -> str | None:
@@ -44,7 +46,8 @@ class Jobs(Lookup):
         own.
         """
         configured: str | None = self.config["interpreters"].get(engine)
-        return configured or base.own_interpreter(engine)
+        own = base.interpreter_in(EXPORTERS[engine]) if engine in EXPORTERS else base.own_interpreter(engine)
+        return configured or own
 
     def environment(self, w: Any) -> str:
         """Return the pinned environment of the variant's engine family, for `--sdm conda`."""

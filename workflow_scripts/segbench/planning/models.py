@@ -13,12 +13,13 @@ from segbench.config.resizing import may_resize
 from segbench.config.schema import Preprocessing, forms_of, suffix_of
 from segbench.errors import InputError
 from segbench.files import read_json
-from segbench.models import paddleseg_files
+from segbench.models import huggingface_files, paddleseg_files
 from segbench.models.download import local_path
 from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
-from segbench.planning.state import seen_by, state_of
+from segbench.planning.state import Seen, seen_by, state_of
 
+FROM_FOLDER = "results/models/{model}/huggingface.onnx"
 WRONG_PASSES = "results/engines/{dataset}/{model}/wrong_passes.json"
 
 
@@ -35,7 +36,7 @@ class Models(Lookup):
         keys of a kind that it is not.
         """
         entry = {key: value for key, value in self.model(w).items() if key != "title"}
-        for key in ("config", "package"):
+        for key in ("config", "package", "folder"):
             if entry[key] is None:
                 del entry[key]
             else:
@@ -55,12 +56,12 @@ class Models(Lookup):
         return [f"results/models/{w.model}/entry.json"] if self.settings(w) else []
 
     def settings(self, w: Any) -> str:
-        """Return the file that completes the model's entry: PaddleSeg's configuration, or the deploy.yaml beside an
-        exported model; empty: none.
+        """Return what completes the model's entry: PaddleSeg's configuration, the deploy.yaml beside an exported model,
+        or the folder of a network of transformers; empty: nothing.
         """
         entry = self.model(w)
-        if entry["config"]:
-            return self._path(entry["config"])
+        if given := entry["config"] or entry["folder"]:
+            return self._path(given)
         if entry["kind"] == "paddle_inference" and (path := self._weights(w)["path"]):
             return str(paddleseg_files.deploy_file(Path(path)) or "")
         return ""
@@ -81,7 +82,9 @@ class Models(Lookup):
         missing one.
         """
         path = self.settings(w)
-        return [str(file) for file in paddleseg_files.files_of(Path(path))] if path else []
+        of_folder = self.model(w)["kind"] == "huggingface"
+        files = huggingface_files.settings_of if of_folder else paddleseg_files.files_of
+        return [str(file) for file in files(Path(path))] if path else []
 
     def _path(self, path: str) -> str:
         """Return `path` with `model_root` before a relative one."""
@@ -117,17 +120,30 @@ class Models(Lookup):
     def _state(self, path: str, record: str) -> str:
         if not path:
             return ""
-        sources: list[Any] = []
-        with contextlib.suppress(InputError, KeyError):
-            sources = read_json(record)["sources"]
-        seen = seen_by(Path(record), sources, "source", "source")
+        seen = _seen(Path(record))
         files = [file.path for file in seen.files] if seen and seen.files and seen.files[0].path == path else [path]
         return state_of([(file, file) for file in files], seen)
+
+    @functools.cache  # noqa: B019  there is one for each run
+    def _state_of(self, paths: tuple[str, ...], record: str) -> str:
+        return state_of([(path, path) for path in paths], _seen(Path(record)))
+
+    def folder_files(self, w: Any) -> list[str]:
+        """Return the files that a network of transformers is made of. The script reports what is wrong with them."""
+        with contextlib.suppress(InputError):
+            return [str(path) for path in huggingface_files.files_of(Path(self.settings(w)))]
+        return []
+
+    def folder_state(self, w: Any) -> str:
+        """Return what stands for these files (see state.py)."""
+        return self._state_of(tuple(self.folder_files(w)), f"{FROM_FOLDER.format(model=w.model)}.json")
 
     def checkpoint(self, w: Any) -> list[str]:
         """The fetched weights of a model, with the suffix that they came with (X.pdmodel and X.json have X.pdiparams
         beside them); none for random weights."""
         weights = self.model(w)["weights"]
+        if weights is None:
+            return [FROM_FOLDER.format(model=w.model)]
         if weights == "random":
             return []
         suffix = suffix_of(weights)
@@ -176,10 +192,20 @@ class Models(Lookup):
         return WRONG_PASSES.format(dataset=w.dataset, model=w.model) if self.form(w) == "paddle" else []
 
 
+def _seen(record: Path) -> Seen | None:
+    """Return what the job that wrote `record` has read."""
+    sources: list[Any] = []
+    with contextlib.suppress(InputError, KeyError):
+        sources = read_json(record)["sources"]
+    return seen_by(record, sources, "source", "source")
+
+
 @functools.cache
 def _files_resize(path: str, kind: str, size: paddleseg_files.Size, given: str) -> bool:
     file = Path(path)
     try:
+        if kind == "huggingface":
+            return may_resize(huggingface_files.complete(json.loads(given), file, size)[0])
         transforms, sliding = paddleseg_files.transforms_of(file, kind)
         return may_resize(paddleseg_files.complete(json.loads(given), transforms, file, size, sliding))
     except InputError:
