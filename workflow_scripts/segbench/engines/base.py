@@ -64,8 +64,10 @@ def none_in_int8(fp32_layers: int, otherwise: str) -> Failed:
     """Return the failure of a quantised engine that computes nothing in 8 bits. `fp32_layers`: how many layers
     `calibration.max_drop` keeps in FP32; where there are none, `otherwise` says what the engine did.
     """
-    kept = f"calibration.max_drop keeps {fp32_layers} layer(s) in FP32, and no other gains from 8 bits: raise it, or give"
-    return Failed(f"no layer runs in INT8: {f'{kept} null, which leaves them in INT8' if fp32_layers else otherwise}")
+    if fp32_layers:
+        kept = f"calibration.max_drop keeps {fp32_layers} layer(s) in FP32, and no other gains from 8 bits"
+        otherwise = f"{kept}: raise it, or give null, which leaves them in INT8"
+    return Failed(f"no layer runs in INT8: {otherwise}")
 
 
 class Session(Protocol):
