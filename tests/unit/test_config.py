@@ -49,6 +49,13 @@ def test_committed_configurations_are_valid(name):
     assert read_config(merged(files), files)["models"]
 
 
+def test_one_mean_and_one_deviation_stand_for_all_channels():
+    model = {**MODEL, "preprocessing": {"mean": [0.25], "std": [0.5]}}
+    config = read_config({**merged(CATALOGUES), "model_catalogue": {"m": model}, "models": ["m"]}, CATALOGUES)
+    read = config["model_catalogue"]["m"]["preprocessing"]
+    assert (read["mean"], read["std"]) == ([0.25] * 3, [0.5] * 3)
+
+
 def test_bound_of_one_precision_leaves_the_others_as_they_are():
     default = read_config(merged(CATALOGUES), CATALOGUES)
     given = read_config({**merged(CATALOGUES), "class_agreement_bounds": {"int8": 0.5}}, CATALOGUES)
@@ -74,6 +81,11 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
         ({"rounds": 0}, "mine.yaml: rounds: 0: input should be greater than or equal to 1"),
         ({"models": []}, "mine.yaml: models: []: list should have at least 1 item after validation, not 0"),
         ({"variants": ["a", "a"]}, "mine.yaml: variants: 'a' stands there twice"),
+        (
+            {"model_catalogue": {"m": {**MODEL, "preprocessing": {"mean": [0.5, 0.5]}}}},
+            "mine.yaml: model_catalogue.m.preprocessing.mean: has 2 values; wanted: one for each of three"
+            " channels, or one for all",
+        ),
         (
             {"model_catalogue": {"m": {**MODEL, "weights": {"pth": "x"}}}},
             "mine.yaml: model_catalogue.m.weights.pth: unknown key; did you mean 'path'?",
