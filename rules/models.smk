@@ -29,7 +29,7 @@ rule read_settings:
     """Complete a model's entry by its own files: PaddleSeg's configuration, or the deploy.yaml beside an export."""
     input:
         **code("read_settings.py"),
-        files=planning.models.settings_files,
+        files=ancient(planning.models.settings_files),  # their digest tells whether they have changed, not their dates
     output:
         "results/models/{model}/entry.json",
     log:
@@ -40,6 +40,7 @@ rule read_settings:
     params:
         entry=planning.models.given_entry,
         settings=planning.models.settings,
+        digest=planning.models.settings_digest,
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} --settings {params.settings:q}"
         " --out {output:q} 2>&1 | tee {log:q}"

@@ -47,6 +47,20 @@ def weights_with_an_older_date(flow):
     return EXPORTED_AGAIN
 
 
+def weights_by_another_link(flow):
+    """Both targets have the size and the date of files from one archive."""
+    path = flow.folder / "nearest.onnx"
+    kept, other = path.with_name("kept.onnx"), make_onnx_model(path.with_name("other.onnx"), scale=0.5)
+    path.rename(kept)
+    path.symlink_to(kept.name)
+    assert flow.plan() == {}
+    shutil.copystat(kept, other)
+    assert kept.stat().st_size == other.stat().st_size
+    path.unlink()
+    path.symlink_to(other.name)
+    return EXPORTED_AGAIN
+
+
 def touched_files(flow):
     for path in (flow.folder / "street scenes").rglob("*.png"):
         path.touch()
@@ -117,8 +131,8 @@ def file_that_no_glob_matches(flow):
 @pytest.mark.parametrize(
     "change",
     [
-        weights_with_an_older_date, touched_files, corrected_label, other_picture_that_is_not_timed,
-        other_picture_that_is_timed, added_picture,
+        weights_with_an_older_date, weights_by_another_link, touched_files, corrected_label,
+        other_picture_that_is_not_timed, other_picture_that_is_timed, added_picture,
         removed_picture, renamed_picture, other_class_names, other_id_map, file_that_no_glob_matches,
     ],
     ids=lambda change: change.__name__,
