@@ -13,11 +13,12 @@ import pytest
 from helpers.made import make_onnx_model
 from segbench.images.choice import by_name
 
-RESCORED = {"index_dataset", "check_inputs", "score", "picture", "report", "table"}
+RESCORED = {"index_dataset", "check_inputs", "score", "find_preprocessing", "picture", "report", "table"}
 TIMED_AGAIN = {"time_round", "time_round_control", "plan_rounds"}
 RUN_AGAIN = {*RESCORED, "index_images", "decode_images", "infer"}
 EXPORTED_AGAIN = {
-    *("fetch_checkpoint", "export_onnx_model", "build_engine", "infer", "score", "picture", "report", "table"),
+    *("fetch_checkpoint", "export_onnx_model", "build_engine", "infer", "score", "find_preprocessing"),
+    *("picture", "report", "table"),
     *TIMED_AGAIN,
 }
 
