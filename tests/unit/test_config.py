@@ -50,6 +50,17 @@ def test_committed_configurations_are_valid(name):
     assert read_config(merged(files), files)["models"]
 
 
+def test_documented_way_from_paddleseg_to_a_table_is_eight_lines_at_most(tmp_path):
+    page = (ROOT / "docs/use/models.md").read_text()
+    block = page.split("## From PaddleSeg's configuration\n\n```yaml\n")[1].split("```")[0]
+    assert len(block.splitlines()) <= 8
+    (tmp_path / "mine.yaml").write_text(block)
+    files = [*CATALOGUES, str(tmp_path / "mine.yaml")]
+    config = read_config(merged(files), files)
+    entry = config["model_catalogue"][config["models"][0]]
+    assert (entry["kind"], entry["config"], entry["class_count"]) == ("paddleseg", "configs/pp_liteseg/my.yml", None)
+
+
 def test_one_mean_and_one_deviation_stand_for_all_channels():
     model = {**MODEL, "preprocessing": {"mean": [0.25], "std": [0.5]}}
     config = read_config({**merged(CATALOGUES), "model_catalogue": {"m": model}, "models": ["m"]}, CATALOGUES)
