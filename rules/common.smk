@@ -23,6 +23,7 @@ from segbench.planning.engines import ENGINE, LOGITS
 from segbench.planning.inference import CONTROL, PASS, RUN
 from segbench.planning.models import WRONG_PASSES
 from segbench.planning.rules import Planning
+from segbench.planning.scoring import PREPROCESSING
 from segbench.planning.stages import Span, stage_times
 from segbench.report import PLOTS
 

@@ -31,7 +31,7 @@ rule read_settings:
     """
     input:
         **code("read_settings.py"),
-        files=planning.models.settings_files,
+        files=ancient(planning.models.settings_files),  # their digest tells whether they have changed, not their dates
     output:
         "results/models/{model}/entry.json",
     log:
@@ -42,6 +42,7 @@ rule read_settings:
     params:
         entry=planning.models.given_entry,
         settings=planning.models.settings,
+        digest=planning.models.settings_digest,
     shell:
         "python {input.script} --model {wildcards.model:q} --entry {params.entry:q} --settings {params.settings:q}"
         " --out {output:q} 2>&1 | tee {log:q}"

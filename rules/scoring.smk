@@ -34,6 +34,29 @@ rule score:
         " {params.bounds} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
 
 
+rule find_preprocessing:
+    """Try the usual preprocessings on four images where a model hardly does better than guessing; else do nothing."""
+    input:
+        **code("find_preprocessing.py"),
+        score=planning.scoring.score_of_first,
+        model="results/models/{model}/model.json",
+        files=planning.models.own_files,
+        index="results/data/{dataset}/val/index.csv",
+        summary="results/data/{dataset}/val/dataset.json",
+    output:
+        PREPROCESSING,
+    log:
+        "results/logs/find_preprocessing/{dataset}/{model}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: workflow.cores
+    resources:
+        mem_mb=planning.jobs.memory_mb,
+    shell:
+        "python {input.script} --score {input.score:q} --model {input.model:q} --index {input.index:q}"
+        " --dataset {input.summary:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
 if config["shards"] > 1:
 
     ruleorder: merge_scores > score

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,24 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT)]
 
 import cv2
+import export_onnx_model
+import export_paddle
 import numpy as np
 import yaml
-from export_onnx_model import export
+from segbench.arrays import ClassMap, Float32Image
+from segbench.calibration.mixed_precision import Predict
 from segbench.config.schema import Dataset, Model
 from segbench.datasets import base
 from segbench.datasets.base import Pair
+from segbench.engines import paddle
 from segbench.errors import InputError
 from segbench.images.colours import palette
 from segbench.images.labels import read_label
 from segbench.images.normalize import Normalizer, resize_class_map
 from segbench.images.pictures import train_ids
 from segbench.images.read import read_image
+from segbench.models.paddleseg_files import deploy_file
+from segbench.models.settings import complete
 
 from tools.inspect_data import inspect_data, pairs_of, sizes_of
 from tools.inspect_model import Finding, Size, inspect_model, is_model
@@ -51,7 +58,8 @@ def inspect_input(paths: list[Path]) -> tuple[Finding | None, Finding | None]:
     if max(len(models), len(folders)) > 1:
         raise InputError(f"{', '.join(map(str, paths))}: give one model, one folder of images, or one of each")
     model = inspect_model(models[0]) if models else None
-    count = model.entry["class_count"] if model and "class_count" in model.entry else None
+    known = model is not None and not model.shares  # else the labels say whether the background has a channel
+    count = model.entry.get("class_count") if model and known else None
     data = inspect_data(folders[0], count, model.classes if model else None) if folders else None
     if model and data:
         sizes = sizes_of(pairs_of(data))
@@ -75,6 +83,9 @@ def _fit(model: Finding, data: Finding, sizes: set[Size]) -> None:
     if count > classes:
         model.entry["class_map"] = [*range(classes), *[255] * (count - classes)]
         model.unknown["class_map"] = f"{count} outputs for {classes} classes: give the class of each, 255 for none"
+    elif count and model.shares and count + 1 == classes:
+        model.entry |= {"class_count": classes, "output_kind": "sigmoid"}
+        model.unknown["class_count"] = f"{count} shares for {classes} classes: the first is where none is above 0.5"
     elif count and count < classes:
         model.unknown["class_count"] = f"the labels have {classes} classes, the network {count} outputs"
 
@@ -127,7 +138,7 @@ def try_out(model: Finding | None, data: Finding | None, image: Path | None) -> 
         shown.append(palette(classes)[:, ::-1][label])
         said.append(f"label: {_shares(label, classes, facts.ignore_index)}")
     if model:
-        predicted = _run(model, pixels, len(classes), classes)
+        predicted = _run(model, pixels, classes)
         shown.append(palette(classes or [""] * model.entry["class_count"])[:, ::-1][predicted])
         said.append(f"predicted: {_shares(predicted, classes, 255)}")
         if (
@@ -158,21 +169,46 @@ def _facts(data: Finding | None) -> base.Facts:
     return base.load(data.entry["kind"]).facts(Path(data.entry["root"]), entry["split"], entry)
 
 
-def _run(model: Finding, pixels: Picture, class_count: int, classes: list[str]) -> Picture:
-    """Return the class map of the image, of its size, as the workflow's export and ONNX Runtime make it."""
-    import onnxruntime
-
-    if model.entry["kind"] != "onnx":
-        raise InputError(f"--try: runs ONNX files; {model.name} is of kind {model.entry['kind']}: run the workflow")
+def _run(model: Finding, pixels: Picture, classes: list[str]) -> Picture:
+    """Return the class map of the image, of its size, as the workflow's export and reference engine make it."""
     entry = Model.model_validate(model.entry).model_dump(mode="json")
     entry["preprocessing"]["resize"] = "stretch"
-    exported, _ = export(model.name, entry, Path(entry["weights"]["path"]))
-    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
-    size = entry["input"]["height"], entry["input"]["width"]
-    image = Normalizer(entry["preprocessing"], *size)(pixels)
-    (raw,) = session.run(None, {session.get_inputs()[0].name: image})
+    with tempfile.TemporaryDirectory() as folder:
+        entry, run = _of_onnx(model, entry) if entry["kind"] == "onnx" else _of_paddle(model, entry, Path(folder))
+        size = entry["input"]["height"], entry["input"]["width"]
+        raw = run(Normalizer(entry["preprocessing"], *size)(pixels))
     dataset = {"classes": classes or [""] * entry["class_count"], "ignore_index": 255}
-    return resize_class_map(train_ids(raw[0], entry, dataset), *pixels.shape[:2])
+    return resize_class_map(train_ids(raw, entry, dataset), *pixels.shape[:2])
+
+
+def _of_onnx(model: Finding, entry: dict[str, Any]) -> tuple[dict[str, Any], Predict]:
+    """Return the entry as the export completes it, and the exported model in ONNX Runtime."""
+    import onnxruntime
+
+    exported, facts = export_onnx_model.export(model.name, entry, Path(entry["weights"]["path"]))
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+    return {**entry, **facts}, lambda image: session.run(None, {session.get_inputs()[0].name: image})[0][0]
+
+
+def _of_paddle(model: Finding, entry: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Predict]:
+    """Return the entry as its own files complete it, and the model that is exported to `folder` in native Paddle."""
+    weights = Path(entry["weights"]["path"])
+    if weights.suffix == ".json":
+        raise InputError(f"--try: {weights.name} is of Paddle 3, which has an interpreter of its own: run the workflow")
+    if not weights.is_file():
+        raise InputError(f"--try: {weights}: no such file")
+    settings = Path(entry["config"]) if entry["config"] else deploy_file(weights)
+    entry, _ = complete(model.name, entry, settings)
+    program = folder / "model.pdmodel"
+    export_paddle.export(model.name, entry, weights, program, program.with_suffix(".pdiparams"))
+    session = paddle.native_session(program, 0, paddle.RunOptions())
+
+    def predict(image: Float32Image) -> ClassMap:
+        session.upload(image)
+        session.execute()
+        return session.download().astype(np.uint8)
+
+    return entry, predict
 
 
 def _shares(class_map: Picture, classes: list[str], ignored: int) -> str:

@@ -29,6 +29,7 @@ class Finding:
     notes: dict[str, str] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)  # their names, where a file has them
     any_size: bool = False  # the file does not fix the input's size
+    shares: bool = False  # each channel is a share of its own, as a sigmoid gives it: one may be missing
 
 
 def is_model(path: Path) -> bool:
@@ -113,15 +114,18 @@ def _input_size(found: Finding, given: list[Any], size: Size | None) -> Size:
 
 
 def _outputs(found: Finding, session: Any, image: Any, shape: tuple[int, ...]) -> None:
-    """Run zeros to see the outputs, since the file's own shapes may be open. Set `output` and `class_count`."""
+    """Run noise to see the outputs, since the file's own shapes may be open. Set what the entry says of the output."""
     import numpy as np
 
     kinds = {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(double)": np.float64}
+    dtype = np.dtype(kinds.get(image.type, np.float32))
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, shape) if dtype.kind == "u" else random.uniform(-2, 2, shape)
     names = [output.name for output in session.get_outputs()]
     try:
-        values = session.run(names, {image.name: np.zeros(shape, kinds.get(image.type, np.float32))})
-    except Exception as error:
-        found.unknown["class_count"] = f"it did not run on zeros of {list(shape)}: {one_line(str(error), 120)}"
+        values = session.run(names, {image.name: pixels.astype(dtype)})
+    except Exception as error:  # ONNX Runtime has many classes of its own
+        found.unknown["class_count"] = f"it did not run on noise of {list(shape)}: {one_line(str(error), 120)}"
         found.entry["class_count"] = max(len(found.classes), 2)
         return
     maps = [value.shape for value in values]
@@ -130,18 +134,50 @@ def _outputs(found: Finding, session: Any, image: Any, shape: tuple[int, ...]) -
         found.entry["output"] = names[best]
         shown = ", ".join(f"{name} {list(one)}" for name, one in zip(names, maps, strict=True))
         found.unknown["output"] = f"the largest map of {len(names)} outputs: {shown}"
-    value, wide = values[best], list(maps[best])
-    if value.dtype.kind in "iub":
-        found.entry["class_count"] = len(found.classes) or int(value.max()) + 2
-        if not found.classes:
-            found.unknown["class_count"] = f"the output has classes already ({value.dtype} {wide}), but not how many"
-    elif len(wide) == 4 and 1 in (wide[1], wide[3]):
-        found.entry["class_count"] = 2
-        found.notes["class_count"] = f"one channel, {wide}: a probability or logit of the second class"
+    if values[best].dtype.kind in "iub":
+        _of_ids(found, values[best])
     else:
-        last = len(wide) == 4 and wide[1] > wide[3]
-        found.entry["class_count"] = wide[-1] if last else wide[1] if len(wide) == 4 else wide[0]
-        found.notes["class_count"] = f"output {names[best]} {wide}" + (", the classes come last" if last else "")
+        _of_scores(found, names[best], values[best])
+
+
+def _of_ids(found: Finding, values: Any) -> None:
+    """Set the number of classes of an output that has classes already: a mask, or what noise and files show."""
+    import numpy as np
+
+    levels, wide = np.unique(values).tolist(), list(values.shape)
+    if len(found.classes) < 3 and (values.dtype.kind == "b" or {*levels} <= {0, 255}):
+        found.entry["class_count"] = 2
+        found.notes["class_count"] = f"a mask of two values ({values.dtype} {wide})"
+        return
+    found.entry["class_count"] = len(found.classes) or max([2, *(int(n) + 2 for n in levels if n not in (255, -1))])
+    if not found.classes:
+        found.unknown["class_count"] = f"the output has classes already ({values.dtype} {wide}), but not how many"
+
+
+def _of_scores(found: Finding, name: str, values: Any) -> None:
+    """Set what scores are: one channel with its threshold, or a channel for each class."""
+    import numpy as np
+
+    wide, low, high = list(values.shape), float(values.min()), float(values.max())
+    shares = low >= 0 and high <= 1
+    if len(wide) == 4 and 1 in (wide[1], wide[3]):
+        found.entry["class_count"] = 2
+        found.notes["class_count"] = f"one channel, {wide}: class 1 where it is above the threshold"
+        found.entry |= {"output_kind": "sigmoid" if shares else "logits", "threshold": 0.5 if shares else 0.0}
+        found.unknown["threshold"] = (
+            f"for noise it is from {low:.3g} to {high:.3g}: {'a sigmoid' if shares else 'no sigmoid'}; give the value"
+            " that it was trained for"
+        )
+        return
+    last = len(wide) == 4 and wide[1] > wide[3]
+    found.entry["class_count"] = wide[-1] if last else wide[1] if len(wide) == 4 else wide[0]
+    found.notes["class_count"] = f"output {name} {wide}" + (", the classes come last" if last else "")
+    sums = values.sum(3 if last else -3)
+    found.shares = shares and not np.allclose(sums, 1, atol=0.01)
+    if found.shares:
+        found.unknown["class_count"] = (
+            "each channel is a share of its own (a sigmoid): if the background has none, add 1 and output_kind: sigmoid"
+        )
 
 
 def _read_hugging_face(found: Finding, folder: Path) -> None:

@@ -43,7 +43,7 @@ def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> N
     else:
         _download(url, out, expected, cache)
     read = [
-        {"source": str(file), "source_bytes": size, "source_mtime_ns": date, "source_sha256": sha256_of(file)}
+        {"source": str(file), "source_bytes": size, "source_ctime_ns": date, "source_sha256": sha256_of(file)}
         for file in sources
         for size, date in [stamp(file)]
     ]

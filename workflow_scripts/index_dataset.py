@@ -26,7 +26,7 @@ from segbench.process.status import attempt, read_status, write_status
 
 COLUMNS = (
     *("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256"),
-    *("image_bytes", "image_mtime_ns", "label_bytes", "label_mtime_ns"),
+    *("image_bytes", "image_ctime_ns", "label_bytes", "label_ctime_ns"),
 )
 MAX_VALUES = 10  # of a label, that a fault lists
 
@@ -105,7 +105,7 @@ def to_csv(rows: Sequence[ImageEntry], checked: list[Checked]) -> str:
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row, (label, sha256, (size, date), _) in zip(rows, checked, strict=True):
-        own = {"label": label or "", "label_sha256": sha256, "label_bytes": size, "label_mtime_ns": date}
+        own = {"label": label or "", "label_sha256": sha256, "label_bytes": size, "label_ctime_ns": date}
         writer.writerow({**row, **own})
     return stream.getvalue()
 

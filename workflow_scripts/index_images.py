@@ -27,7 +27,7 @@ from segbench.process.lifetime import command
 from segbench.process.many_files import check_each
 from segbench.process.status import attempt, write_status
 
-COLUMNS = ("image_id", "image", "height", "width", "image_sha256", "image_bytes", "image_mtime_ns")
+COLUMNS = ("image_id", "image", "height", "width", "image_sha256", "image_bytes", "image_ctime_ns")
 # What is told of an image, by its Pillow mode.
 TOLD = {
     ("1", "L", "I", "I;16", "I;16B"): ("are grey", "all three channels get their value"),

@@ -32,3 +32,21 @@ def tiff(width: int, height: int) -> bytes:
         + b"".join(struct.pack("<HHII", *tag) for tag in tags)
         + bytes(4)
     )
+
+
+def big_tiff(pixels: np.ndarray, claims: tuple[int, int] | None = None) -> bytes:
+    """An uncompressed BigTIFF file (offsets of 8 bytes) of H×W or H×W×3 pixels of 8 or 16 bits."""
+    height, width = claims or pixels.shape[:2]
+    count, bits = pixels[0, 0].size, 8 * pixels.itemsize
+    body = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    depths = struct.pack(f"<{count}H", *[bits] * count).ljust(8, b"\0")
+    tags = [
+        (256, 4, 1, struct.pack("<I4x", width)), (257, 16, 1, struct.pack("<Q", height)),
+        (258, 3, count, depths), (259, 3, 1, struct.pack("<H6x", 1)),
+        (262, 3, 1, struct.pack("<H6x", 2 if count == 3 else 1)), (273, 16, 1, struct.pack("<Q", 16)),
+        (277, 3, 1, struct.pack("<H6x", count)), (278, 4, 1, struct.pack("<I4x", height)),
+        (279, 16, 1, struct.pack("<Q", len(body))),
+    ]  # fmt: skip
+    entries = b"".join(struct.pack("<HHQ", tag, kind, number) + value for tag, kind, number, value in tags)
+    head = b"II" + struct.pack("<HHHQ", 43, 8, 0, 16 + len(body))
+    return head + body + struct.pack("<Q", len(tags)) + entries + bytes(8)

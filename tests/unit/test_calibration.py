@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from choose_layers import RUNTIMES
 from helpers.made import make_folder_dataset, make_onnx_model
 from onnx import TensorProto, helper, numpy_helper
 from segbench.calibration import qdq
@@ -263,6 +264,18 @@ def test_older_operators_are_raised_to_those_that_channels_are_quantised_by(scen
     qdq.quantize(prepared, table_of(ranges), tmp_path / "q.onnx", reduce_range=False)
     assert quantized_kinds(tmp_path / "q.onnx") == ["DequantizeLinear"] * 2
     onnxruntime.InferenceSession(str(tmp_path / "q.onnx"), providers=["CPUExecutionProvider"])
+
+
+def test_a_quantised_model_of_an_opset_that_the_runtime_has_not_is_unsupported(scenes, tmp_path):
+    """The row says so, and no traceback costs the others theirs."""
+    prepared = two_layers(tmp_path, ["a", "b"])
+    ranges = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method="minmax")
+    qdq.quantize(prepared, table_of(ranges), tmp_path / "q.onnx", reduce_range=False)
+    model = onnx.load(str(tmp_path / "q.onnx"))
+    model.opset_import[0].version = 99
+    onnx.save(model, str(tmp_path / "q.onnx"))
+    with pytest.raises(Unsupported, match=r"^opening the Q/DQ model: .*Opset 99 "):
+        RUNTIMES["onnxruntime"](tmp_path / "q.onnx")
 
 
 def test_a_graph_without_a_layer_for_8_bits_says_what_it_has(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from segbench.errors import InputError
 from segbench.planning.check import read_config
+from snakemake.common.configfile import load_configfile
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = [
@@ -49,6 +50,24 @@ def test_committed_configurations_are_valid(name):
     assert read_config(merged(files), files)["models"]
 
 
+def test_documented_way_from_paddleseg_to_a_table_is_eight_lines_at_most(tmp_path):
+    page = (ROOT / "docs/use/models.md").read_text()
+    block = page.split("## From PaddleSeg's configuration\n\n```yaml\n")[1].split("```")[0]
+    assert len(block.splitlines()) <= 8
+    (tmp_path / "mine.yaml").write_text(block)
+    files = [*CATALOGUES, str(tmp_path / "mine.yaml")]
+    config = read_config(merged(files), files)
+    entry = config["model_catalogue"][config["models"][0]]
+    assert (entry["kind"], entry["config"], entry["class_count"]) == ("paddleseg", "configs/pp_liteseg/my.yml", None)
+
+
+def test_one_mean_and_one_deviation_stand_for_all_channels():
+    model = {**MODEL, "preprocessing": {"mean": [0.25], "std": [0.5]}}
+    config = read_config({**merged(CATALOGUES), "model_catalogue": {"m": model}, "models": ["m"]}, CATALOGUES)
+    read = config["model_catalogue"]["m"]["preprocessing"]
+    assert (read["mean"], read["std"]) == ([0.25] * 3, [0.5] * 3)
+
+
 def test_bound_of_one_precision_leaves_the_others_as_they_are():
     default = read_config(merged(CATALOGUES), CATALOGUES)
     given = read_config({**merged(CATALOGUES), "class_agreement_bounds": {"int8": 0.5}}, CATALOGUES)
@@ -74,6 +93,15 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
         ({"rounds": 0}, "mine.yaml: rounds: 0: input should be greater than or equal to 1"),
         ({"models": []}, "mine.yaml: models: []: list should have at least 1 item after validation, not 0"),
         ({"variants": ["a", "a"]}, "mine.yaml: variants: 'a' stands there twice"),
+        (
+            {"dataset_catalogue": {"d": {**FOLDER, "classes": ["other", "road", "other"]}}},
+            "mine.yaml: dataset_catalogue.d.classes: 'other' stands there twice; a class has a name of its own",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "preprocessing": {"mean": [0.5, 0.5]}}}},
+            "mine.yaml: model_catalogue.m.preprocessing.mean: has 2 values; wanted: one for each of three"
+            " channels, or one for all",
+        ),
         (
             {"model_catalogue": {"m": {**MODEL, "weights": {"pth": "x"}}}},
             "mine.yaml: model_catalogue.m.weights.pth: unknown key; did you mean 'path'?",
@@ -221,6 +249,19 @@ def test_home_and_environment_variables_are_written_out(tmp_path, monkeypatch):
     assert (config["dataset_root"], config["model_root"]) == ("/home/me/streets", "$NOT_SET/models")
     assert config["model_catalogue"]["m"]["weights"]["path"] == "/data/m.onnx"
     assert config["dataset_catalogue"]["d"]["root"] == "/data/streets"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_configuration_as_windows_writes_it_is_read(tmp_path, mark):
+    """By Snakemake's loader and by ours, which names the file at fault. Lines end in CRLF; a BOM may stand before."""
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(mark + b"rounds: 4\r\ntiming:\r\n  seed: 7\r\n")
+    config = merged(CATALOGUES)
+    given = load_configfile(str(path))
+    assert read_config({**config, **given}, [*CATALOGUES, str(path)])["timing"]["seed"] == 7
+    path.write_bytes(mark + b"rouns: 4\r\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: rouns: unknown key; did you mean 'rounds'\?$"):
+        read_config({**config, **load_configfile(str(path))}, [*CATALOGUES, str(path)])
 
 
 def test_id_map_has_ids_or_colours(tmp_path):

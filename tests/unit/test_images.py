@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.png import chunk, png, tiff
+from helpers.png import big_tiff, chunk, png, tiff
 from helpers.skips import need_package
 from segbench.errors import InputError
 from segbench.images.normalize import Normalizer, resize_class_map
-from segbench.images.read import read_image
+from segbench.images.read import form_of, read_image
 
 PAGE = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 IMAGENET = {**PAGE, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -106,6 +106,18 @@ def test_tiff_of_floating_point_numbers_is_refused(tmp_path):
     assert refusal(tmp_path / "x.tif", (tmp_path / "x.tif").read_bytes()) == (
         f"{tmp_path}/x.tif: has 32 bits a channel; a picture has 8 or 16"
     )
+
+
+def test_big_tiff_is_read(tmp_path):
+    path, pixels = tmp_path / "x.tif", picture()
+    path.write_bytes(big_tiff(pixels[..., ::-1]))
+    assert (read_image(path) == pixels).all() and form_of(path).used_bits is None
+    path.write_bytes(big_tiff(pixels[..., ::-1].astype(np.uint16) << 4))
+    assert np.abs(read_image(path) - pixels / 16).max() <= 1 and form_of(path).used_bits == 12
+    data = big_tiff(pixels, claims=(16384, 16385))
+    assert refusal(path, data) == f"{path}: claims to have 16384×16385 pixels; at most 268435456 are accepted"
+    assert refusal(path, data[:40]).startswith(f"{path}: cannot be decoded")
+    assert refusal(path, big_tiff(pixels)[:-150]).startswith(f"{path}: cannot be decoded")
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])

@@ -76,9 +76,9 @@ def test_index_and_summary(root, tmp_path):
         "image_sha256": sha256(image.read_bytes()).hexdigest(),
         "label_sha256": sha256(label.read_bytes()).hexdigest(),
         "image_bytes": str(image.stat().st_size),
-        "image_mtime_ns": str(image.stat().st_mtime_ns),
+        "image_ctime_ns": str(image.stat().st_ctime_ns),
         "label_bytes": str(label.stat().st_size),
-        "label_mtime_ns": str(label.stat().st_mtime_ns),
+        "label_ctime_ns": str(label.stat().st_ctime_ns),
     }
     hashes = "".join(row["image_sha256"] for row in rows)
     assert read_json(tmp_path / "dataset.json") == {

@@ -11,9 +11,10 @@ import onnx
 import pytest
 import yaml
 from helpers.made import COLOURS, make_folder_dataset, make_onnx_model
-from helpers.paddle_made import save_network
+from helpers.paddle_made import run_paddle, save_network
 from onnx import TensorProto, helper, numpy_helper
 from segbench.config.schema import Model
+from segbench.errors import InputError
 from segbench.planning.check import read_config
 from test_config import CATALOGUES, merged
 
@@ -137,6 +138,55 @@ def test_largest_of_several_outputs_is_taken_and_marked(tmp_path):
     assert found.unknown["output"] == ("the largest map of 2 outputs: aux [1, 5, 16, 32], main [1, 7, 32, 64]")
 
 
+def one_channel(path: Path, last: str, count: int = 1) -> Path:
+    """A network of so many channels that ends in the operator `last`, for whole numbers in `Cast`."""
+    end = {"to": TensorProto.UINT8} if last == "Cast" else {}
+    middle = [
+        helper.make_node("Greater", ["score", "zero"], ["hit"]),
+        helper.make_node("Where", ["hit", "most", "zero"], ["big"]),
+    ]
+    nodes = [helper.make_node("Conv", ["image", "weight"], ["score"]), *(middle if last == "Cast" else [])]
+    nodes.append(helper.make_node(last, ["big" if last == "Cast" else "score"], ["y"], **end))
+    weights = [
+        numpy_helper.from_array(RANDOM.normal(size=(count, 3, 1, 1)).astype(np.float32), "weight"),
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
+        numpy_helper.from_array(np.array(255, np.float32), "most"),
+    ]  # fmt: skip
+    kind = TensorProto.UINT8 if last == "Cast" else TensorProto.FLOAT
+    values = [helper.make_tensor_value_info(name, kind, [1, channels, 24, 40]) for name, kind, channels in
+              (("image", TensorProto.FLOAT, 3), ("y", kind, count))]  # fmt: skip
+    graph = helper.make_graph(nodes, "net", values[:1], values[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8), str(path))
+    return path
+
+
+@pytest.mark.parametrize(("last", "kind", "threshold"), [("Sigmoid", "sigmoid", 0.5), ("Identity", "logits", 0.0)])
+def test_one_channel_is_written_with_its_threshold(tmp_path, last, kind, threshold):
+    found = inspect_model(one_channel(tmp_path / "net.onnx", last))
+    expected = {"class_count": 2, "output_kind": kind, "threshold": threshold}
+    assert {key: found.entry[key] for key in expected} == expected
+    assert "give the value that it was trained for" in found.unknown["threshold"]
+    Model.model_validate(found.entry)
+
+
+def test_mask_of_0_and_255_is_two_classes(tmp_path):
+    found = inspect_model(one_channel(tmp_path / "net.onnx", "Cast"))
+    assert found.entry["class_count"] == 2 and "a mask of two values" in found.notes["class_count"]
+
+
+@pytest.mark.parametrize("classes", [3, 4])
+def test_shares_without_one_for_the_background_follow_from_the_labels(tmp_path, classes):
+    one_channel(tmp_path / "net.onnx", "Sigmoid", count=3)
+    write_pair(tmp_path / "d/images/1.png", tmp_path / "d/masks/1.png", np.arange(classes, dtype=np.uint8))
+    (tmp_path / "d/classes.txt").write_text("\n".join("abcd"[:classes]))
+    model, data = inspect_input([tmp_path / "net.onnx", tmp_path / "d"])
+    assert len(data.entry["classes"]) == model.entry["class_count"] == classes
+    assert model.entry.get("output_kind") == ("sigmoid" if classes == 4 else None)
+    assert "3 shares for 4 classes" in model.unknown["class_count"] or classes == 3
+    predicted = next(line for line in try_out(model, data, None)[1] if line.startswith("predicted: "))
+    assert any(f"{name} " in predicted for name in "abcd"[:classes])
+
+
 def test_one_output_more_than_classes_is_asked_for(tmp_path):
     network(tmp_path / "net.onnx", [1, 3, 24, 40], {"logits": 5})
     write_pair(tmp_path / "d/images/1.png", tmp_path / "d/masks/1.png", np.arange(4, dtype=np.uint8))
@@ -160,6 +210,22 @@ def test_hugging_faces_files_beside_a_model_are_read(tmp_path):
         "resize": "stretch",
     }  # fmt: skip
     assert "preprocessing" not in found.unknown
+
+
+def test_try_runs_a_paddle_model_as_its_deploy_yaml_says(tmp_path):
+    picture = tmp_path / "1.png"
+    write(picture, RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8))
+    save_network(tmp_path / "net", lambda logits: logits, size=(24, 40))
+    normal = "{mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], type: Normalize}"
+    (tmp_path / "deploy.yaml").write_text(f"Deploy: {{transforms: [{normal}]}}\n")
+    said = try_out(inspect_model(tmp_path / "net.pdmodel"), None, picture)[1][1]
+    image = (cv2.imread(str(picture))[..., ::-1] / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    (logits,) = run_paddle(tmp_path / "net.pdmodel", [image.astype(np.float32).transpose(2, 0, 1)[None].copy()])
+    shares = np.bincount(logits[0].argmax(0).ravel(), minlength=4) / logits[0, 0].size
+    assert said.startswith(f"predicted: class {shares.argmax()} {shares.max():.0%}")
+    (tmp_path / "net.pdmodel").rename(tmp_path / "net.json")
+    with pytest.raises(InputError, match=r"^--try: net\.json is of Paddle 3, which has an interpreter of its own"):
+        try_out(inspect_model(tmp_path / "net.json"), None, picture)
 
 
 @pytest.mark.parametrize("size", [None, (32, 64)])

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.png import chunk, png
+from helpers.png import big_tiff, chunk, png
 from PIL import Image
 from segbench.errors import InputError
 from segbench.images.labels import read_label, read_values, unnamed
@@ -67,6 +67,13 @@ def test_ids_of_16_bits_are_read(tmp_path, suffix):
     path = saved(tmp_path / f"x.{suffix}", ids)
     assert read_label(path, None).tolist() == [[0, 3, 255, 255]]  # −1 in 16 bits
     assert read_label(path, {"0": 1, "3": 0, "255": 7, "-1": 9}).tolist() == [[1, 0, 7, 9]]
+
+
+def test_labels_of_big_tiff_are_read(tmp_path):
+    path = tmp_path / "x.tif"
+    for stored, id_map in ((IDS, None), (IDS.astype(np.uint16), None), (COLOURS[IDS], ID_MAP)):
+        path.write_bytes(big_tiff(stored))
+        assert (read_label(path, id_map) == IDS).all()
 
 
 def test_ids_above_255_need_an_id_map(tmp_path):

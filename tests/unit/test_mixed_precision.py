@@ -16,6 +16,9 @@ from segbench.calibration.images import CalibrationImages
 from segbench.calibration.judging import HeldOut
 from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable, write_table
+from segbench.config.options import Variant
+from segbench.engines.base import load
+from segbench.errors import Failed
 from segbench.files import sha256_of, write_json
 from segbench.machine.cpu import this_machine
 from segbench.models.exported import ExportedModel
@@ -55,7 +58,7 @@ def exported(folder: Path, *files: str) -> ExportedModel:
     return ExportedModel(folder, facts)
 
 
-def onnx_model(folder: Path) -> ExportedModel:
+def onnx_model(folder: Path, named: bool = True) -> ExportedModel:
     spread, weight, bias = wide_weights()
     nodes = [
         helper.make_node("Conv", ["image", "spread"], ["wide"], name="widen"),
@@ -63,6 +66,8 @@ def onnx_model(folder: Path) -> ExportedModel:
         helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0),
         helper.make_node("Cast", ["index"], ["class_map"], to=TensorProto.UINT8),
     ]
+    for node in nodes:
+        node.name = node.name if named else ""
     graph = helper.make_graph(
         nodes,
         "planted",
@@ -105,6 +110,29 @@ def test_layers_of_a_table_stay_in_fp32_until_the_loss_is_within_the_bound(rows,
     if some:
         assert "classify" in chosen["fp32_layers"]
         assert len(list((tmp_path / "cache").glob("worst-*.json"))) == 1
+
+
+@pytest.mark.parametrize(("engine", "nncf"), [("onnxruntime", False), ("openvino", False), ("openvino", True)])
+def test_engine_whose_layers_all_stay_in_fp32_says_what_kept_them(rows, tmp_path, engine, nncf):
+    """The operators have no names, as converters may leave them: each is counted by itself all the same."""
+    model = onnx_model(tmp_path, named=False)
+    if nncf:
+        import openvino
+
+        (tmp_path / "quantized").mkdir()
+        graph = openvino.Core().read_model(str(tmp_path / "model.onnx"))
+        openvino.save_model(graph, str(tmp_path / "quantized/model.xml"), compress_to_fp16=False)
+        write_json(tmp_path / "status.json", {"fp32_layers": ["a", "b"]})
+    else:
+        prepared = qdq.prepare(model, tmp_path)
+        ranges = collect(prepared, CalibrationImages(rows[:4], model.facts), Options(), tmp_path / "r.npz", tmp_path)
+        table = CalibrationTable(model.digest, {"a": "0"}, {"method": "percentile"}, {}, ranges)
+        write_table(tmp_path / "table.json", table)
+        write_json(tmp_path / base.layers_file(engine), {"fp32_layers": qdq.layers(prepared)})
+    opened = load(engine)
+    said = r"^no layer runs in INT8: calibration\.max_drop keeps 2 layer\(s\) in FP32, and no other gains from 8 bits: "
+    with pytest.raises(Failed, match=said):
+        opened.build(model, tmp_path, Variant("v", engine, "int8"), opened.build_options(), tmp_path / "engine")
 
 
 def task(model: ExportedModel, rows: list[dict[str, str]], bound: float | None, folder: Path) -> base.Task:

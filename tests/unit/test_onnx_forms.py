@@ -27,6 +27,7 @@ from helpers.onnx_made import (
 )  # fmt: skip
 from helpers.paddle_made import run_onnxruntime, run_openvino
 from onnx import TensorProto as T
+from onnx import numpy_helper
 from segbench.calibration import qdq
 from segbench.calibration.onnxruntime import Options, collect
 from segbench.calibration.table import CalibrationTable
@@ -38,6 +39,7 @@ from segbench.models.logits import LogitsModel
 
 FULL = [1, CLASSES, HEIGHT, WIDTH]
 ANY = list("abcd")  # four sizes that are not written
+NONE = {"value": numpy_helper.from_array(np.array([0]))}  # of ConstantOfShape
 
 
 @pytest.fixture
@@ -277,7 +279,7 @@ def test_only_the_outputs_channels_may_be_last_and_small(tmp_path: Path, image: 
 
 def sixteen(kind: int, name: str, values: np.ndarray) -> Any:
     """A tensor of FLOAT16 or BFLOAT16, and what float32 makes of it."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     narrow = values.astype(helper.tensor_dtype_to_np_dtype(kind))
     return numpy_helper.from_array(narrow, name), narrow.astype(np.float32)
@@ -303,7 +305,7 @@ def test_sixteen_bit_networks_run_in_float32(tmp_path: Path, image: np.ndarray, 
 
 
 def test_sixteen_bits_in_constants_and_branches_are_found(tmp_path: Path, image: np.ndarray) -> None:
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     half = numpy_helper.from_array(np.array(0.25, np.float16))
     branch = helper.make_graph(
@@ -411,7 +413,7 @@ def test_a_batch_that_its_images_depend_on_is_refused(tmp_path: Path, how: str) 
     assert "[4, 3, 32, 64]: a batch that cannot be made 1" in message(path)
 
 
-@pytest.mark.parametrize("how", ["floor", "pad"])
+@pytest.mark.parametrize("how", ["floor", "pad", "ceil"])
 def test_sizes_that_are_computed_in_the_graph_are_folded(tmp_path: Path, image: np.ndarray, how: str) -> None:
     """As PyTorch's exports for dynamic sizes: a factor and Floor before Resize; a multiple by Mod before Pad."""
     shape: list[Node] = [
@@ -432,6 +434,22 @@ def test_sizes_that_are_computed_in_the_graph_are_folded(tmp_path: Path, image: 
         ]  # fmt: skip
         more: dict[str, Any] = {f"z{n}": np.array([n]) for n in (0, 2, 4)} | {"two": np.array(2, np.float32)}
         wanted = scores(image.reshape(1, 3, 16, 2, 32, 2).mean((3, 5)).repeat(2, 2).repeat(2, 3))
+    elif how == "ceil":  # resized to a third of each length, rounded up, and back: Div, Ceil, Where, ConstantOfShape
+        nodes = [
+            *shape, ("Concat", ["h", "w"], ["hw"], {"axis": 0}), ("Cast", ["hw"], ["f"], {"to": T.FLOAT}),
+            ("Div", ["f", "three"], ["third"], {}), ("Ceil", ["third"], ["up"], {}),
+            ("Cast", ["up"], ["small"], {"to": T.INT64}), ("ConstantOfShape", ["two"], ["zeros"], NONE),
+            ("Greater", ["small", "zeros"], ["some"], {}), ("Where", ["some", "small", "hw"], ["kept"], {}),
+            ("Slice", ["s", "from", "until"], ["nc"], {}), ("Concat", ["nc", "kept"], ["there"], {"axis": 0}),
+            ("Resize", ["x", "", "", "there"], ["r"], asymmetric), ("Conv", ["r", "weight", "bias"], ["l"], {}),
+            ("Shape", ["l"], ["of l"], {}), ("Slice", ["of l", "one", "until"], ["c"], {}),
+            ("Concat", ["one", "c", "hw"], ["back"], {"axis": 0}), ("Resize", ["l", "", "", "back"], ["y"], asymmetric),
+        ]  # fmt: skip
+        more = {"three": np.array(3, np.float32), "two": np.array([2]), "from": np.array([0]), "until": np.array([2]),
+                "one": np.array([1])}  # fmt: skip
+        rows, columns = (np.floor(np.arange(n) * -(-n // 3) / n).astype(int) for n in SIZE)
+        taken = [np.floor(np.arange(-(-n // 3)) * n / -(-n // 3)).astype(int) for n in SIZE]
+        wanted = scores(image[:, :, taken[0]][..., taken[1]])[:, :, rows][..., columns]
     else:
         nodes = [
             *shape, ("Neg", ["h"], ["nh"], {}), ("Mod", ["nh", "five"], ["ph"], {}), ("Neg", ["w"], ["nw"], {}),

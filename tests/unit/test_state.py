@@ -16,6 +16,7 @@ from index_images import index_images, summary, to_csv
 from segbench.datasets.listing import listed
 from segbench.files import sha256_of, stamp, write_record, write_text
 from segbench.images.choice import by_name
+from segbench.planning import models as planning_models
 from segbench.planning import state
 from segbench.planning.data import Data
 from segbench.planning.models import Models
@@ -65,13 +66,22 @@ def test_digests_are_computed_once_for_each_date(monkeypatch):
 def test_link_to_another_target_is_a_change():
     Path("a").write_text("one")
     Path("b").write_text("two")
-    shutil.copystat("a", "b")
+    shutil.copystat("a", "b")  # as two files of an archive may have it
     Path("link").symlink_to("a")
     seen = Seen("kept", known("link"))
     Path("link").unlink()
     Path("link").symlink_to("b")
-    os.utime("b", (1e9, 1e9))
     assert state_of(listing("link"), seen) != "kept"
+
+
+def test_other_bytes_of_the_same_size_and_date_are_a_change():
+    Path("a").write_text("one")
+    Path("new").write_text("two")
+    shutil.copystat("a", "new")
+    seen = Seen("kept", known("a"))
+    shutil.copy2("new", "a")  # cp -p
+    assert os.stat("a").st_mtime_ns == os.stat("new").st_mtime_ns
+    assert state_of(listing("a"), seen) != "kept"
 
 
 def test_label_that_belongs_to_another_image_now_is_a_change():
@@ -81,8 +91,8 @@ def test_label_that_belongs_to_another_image_now_is_a_change():
     assert state_of([("other image", "a")], seen) != "kept"
 
 
-def data_of(root: Path) -> Data:
-    splits = {"val": {"images": "val/*.png", "labels": None}}
+def data_of(root: Path, split: dict | None = None) -> Data:
+    splits = {"val": split or {"images": "val/*.png", "labels": None}}
     entry = {"kind": "folder", "root": str(root), "generate": None, "splits": splits, "limit": None}
     timing = {"images_per_round": 2, "seed": 0}
     return Data({"dataset": "made", "dataset_root": None, "dataset_catalogue": {"made": entry}, "timing": timing})
@@ -158,3 +168,56 @@ def test_planning_reads_no_file_that_has_not_changed(here, monkeypatch):
     monkeypatch.setattr(state, "sha256_of", lambda path: pytest.fail(f"{path} was read"))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     assert data_of(root).images_state(SimpleNamespace(dataset="made", split="val")) == given
+
+
+def write_list(root: Path, names: list[str]) -> None:
+    (root / "val.txt").write_text("".join(f"val/{name} labels/{name}\n" for name in names))
+    os.utime(root / "val.txt", (1e9, 1e9))
+
+
+@pytest.mark.parametrize("change", [slice(0, 3), slice(None, None, -1), slice(0, 4)], ids=["fewer", "order", "none"])
+def test_images_and_labels_are_those_of_the_list_file_whatever_its_date(here, change):
+    root = make_folder_dataset(here / "data")
+    names = sorted(path.name for path in (root / "val").iterdir())
+    write_list(root, names)
+    w, split = SimpleNamespace(dataset="made", split="val"), {"list": "val.txt"}
+    before = [of(w) for of in (data_of(root, split).images_state, data_of(root, split).labels_state)]
+    write_list(root, names[change])
+    after = [of(w) for of in (data_of(root, split).images_state, data_of(root, split).labels_state)]
+    assert [new != old for new, old in zip(after, before, strict=True)] == [names[change] != names] * 2
+
+
+def test_list_that_gives_an_image_another_label_changes_the_labels_alone(here):
+    root = make_folder_dataset(here / "data")
+    w, split = SimpleNamespace(dataset="made", split="val"), {"list": "val.txt"}
+    names = sorted(path.name for path in (root / "val").iterdir())
+    write_list(root, names)
+    images, labels = data_of(root, split).images_state(w), data_of(root, split).labels_state(w)
+    (root / "val.txt").write_text((root / "val.txt").read_text().replace("labels/scene 01", "labels/scene 02"))
+    assert data_of(root, split).images_state(w) == images and data_of(root, split).labels_state(w) != labels
+
+
+def settings_digest(entry: dict) -> str:
+    return Models({"model_catalogue": {"net": entry}, "model_root": "."}).settings_digest(SimpleNamespace(model="net"))
+
+
+@pytest.mark.parametrize("changed", ["export/deploy.yaml", "net.yml", "base.yml"])
+def test_settings_beside_a_model_are_known_by_their_content(here, changed):
+    """A deploy.yaml, a configuration of PaddleSeg, what that inherits: overwritten with an older date, or touched."""
+    (here / "export").mkdir()
+    Path("export/deploy.yaml").write_text("Deploy: {transforms: []}\n")
+    Path("net.yml").write_text("_base_: base.yml\nmodel: {type: UNet}\n")
+    Path("base.yml").write_text("val_dataset: {transforms: []}\n")
+    entry = {"config": "net.yml", "kind": "paddleseg", "weights": "random"}
+    if changed.startswith("export"):
+        weights = {"path": "export/model.pdmodel", "url": None}
+        entry = {"config": None, "kind": "paddle_inference", "weights": weights}
+    planning_models._digest_of.cache_clear()
+    before = settings_digest(entry)
+    os.utime(changed)
+    planning_models._digest_of.cache_clear()
+    assert settings_digest(entry) == before
+    Path(changed).write_text(Path(changed).read_text().replace("[]", "[a]").replace("UNet", "ENet"))
+    os.utime(changed, (1e9, 1e9))
+    planning_models._digest_of.cache_clear()
+    assert settings_digest(entry) != before

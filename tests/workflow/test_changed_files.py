@@ -13,11 +13,12 @@ import pytest
 from helpers.made import make_onnx_model
 from segbench.images.choice import by_name
 
-RESCORED = {"index_dataset", "check_inputs", "score", "picture", "report", "table"}
+RESCORED = {"index_dataset", "check_inputs", "score", "find_preprocessing", "picture", "report", "table"}
 TIMED_AGAIN = {"time_round", "time_round_control", "plan_rounds"}
 RUN_AGAIN = {*RESCORED, "index_images", "decode_images", "infer"}
 EXPORTED_AGAIN = {
-    *("fetch_checkpoint", "export_onnx_model", "build_engine", "infer", "score", "picture", "report", "table"),
+    *("fetch_checkpoint", "export_onnx_model", "build_engine", "infer", "score", "find_preprocessing"),
+    *("picture", "report", "table"),
     *TIMED_AGAIN,
 }
 
@@ -44,6 +45,20 @@ def older(path: Path) -> None:
 
 def weights_with_an_older_date(flow):
     older(make_onnx_model(flow.folder / "nearest.onnx", scale=0.5))
+    return EXPORTED_AGAIN
+
+
+def weights_by_another_link(flow):
+    """Both targets have the size and the date of files from one archive."""
+    path = flow.folder / "nearest.onnx"
+    kept, other = path.with_name("kept.onnx"), make_onnx_model(path.with_name("other.onnx"), scale=0.5)
+    path.rename(kept)
+    path.symlink_to(kept.name)
+    assert flow.plan() == {}
+    shutil.copystat(kept, other)
+    assert kept.stat().st_size == other.stat().st_size
+    path.unlink()
+    path.symlink_to(other.name)
     return EXPORTED_AGAIN
 
 
@@ -117,8 +132,8 @@ def file_that_no_glob_matches(flow):
 @pytest.mark.parametrize(
     "change",
     [
-        weights_with_an_older_date, touched_files, corrected_label, other_picture_that_is_not_timed,
-        other_picture_that_is_timed, added_picture,
+        weights_with_an_older_date, weights_by_another_link, touched_files, corrected_label,
+        other_picture_that_is_not_timed, other_picture_that_is_timed, added_picture,
         removed_picture, renamed_picture, other_class_names, other_id_map, file_that_no_glob_matches,
     ],
     ids=lambda change: change.__name__,

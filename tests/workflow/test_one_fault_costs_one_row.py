@@ -21,12 +21,17 @@ PLANTED = {
     "picture": ("draw", "True"),
 }
 CALIBRATED = ("calibrate", "choose_layers")
+# The same of jobs that prepare a model, as long as the file `planted` is there. test_bugs_become_reasons.py has others.
+OF_MODELS = {
+    "export_onnx_model": ("export", "args[0] == 'bad_export' and Path('planted').exists()"),
+    "check_inputs": ("check_inputs", "args[0] == 'bad_check' and Path('planted').exists()"),
+}
 
 
 def plant(flow: Workflow, script: str) -> None:
     """Make a function of a script divide by zero."""
     path = flow.folder / f"workflow_scripts/{script}.py"
-    function, condition = PLANTED[script]
+    function, condition = {**PLANTED, **OF_MODELS}[script]
     wrapped = f"_{function} = {function}\ndef {function}(*args):\n    if {condition}:\n        1 / 0\n"
     wrapped += f"    return _{function}(*args)\n\n\n"
     head, guard, tail = path.read_text().rpartition('if __name__ == "__main__":')
@@ -102,8 +107,13 @@ def refused(tmp_path_factory):
         "gone": {**good, "weights": {"path": "gone.onnx"}},
         "channels": {**good, "class_count": 7},
         "small": {**good, "weights": {"path": "small.onnx"}, "input": {"height": 16, "width": 32}},
+        "bad_export": good,
+        "bad_check": good,
     }
-    flow.config |= {"models": ["nearest", "gone", "channels", "small"], "variants": ["onnxruntime-fp32"], "rounds": 1}
+    for script in OF_MODELS:
+        plant(flow, script)
+    (folder / "planted").touch()
+    flow.config |= {"models": ["nearest", *REASONS], "variants": ["onnxruntime-fp32"], "rounds": 1}
     flow.snakemake("results/table.md")
     return flow
 
@@ -112,6 +122,8 @@ REASONS = {
     "gone": "weights.path: gone.onnx: no such file; a relative path starts from model_root",
     "channels": "model_catalogue.channels.class_count: 7, but output 'logits'",
     "small": "model_catalogue.small.input: data set 'made' has images of 32×64 (height×width) for a model of 16×32;",
+    "bad_export": "a bug in SegBench: ZeroDivisionError: division by zero",
+    "bad_check": "a bug in SegBench: ZeroDivisionError: division by zero",
 }
 
 
@@ -119,7 +131,8 @@ def test_refused_model_costs_its_own_rows(refused):
     rows = {row["model"]: row for row in refused.rows()}
     assert rows["nearest"]["status"] == "ok" and float(rows["nearest"]["miou"]) > 0.5
     for model, reason in REASONS.items():
-        assert rows[model]["status"] == "refused" and rows[model]["reason"].startswith(reason)
+        assert rows[model]["status"] == ("bug" if "bad" in model else "refused")
+        assert rows[model]["reason"].startswith(reason)
         assert reason in (refused.folder / "results/table.md").read_text()
 
 
@@ -131,6 +144,7 @@ def test_whole_run_ends_with_a_line_for_each_refused_model(refused):
 
 
 def test_model_that_was_put_right_runs_and_the_run_ends_well(refused):
+    (refused.folder / "planted").unlink()
     make_onnx_model(refused.folder / "gone.onnx")
     refused.config["model_catalogue"]["channels"]["class_count"] = 4
     refused.config["model_catalogue"]["small"]["preprocessing"] = {"resize": "stretch"}

@@ -14,7 +14,7 @@ def test_reference_that_is_no_row_runs_once_untimed(done):
     done.config["reference"] = "onnxruntime-fp32"
     done.config["agreement_images"] = 2
     planned = {"infer_reference": 1, "plan_rounds": 1, "picture": 1, "report": 1, "score": 1, "table": 1}
-    assert done.plan() == planned
+    assert done.plan() == {**planned, "find_preprocessing": 1}
     done.snakemake()
     assert agreement(done) == {"openvino-fp32": ("onnxruntime-fp32", "1.0")}
     folder = done.folder / "results/references/made/nearest/onnxruntime-fp32"
@@ -33,7 +33,7 @@ def test_stored_reference_is_read_from_its_file(done):
 
 def test_stored_reference_that_is_missing_is_told_and_old_scores_are_not_shown(done):
     done.config["reference"] = "elsewhere.zip"
-    assert done.plan() == {"report": 1, "score": 2, "table": 1}
+    assert done.plan() == {"report": 1, "score": 2, "find_preprocessing": 1, "table": 1}
     printed = done.snakemake(fails=True)
     assert "error: elsewhere.zip: no such file (config key reference)" in printed
 

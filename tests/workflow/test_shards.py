@@ -4,7 +4,8 @@ import shutil
 
 from segbench.files import read_json
 
-WHOLE = {"infer": 1, "score_shard": 1, "merge_scores": 1, "picture": 1, "table": 1, "report": 1}
+WHOLE = {"infer": 1, "score_shard": 1, "merge_scores": 1, "find_preprocessing": 1}
+WHOLE |= {"picture": 1, "table": 1, "report": 1}
 
 
 def facts(flow) -> dict:

@@ -143,7 +143,7 @@ def test_what_changes_no_measurement_reruns_none(done):
     done.config["model_catalogue"]["nearest"]["title"] = "renamed"
     assert done.plan() == {"report": 1, "table": 1}
     done.config["dataset_catalogue"]["made"]["ignored_pixels"] = "errors"
-    assert done.plan() == {"report": 1, "score": 2, "table": 1}
+    assert done.plan() == {"report": 1, "score": 2, "find_preprocessing": 1, "table": 1}
 
 
 def test_changed_weights_file_is_read_again(done):
@@ -160,7 +160,7 @@ def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
         {"index_images", "index_dataset", "decode_images", "check_inputs"},
         {"time_round", "time_round_control", "plan_rounds"},
     )
-    assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "table"}
+    assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "find_preprocessing", "table"}
 
 
 def test_edited_engine_file_reruns_its_variants_only(done):
@@ -172,7 +172,7 @@ def test_edited_engine_file_reruns_its_variants_only(done):
 
 def test_edited_metrics_rescore_only(done):
     done.edit("workflow_scripts/segbench/scoring/confusion.py")
-    assert done.plan() == {"report": 1, "score": 2, "table": 1}
+    assert done.plan() == {"report": 1, "score": 2, "find_preprocessing": 1, "table": 1}
 
 
 def test_touched_but_unchanged_file_reruns_nothing(done):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+PLACE = re.compile(r"/\S+\.(?:h|cc):\d+ .*?\) (?=[A-Z])")  # of C++ source: a file, a line and a function
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 DISK_ERRORS = (*DISK_FULL_ERRORS, errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -31,8 +33,11 @@ def disk_fault(error: OSError) -> str:
 
 
 def one_line(text: str, most: int = 400) -> str:
-    """Return `text` on one line of at most `most` characters, so that it fits into a table cell."""
-    flat = " ".join(text.split())
+    """Return `text` on one line of at most `most` characters, so that it fits into a table cell.
+
+    ONNX Runtime's messages begin with a place in its own source, which would fill the cell before the cause.
+    """
+    flat = PLACE.sub("", " ".join(text.split()))
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 

@@ -88,9 +88,13 @@ def size_of(path: Path) -> int:
 
 
 def stamp(path: Path | str) -> tuple[int, int]:
-    """Return the bytes of a file and its date of change in ns. A link's are those of its target."""
+    """Return the bytes of a file and the date of its last change in ns. A link's are those of its target.
+
+    It is the date that the system keeps (ctime). `cp -p`, tar and zip set the other one (mtime), and files of one
+    network have equal sizes, so that two of them could not be told apart by it.
+    """
     status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_ctime_ns
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -64,10 +64,17 @@ def _id_or_colour(key: int | str) -> int | str:
     return key
 
 
+def _of_three_channels(values: list[float]) -> list[float]:
+    """Repeat a single value, as networks of one channel have it, for all channels."""
+    if len(values) == 2:
+        raise ValueError("has 2 values; wanted: one for each of three channels, or one for all")
+    return values * 3 if len(values) == 1 else values
+
+
 IdOrColour = Annotated[int | str, AfterValidator(_id_or_colour)]
 CropSize = Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 Bounds = dict[Literal["fp32", "fp16", "bf16", "int8"], Annotated[float, Field(ge=0, le=1)]]
-Three = Annotated[list[float], Field(min_length=3, max_length=3)]
+Three = Annotated[list[float], Field(min_length=1, max_length=3), AfterValidator(_of_three_channels)]
 Architecture = Literal["ann", "danet", "deeplabv3p", "dnlnet", "emanet", "gcnet", "pspnet", "unet"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
@@ -381,9 +388,13 @@ class Preprocessing(Section):
     channel_order: Literal["rgb", "bgr"] = Field("rgb", description="Order of the input's channels.")
     scale: float = Field(1 / 255, description="Factor by which 8-bit values are multiplied.")
     mean: Three = Field(
-        [0.5, 0.5, 0.5], description="Value subtracted from each channel after scaling, in `channel_order`."
+        [0.5, 0.5, 0.5],
+        description="Value subtracted from each channel after scaling, in `channel_order`; one stands for all.",
     )
-    std: Three = Field([0.5, 0.5, 0.5], description="Value that each channel is then divided by, in `channel_order`.")
+    std: Three = Field(
+        [0.5, 0.5, 0.5],
+        description="Value that each channel is then divided by, in `channel_order`; one stands for all.",
+    )
     resize: Annotated[Resize, BeforeValidator(_kind, json_schema_input_type=Kind | Resize)] = Field(
         Resize(),
         description="How images get the input's size: a `kind`, or a mapping. Without it (`none`) they must have it.",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from segbench import plugins
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import NoOptions, Variant
-from segbench.errors import Unsupported
+from segbench.errors import Failed, Unsupported
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
@@ -58,6 +58,16 @@ class Support(NamedTuple):
 
 
 YES = Support(True)
+
+
+def none_in_int8(fp32_layers: int, otherwise: str) -> Failed:
+    """Return the failure of a quantised engine that computes nothing in 8 bits. `fp32_layers`: how many layers
+    `calibration.max_drop` keeps in FP32; where there are none, `otherwise` says what the engine did.
+    """
+    if fp32_layers:
+        kept = f"calibration.max_drop keeps {fp32_layers} layer(s) in FP32, and no other gains from 8 bits"
+        otherwise = f"{kept}: raise it, or give null, which leaves them in INT8"
+    return Failed(f"no layer runs in INT8: {otherwise}")
 
 
 class Session(Protocol):

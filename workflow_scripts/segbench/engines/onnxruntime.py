@@ -13,8 +13,8 @@ from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, LayerTimes
-from segbench.errors import Failed, Unsupported, framework_errors
+from segbench.engines.base import Engine, LayerTimes, none_in_int8
+from segbench.errors import Unsupported, framework_errors
 from segbench.files import read_json
 from segbench.models.exported import ExportedModel
 
@@ -82,7 +82,7 @@ class ONNXRuntime(Engine):
             onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
         if calibration:
             source.unlink()
-            facts["int8_layers"] = _count_int8(out / ENGINE_FILE)
+            facts["int8_layers"] = _count_int8(out / ENGINE_FILE, facts["fp32_layers"])
         return facts
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:
@@ -118,14 +118,14 @@ def _session(engine: Path, settings: Any) -> Any:
         return onnxruntime.InferenceSession(str(engine / ENGINE_FILE), settings, providers=["CPUExecutionProvider"])
 
 
-def _count_int8(engine: Path) -> int:
+def _count_int8(engine: Path, fp32_layers: int) -> int:
     """Count the layers of the optimised graph that compute in 8 bits. Raises Failed when none does."""
     import onnx
 
     graph = onnx.load(str(engine), load_external_data=False).graph
     count = sum(node.op_type in INT8_KERNELS for node in graph.node)
     if not count:
-        raise Failed("no layer runs in INT8: ONNX Runtime fused none of the Q/DQ pairs")
+        raise none_in_int8(fp32_layers, "ONNX Runtime fused none of the Q/DQ pairs")
     return count
 
 

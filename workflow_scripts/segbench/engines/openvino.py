@@ -12,8 +12,8 @@ from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, LayerTimes, Support, first_no, has_instructions
-from segbench.errors import Failed, Unsupported, framework_errors
+from segbench.engines.base import Engine, LayerTimes, Support, first_no, has_instructions, none_in_int8
+from segbench.errors import Unsupported, framework_errors
 from segbench.files import link_files, read_json, scratch
 from segbench.machine.cpu import Machine
 from segbench.models.exported import ExportedModel
@@ -80,7 +80,7 @@ class OpenVINO(Engine):
                     graph, facts["notes"] = read_model(model)
                 openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
         if variant.precision == "int8":
-            facts |= _refuse_float(out / ENGINE_FILE)
+            facts |= _refuse_float(out / ENGINE_FILE, facts["fp32_layers"])
         return facts
 
     def settings(self, options: Any, threads: int) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class OpenVINO(Engine):
         return compiled
 
 
-def _refuse_float(engine: Path) -> dict[str, Any]:
+def _refuse_float(engine: Path, fp32_layers: int) -> dict[str, Any]:
     """Return the number of layers that the compiled engine runs in 8 bits. Raises Failed when none does."""
     import openvino
 
@@ -124,7 +124,7 @@ def _refuse_float(engine: Path) -> dict[str, Any]:
     kinds = [(str(facts["layerType"].value), str(facts["runtimePrecision"].value)) for facts in nodes]
     count = sum(kind in INT8_LAYERS and precision in ("i8", "u8") for kind, precision in kinds)
     if not count:
-        raise Failed("no layer runs in INT8: OpenVINO took none of the quantisers")
+        raise none_in_int8(fp32_layers, "OpenVINO took none of the quantisers")
     return {"int8_layers": count}
 
 

@@ -21,7 +21,7 @@ class ImageEntry(TypedDict):
     width: str
     image_sha256: str
     image_bytes: str
-    image_mtime_ns: str
+    image_ctime_ns: str
 
 
 class IndexEntry(ImageEntry):
@@ -30,7 +30,7 @@ class IndexEntry(ImageEntry):
     label: str
     label_sha256: str
     label_bytes: str
-    label_mtime_ns: str
+    label_ctime_ns: str
 
 
 def summary_of(index: Path) -> Path:

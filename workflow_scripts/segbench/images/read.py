@@ -16,7 +16,8 @@ from segbench.errors import InputError
 
 MAX_PIXELS = 1 << 28  # 16384×16384; a small file could claim more and fill the memory
 PNG, JPEG, WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF"
-TIFF = {b"II*\0": "<", b"MM\0*": ">"}  # byte order by first bytes
+# By first bytes: the byte order, and how many bytes an offset has (BigTIFF: 8). Pillow 13.0 cannot read "MM\0+".
+TIFF = {b"II*\0": ("<", 4), b"MM\0*": (">", 4), b"II+\0": ("<", 8)}
 WIDTH, HEIGHT, BITS = 256, 257, 258  # TIFF's tags
 MAX_CHANNELS = 64  # more are no picture
 BIT_DEPTH = 24  # byte at which a PNG file has it
@@ -133,17 +134,24 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_tags(data: bytes) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of the first directory of a TIFF file by tag (TIFF 6.0, section 2); none where it is cut."""
-    order, found = TIFF[data[:4]], {}
+    """Return the numbers of the first directory of a TIFF file by tag (TIFF 6.0, section 2); none where it is cut.
+
+    BigTIFF differs in the lengths of offsets and counts, and has a number type of 8 bytes (16).
+    """
+    order, length = TIFF[data[:4]]
+    offset, entries = (f"{order}I", f"{order}H") if length == 4 else (f"{order}Q", f"{order}Q")
+    numbers, step = {3: "H", 4: "I", 16: "Q"}, 4 + 2 * length
+    found = {}
     try:
-        (at,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, at)
-        for place in range(at + 2, at + 2 + 12 * count, 12):
-            tag, kind, number = struct.unpack_from(f"{order}HHI", data, place)
-            if tag in (WIDTH, HEIGHT, BITS) and kind in (3, 4) and 1 <= number <= MAX_CHANNELS:
-                values = f"{order}{number}{'H' if kind == 3 else 'I'}"
-                (far,) = struct.unpack_from(f"{order}I", data, place + 8)
-                found[tag] = struct.unpack_from(values, data, place + 8 if struct.calcsize(values) <= 4 else far)
+        (at,) = struct.unpack_from(offset, data, length)
+        (count,) = struct.unpack_from(entries, data, at)
+        start = at + struct.calcsize(entries)
+        for place in range(start, min(start + step * count, len(data)), step):
+            tag, kind, number = struct.unpack_from(f"{order}HH{offset[1]}", data, place)
+            if tag in (WIDTH, HEIGHT, BITS) and kind in numbers and 1 <= number <= MAX_CHANNELS:
+                values, own = f"{order}{number}{numbers[kind]}", place + 4 + length
+                (far,) = struct.unpack_from(offset, data, own)
+                found[tag] = struct.unpack_from(values, data, own if struct.calcsize(values) <= length else far)
     except struct.error:
         return {}
     return found

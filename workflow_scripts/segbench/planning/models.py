@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -78,13 +79,15 @@ class Models(Lookup):
         return _files_resize(path, entry["kind"], size, json.dumps(entry["preprocessing"]))
 
     def settings_files(self, w: Any) -> list[str]:
-        """Return `settings` and what it inherits from, so that a changed file is read again. The script reports a
-        missing one.
-        """
+        """Return `settings` and what it inherits from. The script reports a missing one."""
         path = self.settings(w)
         of_folder = self.model(w)["kind"] == "huggingface"
         files = huggingface_files.settings_of if of_folder else paddleseg_files.files_of
         return [str(file) for file in files(Path(path))] if path else []
+
+    def settings_digest(self, w: Any) -> str:
+        """Return a digest of `settings_files`, whatever their dates."""
+        return _digest_of(tuple(self.settings_files(w)))
 
     def _path(self, path: str) -> str:
         """Return `path` with `model_root` before a relative one."""
@@ -198,6 +201,16 @@ def _seen(record: Path) -> Seen | None:
     with contextlib.suppress(InputError, KeyError):
         sources = read_json(record)["sources"]
     return seen_by(record, sources, "source", "source")
+
+
+@functools.cache
+def _digest_of(files: tuple[str, ...]) -> str:
+    """Return a digest of the names and contents of small files; those that are not there count as empty."""
+    found = hashlib.sha256()
+    for name in files:
+        content = Path(name).read_bytes() if os.path.isfile(name) else b""
+        found.update(json.dumps([name, hashlib.sha256(content).hexdigest()]).encode())
+    return found.hexdigest()[:24]
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from segbench.planning.code import SCRIPTS
 from segbench.planning.engines import ENGINE
 from segbench.planning.inference import PASS, Inference
 from segbench.planning.lookup import Lookup
+from segbench.planning.scoring import searched
 
 TEMPLATES = SCRIPTS / "segbench" / "report" / "templates"
 PASS_FILES = ("predictions.zip", "environment.json", "status.json")
@@ -48,6 +49,7 @@ class Report(Lookup):
             "passes": [path for file in PASS_FILES for path in self.row_files(f"{PASS}/{file}")],
             "rounds": self._inference.measured({}),
             "scores": self.row_files("results/scores/{dataset}/{model}/{variant}.json"),
+            "preprocessing": searched(self.config),
         }
 
     def selection(self, w: Any) -> str:

@@ -5,11 +5,26 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from segbench.config.schema import forms_of
 from segbench.images import shards
 from segbench.planning.lookup import Lookup, options
 from segbench.planning.models import Models
 
+PREPROCESSING = "results/preprocessing/{dataset}/{model}.json"
 NATIVE = {"paddle": "paddle-fp32", "paddle3": "paddle3-fp32", "onnx": "onnxruntime-fp32"}  # by a model's form
+
+
+def searched(config: dict[str, Any]) -> list[str]:
+    """Return the records of the search for a better preprocessing: of each chosen model that a person brings, with
+    trained weights, in a form that the search runs.
+    """
+    catalogue = {name: config["model_catalogue"][name] for name in config["models"]}
+    own = [name for name, entry in catalogue.items() if entry["kind"] != "narrow" and entry["weights"] != "random"]
+    return [
+        PREPROCESSING.format(dataset=config["dataset"], model=name)
+        for name in own
+        if forms_of(catalogue[name])[0] != "paddle3"
+    ]
 
 
 class Scoring(Lookup):
@@ -41,6 +56,15 @@ class Scoring(Lookup):
     def reference_arguments(self, w: Any) -> list[str]:
         """Return the arguments of the scoring script that name the reference."""
         return options(**(self.reference_files(w) or {"reference": self.reference_name(w)}))
+
+    def score_of_first(self, w: Any) -> str:
+        """Return the score that tells whether a model's preprocessing is searched: that of its reference where it is a
+        row, else of its first row in FP32, else of its first.
+        """
+        chosen = self.config["variants"]
+        full = [name for name in chosen if self.config["variant_catalogue"][name]["precision"] == "fp32"]
+        first = next(name for name in (self.reference_name(w), *full, *chosen) if name in chosen)
+        return f"results/scores/{w.dataset}/{w.model}/{first}.json"
 
     def ignored_pixels(self, w: Any) -> str:
         """Return how the data set's scores treat ignored pixels."""

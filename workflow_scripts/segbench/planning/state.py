@@ -2,8 +2,8 @@
 
 A state is a short text that stands for a list of files. Planning asks for it with one `stat` a file. The job that reads
 the files keeps the state in its record, beside each file's bytes, date and SHA-256. As long as the files are the same,
-planning returns the state of the record, so that nothing reruns. A file of another date with the same bytes counts as
-the same: its digest is computed, and kept in a cache.
+planning returns the state of the record, so that nothing reruns. A file of another date with the same bytes (it was
+touched, or moved here) counts as the same: its digest is computed, and kept in a cache.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def seen_by(record: Path, rows: Iterable[Mapping[str, str]], kind: str, key: str
     try:
         state = read_json(record)["state"]
         files = [
-            Known(row[key], row[kind], (int(row[f"{kind}_bytes"]), int(row[f"{kind}_mtime_ns"])), row[f"{kind}_sha256"])
+            Known(row[key], row[kind], (int(row[f"{kind}_bytes"]), int(row[f"{kind}_ctime_ns"])), row[f"{kind}_sha256"])
             for row in rows
         ]
     except (InputError, KeyError, ValueError, TypeError):

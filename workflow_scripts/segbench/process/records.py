@@ -28,6 +28,7 @@ PATTERNS = (
     "control/{dataset}/{model}/*/*/*/status.json",
     "scores/{dataset}/{model}/*.json",
     "scores/{dataset}/{model}/*/*.json",
+    "preprocessing/{dataset}/{model}.json",
     "pictures/{dataset}/{model}/*.json",
     "pairs/{dataset}/{model}/*.json",
     "loadgen/{dataset}/{model}/*.json",

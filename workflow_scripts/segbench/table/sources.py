@@ -333,9 +333,18 @@ class Sources:
         return list(read_json(record).get("notes", ())) if self.ok and record.exists() else []
 
     @property
+    def search(self) -> list[str]:
+        """Return what the search for a better preprocessing has found, or why it could not be made."""
+        path = self.results / "preprocessing" / self.selection["dataset"] / f"{self.model}.json"
+        record = read_json(path) if self.ok and path.exists() else {"status": "ok"}
+        if record["status"] != "ok":
+            return [f"no other preprocessing was tried: {record['reason']}".replace("; ", ", ")]
+        return list(record.get("warnings", ()))
+
+    @property
     def warnings(self) -> list[str]:
         """Return the reasons to distrust the row's figures, without the flags of its time."""
-        found, gap = [*self.score["warnings"], *self.notes_of_data], self.score.get("agreement_reason")
+        found, gap = [*self.score["warnings"], *self.search, *self.notes_of_data], self.score.get("agreement_reason")
         if self.score["status"] in FOR_A_PERSON and self.ok:
             found.append(f"not scored: {self.score['reason']}")
         if gap and self.score["status"] == "ok":
