@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
 
+from segbench.scoring import bootstrap, objects
 from segbench.scoring.confusion import Matrix, guessing, scores
 from segbench.scoring.image_counts import ImageCounts, Packed
+from segbench.scoring.objects import ByClass, LostObject
 from segbench.scoring.unmet import unmet
 
 WORST = 5  # images with the lowest agreement that are named
 LOST = 0.5  # IoU with the reference's class below which the class counts as lost
+LOST_SHARE = 0.5  # of a class's objects that the reference finds, from which a loss is a warning
 NAMED = 12  # classes at most in a warning
 NO_COMMON_IMAGE = "no image in common"  # why an agreement is not known
 
@@ -34,6 +39,8 @@ class Sums:
     """Sums over some images. They are the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels) and
     what it is made of by image, the comparison with the reference (a matrix as `agreement_matrix` makes it; None where
     nothing was compared), and the [image id, agreement] of the worst images, lowest first.
+
+    `boundary_counts` and `objects` are empty where they are not asked for.
     """
 
     matrix: Matrix | None
@@ -44,6 +51,9 @@ class Sums:
     agreeing_pixels: int
     compared_pixels: int
     worst: list[list[Any]]
+    boundary_counts: ImageCounts = field(default_factory=ImageCounts)
+    objects: ByClass | None = None
+    lost_objects: list[LostObject] = field(default_factory=list)
 
 
 class Figures(TypedDict):
@@ -51,14 +61,18 @@ class Figures(TypedDict):
 
     miou: float | None
     classes_counted: int | None  # classes that `miou` is the mean of
-    miou_labelled: float | None  # these three as `Scores` has them
+    miou_labelled: float | None  # these five as `Scores` has them
     miou_all_classes: float | None
     unlabelled_share: float | None
+    mean_dice: float | None
+    frequency_weighted_iou: float | None
+    boundary_iou: float | None  # mean over the classes that labels or predictions have
     iou_per_class: dict[str, float | None] | None
     pixel_accuracy: float | None
     mean_class_accuracy: float | None
     confusion_matrix: list[list[int]] | None  # (K+1)×(K+1), as `fold` makes it
     image_counts: Packed | None
+    boundary_counts: Packed | None  # the same of boundaries
     pixel_agreement: float | None  # share of compared pixels that have the reference's class
     class_agreement: float | None  # mean over the reference's classes of the IoU with the reference
     class_agreements: dict[str, float] | None  # that IoU of each of them
@@ -67,6 +81,8 @@ class Figures(TypedDict):
     compared_pixels: int
     agrees: bool | None  # whether both are at or above their bounds
     agreement_image_count: int
+    objects: ByClass | None  # numbers of labelled objects by class and size
+    lost_objects: list[list[Any]]  # those that cost most pixels, each with the fields of `LostObject`
     worst_images: list[list[Any]]  # [image id, agreement], lowest first
     image_count: int
     warnings: list[str]
@@ -99,6 +115,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         mean = f"agrees with {judgement.reference_name} by a mean class IoU of only {below} ({bound})"
         warnings.append(f"{mean}; {_lowest(by_class)}")
     agrees = None if agreement is None else not warnings
+    warnings += [] if sums.objects is None else _lost_objects(sums.objects, judgement.reference_name)
     warnings += [] if sums.matrix is None else unmet(sums.matrix, classes)
     bottom = None if sums.matrix is None else guessing(sums.matrix)
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
@@ -109,11 +126,15 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "miou_labelled": found.miou_labelled if found else None,
         "miou_all_classes": found.miou_all_classes if found else None,
         "unlabelled_share": found.unlabelled_share if found else None,
+        "mean_dice": found.mean_dice if found else None,
+        "frequency_weighted_iou": found.frequency_weighted_iou if found else None,
+        "boundary_iou": _mean_iou(sums.boundary_counts),
         "iou_per_class": dict(zip(classes, found.iou, strict=True)) if found else None,
         "pixel_accuracy": found.pixel_accuracy if found else None,
         "mean_class_accuracy": found.mean_class_accuracy if found else None,
         "confusion_matrix": None if sums.matrix is None else sums.matrix.tolist(),
         "image_counts": sums.image_counts.packed(),
+        "boundary_counts": sums.boundary_counts.packed(),
         "pixel_agreement": agreement,
         "class_agreement": of_classes,
         "class_agreements": by_class,
@@ -122,6 +143,8 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "compared_pixels": sums.compared_pixels,
         "agrees": agrees,
         "agreement_image_count": sums.compared_images,
+        "objects": sums.objects,
+        "lost_objects": [list(one) for one in sums.lost_objects],
         "worst_images": sums.worst,
         "image_count": sums.images,
         "warnings": warnings,
@@ -132,19 +155,30 @@ def added(records: list[Score]) -> Sums:
     """Return the sums over the images of several score.json."""
     matrices = [matrix for record in records if (matrix := record["confusion_matrix"]) is not None]
     agreements = [matrix for record in records if (matrix := record["agreement_matrix"]) is not None]
-    counts = [ImageCounts.unpacked(packed) for record in records if (packed := record["image_counts"]) is not None]
     named = [pair for record in records for pair in record["worst_images"]]
     worst = sorted(named, key=lambda pair: (-pair[1], pair[0]), reverse=True)
     return Sums(
         matrix=None if len(matrices) < len(records) else np.sum(matrices, axis=0, dtype=np.int64),
-        image_counts=ImageCounts.merged(counts),
+        image_counts=_merged(record["image_counts"] for record in records),
+        boundary_counts=_merged(record["boundary_counts"] for record in records),
         agreement=np.sum(agreements, axis=0, dtype=np.int64) if agreements else None,
         images=sum(record["image_count"] for record in records),
         compared_images=sum(record["agreement_image_count"] for record in records),
         agreeing_pixels=sum(record["agreeing_pixels"] for record in records),
         compared_pixels=sum(record["compared_pixels"] for record in records),
         worst=worst[:WORST],
+        objects=objects.added(counts for record in records if (counts := record["objects"]) is not None),
+        lost_objects=objects.worst(LostObject(*one) for record in records for one in record["lost_objects"]),
     )
+
+
+def _merged(parts: Iterable[Packed | None]) -> ImageCounts:
+    return ImageCounts.merged(ImageCounts.unpacked(packed) for packed in parts if packed is not None)
+
+
+def _mean_iou(counts: ImageCounts) -> float | None:
+    mean = float(bootstrap.mean_iou(counts.total())) if counts.rows else math.nan
+    return None if math.isnan(mean) else mean
 
 
 def _agreement_by_class(matrix: Matrix, classes: list[str]) -> dict[str, float]:
@@ -161,6 +195,14 @@ def _lowest(by_class: dict[str, float]) -> str:
     named = ", ".join(f"{name} {by_class[name]:.4f}" for name in found[:NAMED])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return f"{'lost' if lost else 'lowest'}: {named}{more}"
+
+
+def _lost_objects(counts: ByClass, reference: str) -> list[str]:
+    """Return a warning that names the classes of whose objects half or more are lost; none where there is no such."""
+    lost, of = objects.by_class(counts, "lost"), objects.by_class(counts, "reference")
+    named = [f"{lost[name]} of {of[name]} {name}" for name in lost if of[name] and lost[name] >= LOST_SHARE * of[name]]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return [f"loses objects that {reference} finds: {', '.join(named[:NAMED])}{more}"] if named else []
 
 
 def _below(agreement: float, bound: float) -> str:

@@ -7,6 +7,7 @@ one entry here, then `make docs`.
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +71,21 @@ SERIES = Kind("seconds, separated by `;`", {"type": ["string", "null"]}, _number
 BYTES = _number("bytes", "integer", int, minimum=0)
 COUNT = _number("whole number", "integer", int, minimum=0)
 AT_LEAST_ONE = _number("whole number", "integer", int, minimum=1)
+
+
+def _mapping(cell: str) -> dict[str, int]:
+    """Read a JSON mapping of numbers. Raises ValueError for anything else."""
+    found = json.loads(cell)
+    if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
+        raise ValueError(f"{cell!r} is no mapping of whole numbers")
+    return found
+
+
+NUMBERS_BY_CLASS = Kind(
+    "JSON mapping of whole numbers",
+    {"type": ["object", "null"], "additionalProperties": {"type": "integer", "minimum": 0}},
+    _mapping,
+)
 BY_CLASS = Kind(
     "mapping",
     {
@@ -226,6 +242,36 @@ COLUMNS = (
         lambda s: s.miou_delta_interval and s.miou_delta_interval.high,
     ),
     Column(
+        "mean_dice", SHARE,
+        "Mean Dice (F1) over the classes of `miou`: 2 TP / (2 TP + FP + FN). It ranks rows much as `miou` does.",
+        scored("mean_dice"),
+    ),
+    Column(
+        "fw_iou", SHARE, "Frequency-weighted IoU: the mean over labelled pixels of the IoU of a pixel's class.",
+        scored("frequency_weighted_iou"),
+    ),
+    Column(
+        "boundary_iou", SHARE,
+        "Mean over the classes that occur of the IoU of what is near the boundary of a class. Near is within"
+        " `boundary_width` of the data set, a share of the image's diagonal (2%).",
+        scored("boundary_iou"), "boundary IoU", formats.miou,
+    ),
+    Column(
+        "boundary_iou_delta", NUMBER,
+        "Boundary IoU over the labelled classes minus that of the model's reference variant, like `miou_delta`.",
+        lambda s: s.boundary_iou_delta, "Δ boundary IoU", formats.change,
+    ),
+    Column(
+        "boundary_iou_delta_low", NUMBER,
+        "Lower end of the 95% interval of `boundary_iou_delta`: a bootstrap, paired over images.",
+        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "its 95% interval",
+        cell=lambda row: formats.span_of_change(row["boundary_iou_delta_low"], row["boundary_iou_delta_high"]),
+    ),
+    Column(
+        "boundary_iou_delta_high", NUMBER, "Upper end of the 95% interval of `boundary_iou_delta`.",
+        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.high,
+    ),
+    Column(
         "pixel_accuracy", SHARE, "Share of labelled pixels whose class is right.",
         scored("pixel_accuracy"), "pixel accuracy", formats.miou,
     ),
@@ -250,6 +296,25 @@ COLUMNS = (
     Column(
         "lowest_class_agreement", SHARE, "The IoU with the reference of `lowest_class`.",
         lambda s: s.lowest_class[1],
+    ),
+    Column(
+        "objects_found", COUNT,
+        "Labelled objects that the reference finds: those of `objects.classes` of the data set (connected components in"
+        " the label), of which it has half the pixels or more (`objects.found`).",
+        lambda s: s.objects("reference"),
+    ),
+    Column(
+        "objects_lost", COUNT, "Objects that the reference finds and this row does not.",
+        lambda s: s.objects("lost"), "objects lost",
+        cell=lambda row: formats.part_of(row["objects_lost"], row["objects_found"]),
+    ),
+    Column(
+        "objects_gained", COUNT, "Objects that this row finds and the reference does not.",
+        lambda s: s.objects("gained"), "gained", formats.text,
+    ),
+    Column(
+        "objects_lost_by_class", NUMBERS_BY_CLASS, "`objects_lost` of each class.",
+        lambda s: s.objects_by_class("lost"),
     ),
     Column(
         "agrees", FLAG, "Whether agreement is at or above its bounds; empty where it is not known.",

@@ -32,10 +32,15 @@ class Row(TypedDict):
     miou_delta: Figure
     miou_delta_low: Figure
     miou_delta_high: Figure
+    boundary_iou_delta_low: Figure
+    boundary_iou_delta_high: Figure
     pixel_agreement: Figure
     class_agreement: Figure
     lowest_class: str | None
     lowest_class_agreement: Figure
+    objects_found: int | None
+    objects_lost: int | None
+    objects_lost_by_class: Any  # numbers by class name, or None
     agrees: bool | None
     reference: str | None
     time_s: Figure
