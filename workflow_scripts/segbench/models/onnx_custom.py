@@ -154,9 +154,7 @@ def _transposed(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
         raise Unsupported(f"a transposed convolution with padding and output size by name ({output})")
     strides, dilations, pads = (list(facts[name].ints) for name in ("strides", "dilations", "paddings"))
     pads = [pads[0], pads[2], pads[1], pads[3]] if len(pads) == 4 else pads * 2  # from top, bottom, left, right
-    whole = [
-        (size[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + 2] for i in range(2)
-    ]
+    whole = [(size[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + 2] for i in range(2)]
     more = [wanted - had for wanted, had in zip(facts["output_size"].ints[-2:], whole, strict=True)]
     window = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more}
     made = helper.make_node(
