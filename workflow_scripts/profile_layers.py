@@ -7,6 +7,7 @@ and then whole passes for as long as a round.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -17,10 +18,27 @@ from segbench.process.limits import configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 from segbench.timing import clock
-from segbench.timing.job import Request, choose_images, engine_arguments, job_arguments, open_engine, request_of
+from segbench.timing.job import (
+    Entries,
+    Request,
+    TimedSession,
+    choose_images,
+    engine_arguments,
+    job_arguments,
+    open_engine,
+    request_of,
+)
 from segbench.timing.layers import Profile, profile_of
 
 PASSES = 2  # timed ones, at least: quartiles need two runs
+
+
+def run_each(opened: TimedSession, rows: Entries) -> Iterator[float]:
+    """Run every input of the images, each window of a sliding one by itself. Yield the seconds of each."""
+    for row in rows:
+        inputs = opened.image(row)
+        for number in range(len(inputs)):
+            yield clock.time_once(opened.session, inputs[number : number + 1]).compute_s
 
 
 def profile(request: Request) -> Profile:
@@ -29,10 +47,11 @@ def profile(request: Request) -> Profile:
     rows = choose_images(read_index(request["index"]), timing)
     runs_s: list[float] = []
     with clock.quiet():
-        for row in rows:
-            clock.time_once(opened.session, opened.image(row))
-        while len(runs_s) < PASSES * len(rows) or sum(runs_s) < timing["round_min_s"]:
-            runs_s += [clock.time_once(opened.session, opened.image(row)).compute_s for row in rows]
+        list(run_each(opened, rows))
+        passes = 0
+        while passes < PASSES or sum(runs_s) < timing["round_min_s"]:
+            runs_s += run_each(opened, rows)
+            passes += 1
             progress("timing layers", len(runs_s))
     layers = cast(ProfiledSession, opened.session).layers()
     return profile_of(layers, runs_s)
