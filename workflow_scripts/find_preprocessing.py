@@ -51,6 +51,7 @@ class Request(TypedDict):
     model: str
     index: str
     dataset: str
+    miou: float  # of the row
 
 
 def settings(own: Setting) -> Iterator[Setting]:
@@ -82,10 +83,16 @@ def search(request: Request) -> dict[str, Any]:
         return float(np.nan_to_num(mean_iou(images.counts(predict, range(count)).sum(0))))
 
     own, *others = settings(model.facts["preprocessing"])
+    own_miou = miou(own, len(rows))
+    if own_miou - request["miou"] >= GAIN:
+        return {
+            "own_miou": own_miou,
+            "warnings": [],
+        }  # the row's engine or precision is at fault, as its agreement says
     first = {number: miou(setting, 1) for number, setting in enumerate(others)}
     finalists = _best_first(first, own, others)[:FINALISTS]
     scores = {number: miou(others[number], len(rows)) for number in finalists}
-    best, own_miou = _best_first(scores, own, others)[0], miou(own, len(rows))
+    best = _best_first(scores, own, others)[0]
     return {
         "images": [row["image_id"] for row in rows], "tried": 1 + len(others), "own_miou": own_miou,
         "best_miou": scores[best], "best": others[best],
@@ -151,15 +158,16 @@ def is_suspect(score: dict[str, Any]) -> bool:
     return bottom is not None and bool(score["miou"] <= bottom + HARDLY * (1 - bottom))
 
 
-def find(score: Path, request: Request, limits: Limits, out: Path) -> None:
+def find(score: Path, model: Path, index: Path, dataset: Path, limits: Limits, out: Path) -> None:
     """Search in a child where the row is suspect, and write the record."""
-    name = f"{Path(request['model']).parent.name} preprocessing"
+    name = f"{model.parent.name} preprocessing"
     found = Outcome("ok", result={"warnings": []})
 
     def work() -> dict[str, Any]:
         nonlocal found
-        if is_suspect(read_json(score)):
-            found = run_stage(__file__, request, limits, name, [read_status(request["model"])])
+        if is_suspect(row := read_json(score)):
+            paths = {"model": str(model), "index": str(index), "dataset": str(dataset)}
+            found = run_stage(__file__, {**paths, "miou": row["miou"]}, limits, name, [read_status(model)])
         return {}
 
     ended = attempt(work)
@@ -178,8 +186,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write: what was found")
     args = parser.parse_args()
-    request: Request = {"model": str(args.model), "index": str(args.index), "dataset": str(args.dataset)}
-    find(args.score, request, configured_limits(), args.out)
+    find(args.score, args.model, args.index, args.dataset, configured_limits(), args.out)
 
 
 if __name__ == "__main__":
