@@ -114,7 +114,7 @@ def told(own: Setting, best: Setting, own_miou: float, best_miou: float, images:
     if best_miou - own_miou < GAIN:
         scores = f"mIoU {best_miou:.2f}, with its own {own_miou:.2f} on {images} images"
         said = f"none of {others} other usual preprocessings does better ({scores})"
-        return f"{said}: check class_map and the order of classes"
+        return f"{said}: check class_map and the order of classes, or give that of its training"
     keys = ", ".join(f"{key}: {_written(best[key])}" for key in best if best[key] != own[key])
     return f"mIoU {best_miou:.2f} instead of {own_miou:.2f} with preprocessing: {{{keys}}} on {images} images"
 
