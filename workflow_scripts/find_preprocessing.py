@@ -32,6 +32,7 @@ IMAGES = 4
 FINALISTS = 3  # settings that run on all images, beside the model's own; all settings run on the first
 HARDLY = 0.1  # mIoU above guessing, as a share of what is left to 1, up to which a search is worth its time
 GAIN = 0.1  # mIoU that a setting has to gain to be named
+AT_FAULT = 0.3  # mIoU by which the network does better here than in its row: the row's engine is at fault, not this
 NEAR = 0.02  # mIoU by which two settings may differ and count as equally good
 BYTE = 1 / 255
 # Usual means and deviations in the order R, G, B, with the scale that they belong to.
@@ -84,11 +85,8 @@ def search(request: Request) -> dict[str, Any]:
 
     own, *others = settings(model.facts["preprocessing"])
     own_miou = miou(own, len(rows))
-    if own_miou - request["miou"] >= GAIN:
-        return {
-            "own_miou": own_miou,
-            "warnings": [],
-        }  # the row's engine or precision is at fault, as its agreement says
+    if own_miou - request["miou"] >= AT_FAULT:
+        return {"own_miou": own_miou, "warnings": []}
     first = {number: miou(setting, 1) for number, setting in enumerate(others)}
     finalists = _best_first(first, own, others)[:FINALISTS]
     scores = {number: miou(others[number], len(rows)) for number in finalists}
