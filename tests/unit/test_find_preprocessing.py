@@ -75,7 +75,7 @@ def request_of(tmp_path):
         record |= {"class_map": None, "files": {"model.onnx": sha256_of(tmp_path / "model.onnx")}}
         write_record(tmp_path / "model.json", record)
         paths = {"model": "model.json", "index": "index.csv", "dataset": "dataset.json"}
-        return Request(**{key: str(tmp_path / name) for key, name in paths.items()})
+        return Request(miou=1.0, **{key: str(tmp_path / name) for key, name in paths.items()})
 
     return made
 
@@ -107,8 +107,13 @@ def test_setting_that_the_network_was_trained_with_is_named(request_of, trained,
 def test_where_the_entry_is_right_the_order_of_classes_is_pointed_to(request_of):
     found = search(request_of())
     assert found["own_miou"] > 0.9
-    assert found["warnings"][0].startswith("none of 11 other usual preprocessings does better (mIoU ")
-    assert found["warnings"][0].endswith("on 4 images): check class_map and the order of classes")
+    (said,) = found["warnings"]
+    assert said.startswith("none of 11 other usual preprocessings does better (mIoU ")
+    assert said.endswith(" on 4 images): check class_map and the order of classes, or give that of its training")
+
+
+def test_where_the_engine_is_at_fault_the_preprocessing_is_not_blamed(request_of):
+    assert search({**request_of(), "miou": 0.2})["warnings"] == []
 
 
 def test_settings_are_the_own_one_first_and_each_once():
@@ -140,8 +145,8 @@ def test_rows_that_hardly_do_better_than_guessing_are_suspect(change, suspect):
 
 def test_where_the_row_is_fine_nothing_is_opened(tmp_path):
     write_json(tmp_path / "score.json", {**SCORE, "miou": 0.64, "confusion_matrix": FINE})
-    request = Request(model="nowhere/model.json", index="nowhere.csv", dataset="nowhere.json")
-    find(tmp_path / "score.json", request, Limits(), tmp_path / "out.json")
+    nowhere = Path("nowhere/model.json")
+    find(tmp_path / "score.json", nowhere, nowhere, nowhere, Limits(), tmp_path / "out.json")
     assert read_json(tmp_path / "out.json") | {"status": "ok", "reason": "", "warnings": []} == read_json(
         tmp_path / "out.json"
     )
@@ -149,6 +154,8 @@ def test_where_the_row_is_fine_nothing_is_opened(tmp_path):
 
 def test_a_suspect_row_is_searched_in_a_child(request_of, tmp_path):
     write_json(tmp_path / "score.json", {**SCORE, "confusion_matrix": GUESS})
-    find(tmp_path / "score.json", request_of(channel_order="bgr"), Limits(), tmp_path / "out.json")
+    request_of(channel_order="bgr")
+    paths = [tmp_path / name for name in ("score.json", "model.json", "index.csv", "dataset.json")]
+    find(*paths, Limits(), tmp_path / "out.json")
     found = read_json(tmp_path / "out.json")
     assert found["status"] == "ok" and "with preprocessing: {channel_order: bgr} on 4 images" in found["warnings"][0]
