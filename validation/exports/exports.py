@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -107,11 +108,11 @@ def exported(folder: Path, source: Path) -> Path:
 
 
 def cell(row: Row, variant: str) -> str:
-    """Return the agreement of a variant with PyTorch's class maps, else how it ended."""
+    """Return the agreement of a variant with PyTorch's class maps, rounded down, else how it ended."""
     ended = row["variants"].get(variant)
     if ended is None or ended["status"] != "ok":
         return str((ended or row)["status"])
-    return f"{ended['agreement']:.5f}"
+    return f"{math.floor(ended['agreement'] * 1e5) / 1e5:.5f}"
 
 
 def agrees(row: Row) -> bool:

@@ -208,8 +208,6 @@ def export(network: Any, image: Any, exporter: str, sizes: str, out: Path) -> No
 
 def main() -> None:
     """Parse the command line, and export in every way. A way that PyTorch refuses leaves an error.txt."""
-    import torch
-
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("network", choices=NETWORKS)
     options.add_argument("--images", type=Path, required=True, help="float32 N×3×H×W, a .npy file")
@@ -217,6 +215,9 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder of class_maps.npy and EXPORTER-SIZES/model.onnx"
     )
     args = options.parse_args()
+
+    import torch
+
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     let_torchvision_load()
