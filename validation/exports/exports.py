@@ -78,7 +78,7 @@ def run_export(folder: Path, images: Path, code: int) -> Row:
     source, error = folder / "model.onnx", folder / "error.txt"
     if not source.exists() or error.exists():
         said = error.read_text(encoding="utf-8") if error.exists() else f"PyTorch's process ended with status {code}"
-        return {"status": REFUSED, "reason": one_line(said)}
+        return {"status": REFUSED, "reason": one_line(said, 120)}
     wanted = np.load(folder.parent / "class_maps.npy")
     model = exported(folder, source)
     outcome = read_status(model)

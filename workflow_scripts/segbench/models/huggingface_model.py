@@ -81,7 +81,7 @@ def export(network: Any, size: tuple[int, int], where: str, out: Path) -> list[s
             failed.append(f"{name}: {_said(error)}")
             continue
         if same_outputs(found, {"logits": wanted}):
-            return [f"exported by PyTorch's {name} exporter; {reason}" for reason in failed] or []
+            return [f"exported by PyTorch's {name} exporter, since {reason}" for reason in failed]
         failed.append(f"{name}: its ONNX model computes something else")
     raise Unsupported(f"PyTorch {torch.__version__} cannot export it to ONNX: {'; '.join(failed)}")
 
@@ -93,6 +93,7 @@ def _read(path: Path) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """Return an exception in a few words: its first line says what is wrong."""
+    """Return an exception in a few words: its first sentence says what is wrong."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-    return one_line(f"{type(error).__name__}: {lines[0]}", 200)
+    sentence = lines[0].split(". ")[0].replace("; ", ", ")  # which ends a note in the table
+    return one_line(f"{type(error).__name__}: {sentence}", 200)
