@@ -105,7 +105,8 @@ def refused(tmp_path_factory):
         "small": {**good, "weights": {"path": "small.onnx"}, "input": {"height": 16, "width": 32}},
         "folder": {"kind": "huggingface", "folder": "saved", "input": {"height": 32, "width": 64}},
     }
-    make_folder(folder / "saved", processor={"size": {"height": 32, "width": 64}})
+    labels = {str(number): f"class {number}" for number in range(4)}
+    make_folder(folder / "saved", {"id2label": labels}, {"size": {"height": 32, "width": 64}})
     flow.config |= {"models": ["nearest", *REASONS], "variants": ["onnxruntime-fp32"], "rounds": 1}
     flow.snakemake("results/table.md")
     return flow

@@ -19,6 +19,7 @@ CLASSES = 19
 OPSET = 18  # both exporters write it without converting
 EXPORTERS = {"torchscript": False, "dynamo": True}
 WAYS = [(exporter, sizes) for exporter in EXPORTERS for sizes in ("static", "dynamic")]
+SQUARE = ("dpt",)  # transformers' DPT takes no other images
 KEPT: list[Any] = []  # what is defined in PyTorch as long as it lives
 
 
@@ -57,6 +58,7 @@ def of_transformers(name: str, configured: Callable[[Any, int, int], Any]) -> Ca
             def __init__(self) -> None:
                 super().__init__()
                 self.body = getattr(transformers, name)(configured(transformers, height, width))
+                self.body.set_attn_implementation("eager")  # PyTorch 2.13 decomposes Swin's fused attention wrongly
 
             def forward(self, image: Any) -> Any:
                 """Return the logits; of a network of masks, those of its classes."""
