@@ -6,6 +6,7 @@ gives what PyTorch itself computes.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from segbench.models.onnx_run import noise, outputs_of, same_outputs
 OPSET = 18  # both exporters write it without a conversion
 EXPORTERS = {"TorchScript": False, "dynamo": True}  # the value of `dynamo` in torch.onnx.export
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}  # variables of the process that exports
+COLOURS = re.compile(r"\x1b\[\d*m")  # of a terminal
 FLOAT = 1  # ONNX's number of the type
 
 
@@ -94,6 +96,6 @@ def _read(path: Path) -> Any:
 
 def _said(error: Exception) -> str:
     """Return an exception in a few words: its first sentence says what is wrong."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()] or [""]
     sentence = lines[0].split(". ")[0].replace("; ", ", ")  # which ends a note in the table
     return one_line(f"{type(error).__name__}: {sentence}", 200)
