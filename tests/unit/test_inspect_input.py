@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from helpers.huggingface_made import make_folder
 from helpers.made import COLOURS, make_folder_dataset, make_onnx_model
 from helpers.paddle_made import save_network
 from onnx import TensorProto, helper, numpy_helper
 from segbench.config.schema import Model
+from segbench.errors import InputError
 from segbench.planning.check import read_config
 from test_config import CATALOGUES, merged
 
@@ -160,6 +162,21 @@ def test_hugging_faces_files_beside_a_model_are_read(tmp_path):
         "resize": "stretch",
     }  # fmt: skip
     assert "preprocessing" not in found.unknown
+
+
+def test_folder_of_transformers_says_its_input_and_leaves_resizing_to_the_workflow(made, tmp_path):
+    labels = {str(number): name for number, name in enumerate(["a", "b", "c", "d"])}
+    folder = make_folder(tmp_path / "my net", {"id2label": labels})
+    model, data = inspect_input([folder, made[1]])
+    assert model and model.classes == list(labels.values())
+    assert (model.name, model.entry) == (
+        "my_net",
+        {"kind": "huggingface", "folder": str(folder), "input": {"height": 64, "width": 96}, "class_count": 4},
+    )
+    assert "kind: huggingface # preprocessing is read from preprocessor_config.json" in configuration(model, data)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pytorch_model.bin: a pickle"):
+        inspect_model(folder)
 
 
 @pytest.mark.parametrize("size", [None, (32, 64)])
