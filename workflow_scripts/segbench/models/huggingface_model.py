@@ -31,12 +31,12 @@ def load(folder: Path, where: str) -> Any:
     try:
         network, found = transformers.AutoModelForSemanticSegmentation.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
-            attn_implementation="eager", dtype=torch.float32,
+            ignore_mismatched_sizes=True, attn_implementation="eager", dtype=torch.float32,
         )  # fmt: skip
     except Exception as error:  # the library has many classes of its own
         version = transformers.__version__
         raise InputError(f"{where}.folder: {folder}: transformers {version} cannot load it: {_said(error)}") from None
-    lacking = sorted(str(name) for key in ("missing_keys", "mismatched_keys") for name in found[key])
+    lacking = sorted([*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])])
     if lacking:
         raise InputError(
             f"{where}.folder: {folder}: the weights are not those of its config.json: {len(lacking)} tensors are"
