@@ -18,7 +18,7 @@ from segbench.timing.job import Request, engine_arguments, job_arguments, open_e
 def check(request: Request) -> dict[str, Any]:
     """In the child: open the engine and test its session on the first image."""
     opened = open_engine(request)
-    image = opened.image(read_index(request["index"])[0])
+    image = opened.image(read_index(request["index"])[0])[:1]
     progress("testing the synchronisation")
     with clock.quiet():
         return synchronization.check(opened.session, image)

@@ -12,7 +12,7 @@ from segbench.errors import Failed, InputError
 from segbench.images.decoded import ImageReader
 from segbench.images.normalize import Normalizer
 from segbench.machine.cpu import this_machine
-from segbench.scoring.predictions import Predictions, PredictionsWriter
+from segbench.scoring.predictions import Predictions, PredictionsWriter, digest_of
 from segbench.timing.job import TimedSession
 from segbench.timing.latencies import read_latencies
 from segbench.timing.prefetch import PrefetchingSource
@@ -53,7 +53,7 @@ def writer(tmp_path):
 
 
 def ahead(rows, writer, count=3):
-    return PrefetchingSource(rows, writer, ImageReader(None), PREPROCESSING, SIZE, count)
+    return PrefetchingSource(rows, writer, ImageReader(None), PREPROCESSING, (1, *SIZE), count)
 
 
 TIMING = {
@@ -65,16 +65,15 @@ TIMING = {
 }
 
 
-def opened_on(device):
-    return TimedSession(
-        Brightest(), ImageReader(None), Normalizer(PREPROCESSING, *SIZE), PREPROCESSING, device, this_machine(), 2, []
-    )
+def opened_on(device, preprocessing=PREPROCESSING):
+    normalize = Normalizer(preprocessing, *SIZE)
+    return TimedSession(Brightest(), ImageReader(None), normalize, preprocessing, device, this_machine(), 2, [])
 
 
-def run_round(rows, folder: Path, device: str, **timing):
+def run_round(rows, folder: Path, device: str, preprocessing=PREPROCESSING, **timing):
     folder.mkdir()
     files = {name: folder / name for name in ("latencies", "replaced", "predictions")}
-    facts = Round(opened_on(device), rows, {**files, "timing": {**TIMING, **timing}, "round": 1}).run()
+    facts = Round(opened_on(device, preprocessing), rows, {**files, "timing": {**TIMING, **timing}, "round": 1}).run()
     timed = [line.image for line in read_latencies(files["latencies"])]
     return timed, Predictions.open(files["predictions"]), facts
 
@@ -97,6 +96,24 @@ def test_round_times_whole_passes_over_the_same_images(rows, tmp_path, device):
     assert sorted(digests.ids) == sorted(scored.ids)
     assert all(digests.digest(i) == scored.digest(i) for i in scored.ids)
     assert facts["changed"] == []
+
+
+def test_round_of_windows_is_the_same_on_a_gpu_and_a_cpu(tmp_path):
+    rows, inputs = [], []
+    sliding = {**PREPROCESSING, "window": {"stride": {"height": 16, "width": 40}}}
+    prepare = Normalizer(sliding, *SIZE)
+    for number, size in enumerate([(32, 64), (60, 120), (40, 64)]):
+        path = str(make_folder_dataset(tmp_path / str(number), 1, *size, seed=number) / "val" / "scene 00.png")
+        row = {"image_id": str(number), "image": path, "image_sha256": "", "height": size[0], "width": size[1]}
+        rows.append(row)
+        inputs.append(prepare(ImageReader(None)(row)).copy())
+    assert [len(one) for one in inputs] == [1, 9, 2]
+    for device in ("cpu", "gpu"):
+        timed, digests, facts = run_round(rows, tmp_path / device, device, sliding, round_min_s=0.02)
+        assert timed[:3] == ["0", "1", "2"] and facts["changed"] == []
+        for number, windows in enumerate(inputs):
+            below = np.concatenate([one.argmax(0) for one in windows]).astype(np.uint8)
+            assert digests.digest(str(number)) == digest_of(below)
 
 
 class Forgetful(Brightest):

@@ -37,3 +37,16 @@ def test_image_sizes_count_even_where_the_labels_were_refused():
     check_inputs("net", ENTRY, refused)
     with pytest.raises(InputError, match="has images of 32×64"):
         check_inputs("net", {**ENTRY, "input": {"height": 64, "width": 64}}, refused)
+
+
+def test_each_size_of_the_set_has_to_fit_once_it_is_resized():
+    dataset = {**DATASET, "sizes": [[64, 128, 2], [100, 130, 3]]}
+    check_inputs("net", {**ENTRY, "preprocessing": {"resize": "letterbox"}}, dataset)
+    check_inputs("net", {**ENTRY, "preprocessing": {"resize": "none", "window": {}}}, dataset)
+    with pytest.raises(InputError) as error:
+        check_inputs("net", {**ENTRY, "preprocessing": {"resize": {"kind": "long_side", "size": 64}}}, dataset)
+    assert str(error.value) == (
+        "model_catalogue.net.input: data set 'mine' has images of 100×130 (height×width) becomes 49×64 by"
+        " preprocessing.resize long_side, for a model of 32×64; set a preprocessing.window that slides over it, the"
+        " model's input to that size, or another resize"
+    )

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from segbench.config.resizing import Resizing
+from segbench.config.schema import Model
 from segbench.errors import InputError
 from segbench.planning.check import read_config
 
@@ -13,6 +15,53 @@ CATALOGUES = [
 ]
 FOLDER = {"kind": "folder", "root": "x", "classes": ["a"], "splits": {"val": {"images": "*"}}}
 MODEL = {"kind": "onnx", "weights": {"path": "m.onnx"}, "input": {"height": 32, "width": 64}}
+
+
+KINDS = "input should be 'none', 'stretch', 'short_side', 'long_side' or 'letterbox'"
+BAD_PREPROCESSING = [
+    ({"resize": "letterboxed"}, f".preprocessing.resize: 'letterboxed': {KINDS}"),
+    ({"resize": {"kind": "short"}}, f".preprocessing.resize.kind: 'short': {KINDS}"),
+    ({"resize": {"sise": 3}}, ".preprocessing.resize.sise: unknown key; did you mean 'size'?"),
+    (
+        {"resize": {"kind": "short_side"}},
+        ".preprocessing.resize: kind 'short_side' needs size, one number of pixels",
+    ),
+    (
+        {"resize": {"kind": "long_side", "size": {"height": 3, "width": 4}}},
+        ".preprocessing.resize: kind 'long_side' needs size, one number of pixels",
+    ),
+    (
+        {"resize": {"kind": "stretch", "size": "big"}},
+        ".preprocessing.resize.size: 'big': is neither a number of pixels nor a mapping of height and width",
+    ),
+    (
+        {"resize": {"kind": "letterbox", "size": 512}},
+        ".preprocessing.resize: kind 'letterbox' takes no size; 'stretch', 'short_side' and 'long_side' do",
+    ),
+    (
+        {"resize": {"kind": "long_side", "size": 3, "max_long_side": 4}},
+        ".preprocessing.resize: max_long_side is for kind 'short_side', not 'long_side'",
+    ),
+    (
+        {"resize": {"kind": "stretch", "enlarge": False}},
+        ".preprocessing.resize: enlarge is for kinds 'short_side', 'long_side' and 'letterbox', not 'stretch'",
+    ),
+    (
+        {"resize": {"kind": "letterbox", "pad_value": 300}},
+        ".preprocessing.resize.pad_value: 300: is neither a number from 0 to 255 nor 'mean'",
+    ),
+    (
+        {"window": {"stride": {"height": 33, "width": 64}}},
+        ": preprocessing.window.stride is 33×64, more than the window, 32×64 (height×width): pixels between windows"
+        " would be left out",
+    ),
+    (
+        {"window": {"size": 512}},
+        ": preprocessing.window.size is 512×512, but the window is the model's input, 32×64 (height×width); give the"
+        " same",
+    ),
+    ({"window": {"step": 3}}, ".preprocessing.window.step: unknown key; did you mean 'stride'?"),
+]
 
 
 def merged(paths: list[str]) -> dict:
@@ -86,6 +135,13 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
             {"model_catalogue": {"m": {**MODEL, "class_count": 1}}},
             "mine.yaml: model_catalogue.m.class_count: 1: a network of one output channel tells two classes:"
             " class_count: 2",
+        ),
+        *(
+            (
+                {"model_catalogue": {"m": {**MODEL, "preprocessing": preprocessing}}},
+                f"mine.yaml: model_catalogue.m{message}",
+            )
+            for preprocessing, message in BAD_PREPROCESSING
         ),
         (
             {"model_catalogue": {"m": {**MODEL, "output_kind": "mask"}}},
@@ -246,3 +302,32 @@ def test_key_of_an_id_map_that_is_neither_id_nor_colour_is_named(tmp_path, key):
     told = fault(tmp_path, dataset_catalogue={"d": {**FOLDER, "id_map": {key: 0}}})
     assert all(f"dataset_catalogue.d.id_map.{key}: " in line for line in told.splitlines())
     assert "R,G,B" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {"resize": "none"}),
+        ({"resize": "stretch"}, {"resize": "stretch"}),
+        ({"resize": {"kind": "stretch"}}, {"resize": "stretch"}),
+        ({"window": None}, {"resize": "none", "window": None}),
+        (
+            {"window": {"stride": 20}},
+            {"resize": "none", "window": {"size": None, "stride": {"height": 20, "width": 20}}},
+        ),
+        (
+            {"resize": "letterbox"},
+            {"resize": Resizing("letterbox")._asdict()},
+        ),
+        (
+            {"resize": {"kind": "short_side", "size": 20}},
+            {"resize": Resizing("short_side", {"height": 20, "width": 20})._asdict()},
+        ),
+    ],
+)
+def test_preprocessing_is_written_as_it_always_was_unless_more_is_asked_for(given, kept):
+    model = Model.model_validate({**MODEL, "preprocessing": given}).model_dump(mode="json")
+    always = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3}
+    assert model["preprocessing"] == always | kept
+    of_files = {**MODEL, "kind": "paddle_inference", "weights": {"path": "m.pdmodel"}, "preprocessing": given}
+    assert Model.model_validate(of_files).model_dump(mode="json")["preprocessing"].keys() == given.keys()

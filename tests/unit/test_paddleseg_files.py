@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from segbench.errors import InputError
 from segbench.images.normalize import Normalizer
 from segbench.models import paddleseg_files
 from segbench.models.settings import complete
+from segbench.planning.models import Models
 
 BASE = """
 train_dataset: {type: Cityscapes, transforms: [{type: Normalize}]}
@@ -267,3 +269,23 @@ def test_images_are_padded_or_slid_over_but_not_both(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^a.yml: transform Padding .*: cannot be done before a window slides; give"):
         paddleseg_files.complete({}, padded, Path("a.yml"), SIZE, sliding)
     assert "window" not in paddleseg_files.complete({}, padded, Path("a.yml"), (32, 64), None)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "given", "resized"),
+    [
+        ([{"type": "Normalize"}], {}, False),
+        ([{"type": "Normalize"}], {"window": {"stride": None}}, True),
+        ([{"type": "Normalize"}], {"window": None}, False),
+        ([{"type": "Padding", "target_size": [64, 32]}, {"type": "Normalize"}], {}, True),
+        ([{"type": "Padding", "target_size": [64, 32]}, {"type": "Normalize"}], {"resize": "none"}, False),
+        ([{"type": "RandomBlur"}], {}, False),  # its export says what is wrong
+    ],
+)
+def test_planning_knows_from_the_file_whether_images_need_logits(
+    tmp_path: Path, transforms: list[dict[str, Any]], given: dict[str, Any], resized: bool
+) -> None:
+    (tmp_path / "deploy.yaml").write_text(yaml.safe_dump({"Deploy": {"transforms": transforms}}))
+    model = {**entry("paddle_inference", given), "config": None, "weights": {"path": "model.pdmodel"}}
+    models = Models({"model_catalogue": {"mine": model}, "model_root": str(tmp_path)})
+    assert models.may_resize(SimpleNamespace(model="mine")) is resized

@@ -163,6 +163,9 @@ def test_images_that_do_not_fit_the_model_are_passed_over(tmp_path: Path) -> Non
     assert [row["image_id"] for row in rows] == ["1", "3", "4", "5"]
     stretched = {**ENTRY, "preprocessing": {**PREPROCESSING, "resize": "stretch"}}
     assert [row["image_id"] for row in find_wrong_passes.fitting_rows(index, stretched)] == ["0", "1", "2", "3"]
+    index = index_of_images(tmp_path, (fits, (HEIGHT - 1, WIDTH), other, (2 * HEIGHT, 2 * WIDTH)))
+    slid_over = {**ENTRY, "preprocessing": {**PREPROCESSING, "window": {}}}
+    assert [row["image_id"] for row in find_wrong_passes.fitting_rows(index, slid_over)] == ["0", "2", "3"]
 
 
 def test_without_an_image_that_fits_nothing_is_left_out_and_the_row_says_so(tmp_path: Path) -> None:

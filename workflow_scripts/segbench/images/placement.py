@@ -139,10 +139,10 @@ def _kept_ratio(source: Size, resizing: Resizing, size: Size) -> Size | None:
     if to > of and not resizing.enlarge:
         to = of
     if resizing.convention == "transformers":
-        longer = int(to * long / of)
-        if limit and longer > limit:
-            both = int(limit * to / longer), limit
-            return both if source[0] < source[1] else both[::-1]
+        if limit and long / short * to > limit:
+            exact = limit * short / long
+            ends = round(exact), int(exact * long / short)
+            return source if short == ends[0] else ends if source[0] < source[1] else ends[::-1]
         return int(to * source[0] / of), int(to * source[1] / of)
     scale = min(to / of, limit / long) if limit else to / of
     if resizing.convention == "mmsegmentation":
