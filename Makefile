@@ -82,7 +82,7 @@ env-paddle3: .venv-paddle3/.complete ## Paddle 3 on the CPU, in .venv-paddle3: 0
 
 # TORCH_INDEX=ADDRESS: an index with a PyTorch that has no CUDA, as PyTorch's own guide names it.
 TORCH_INSTALL := install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-.PHONY: env-torch env-exports test-torch bench-exports
+.PHONY: env-torch env-exports test-huggingface bench-exports
 env-torch: .venv-torch/.complete ## PyTorch, which exports models of kind huggingface, in .venv-torch: 1.2 GB of disk with TORCH_INDEX=ADDRESS, else 6 GB
 
 .venv-torch/.complete: requirements/torch.txt
@@ -97,8 +97,8 @@ env-exports: .venv-exports/.complete ## and the networks that make bench-exports
 	.venv-exports/bin/python -m pip $(TORCH_INSTALL) -r requirements/torch.txt -r requirements/exports.txt
 	touch $@
 
-test-torch: env-dev ## tests of kind huggingface with PyTorch (after make env-torch)
-	$(BIN)/python -m pytest tests/torch
+test-huggingface: env-dev ## tests of kind huggingface with PyTorch (after make env-torch)
+	$(BIN)/python -m pytest tests/huggingface
 
 test-gpu-env:    ## tests of .venv-gpu, with or without a GPU; skipped, with the reason, where it was not made
 	@if [ -e .venv-gpu/.complete ]; then .venv-gpu/bin/python -m pytest tests/gpu_env; \

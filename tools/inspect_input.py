@@ -42,6 +42,7 @@ from tools.inspect_model import Finding, Size, inspect_model, is_model
 
 VARIANTS = {
     "onnx": ["onnxruntime-fp32", "openvino-fp32"],
+    "huggingface": ["onnxruntime-fp32", "openvino-fp32"],
     "paddle_inference": ["paddle-fp32", "onnxruntime-fp32", "openvino-fp32"],
     "paddleseg": ["paddle-fp32", "onnxruntime-fp32", "openvino-fp32"],
 }
@@ -75,7 +76,7 @@ def inspect_input(paths: list[Path]) -> tuple[Finding | None, Finding | None]:
 def _fit(model: Finding, data: Finding, sizes: set[Size]) -> None:
     """Set what model and data say only together: resizing, and outputs that are no class."""
     size = model.entry["input"]["height"], model.entry["input"]["width"]
-    if sizes != {size}:
+    if sizes != {size} and not model.resizes:
         model.entry["preprocessing"] = {**model.entry.get("preprocessing", {}), "resize": "stretch"}
         shown = ", ".join(f"{height}×{width}" for height, width in sorted(sizes)[:3])
         model.unknown.setdefault("preprocessing", f"images of {shown} are stretched to the input's size")

@@ -9,6 +9,7 @@ from typing import Any
 
 from segbench.config.schema import SUFFIXES
 from segbench.errors import InputError, one_line
+from segbench.models import huggingface_files
 from segbench.models.onnx_files import read_onnx
 from segbench.models.paddle_files import read_program
 from segbench.models.paddleseg_files import DEPLOY_FILES, read_network
@@ -30,6 +31,7 @@ class Finding:
     classes: list[str] = field(default_factory=list)  # their names, where a file has them
     any_size: bool = False  # the file does not fix the input's size
     shares: bool = False  # each channel is a share of its own, as a sigmoid gives it: one may be missing
+    resizes: bool = False  # the model's own files say how images get that size
 
 
 def is_model(path: Path) -> bool:
@@ -43,6 +45,8 @@ def model_of(path: Path) -> Path | None:
         return path if path.suffix in MODELS else None
     found = [file for suffix in (".onnx", ".pdmodel") for file in sorted(path.glob(f"*{suffix}"))]
     found += [file.with_suffix(".json") for file in sorted(path.glob("*.pdiparams"))]
+    saved = [*path.glob("*.safetensors"), *path.glob("pytorch_model*.bin")]
+    found += [path / ITS_CLASSES] if saved else []
     return next((file for file in found if file.is_file()), None)
 
 
@@ -57,12 +61,39 @@ def inspect_model(path: Path, size: Size | None = None) -> Finding:
         raise InputError(f"{path}: is no model; wanted: a file ending in {wanted}, or a folder with one")
     if not file.is_file():
         raise InputError(f"{file}: no such file")
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in file.stem).lstrip("._-") or "mine"
+    if file.name == ITS_CLASSES:
+        return _of_folder(_name(file.parent.resolve().name), file.parent, size)
+    name = _name(file.stem)
     if file.suffix == ".onnx":
         return _of_onnx(name, file, size)
     if file.suffix in (".yml", ".yaml"):
         return _of_paddleseg(name, file, size)
     return _of_paddle(name, file, size)
+
+
+def _name(text: str) -> str:
+    """Return a name for an entry that is like `text`."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in text).lstrip("._-") or "mine"
+
+
+def _of_folder(name: str, folder: Path, size: Size | None) -> Finding:
+    """Read a folder of a network of transformers. The workflow reads preprocessing from it."""
+    huggingface_files.files_of(folder)
+    network = huggingface_files.read_network(folder)
+    found = Finding(name, {"kind": "huggingface", "folder": str(folder.resolve())}, resizes=True)
+    _read_hugging_face(found, folder)
+    found.entry.pop("preprocessing", None)
+    found.notes.pop("preprocessing", None)
+    fixed = found.entry.get("size")
+    _input_size(found, fixed or [None, None], size)
+    found.entry["class_count"] = network.class_count
+    try:
+        tried = found.entry["input"]["height"], found.entry["input"]["width"]
+        huggingface_files.preprocessing(folder, tried)
+        found.notes["kind"] = f"preprocessing is read from {HUGGING_FACE}"
+    except InputError as error:
+        found.unknown["kind"] = one_line(str(error), 300)
+    return found
 
 
 def _of_onnx(name: str, file: Path, size: Size | None) -> Finding:

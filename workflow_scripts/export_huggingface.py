@@ -16,7 +16,7 @@ from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import attempt, run_stage, write_status
 from segbench.process.supervise import Outcome, progress, stage
 
-PACKAGES = ("torch", "transformers")
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
 class Request(TypedDict):

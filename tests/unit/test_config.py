@@ -211,6 +211,27 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
             " 'paddle_inference' or 'huggingface'",
         ),
         (
+            {"model_catalogue": {"m": {"kind": "huggingface", "input": MODEL["input"]}}},
+            "mine.yaml: model_catalogue.m: kind 'huggingface' needs folder",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "kind": "huggingface", "folder": "net"}}},
+            "mine.yaml: model_catalogue.m: kind 'huggingface' takes no weights: they are in folder",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "folder": "net"}}},
+            "mine.yaml: model_catalogue.m: kind 'onnx' takes no folder",
+        ),
+        (
+            {"model_catalogue": {"m": {"kind": "onnx", "input": MODEL["input"]}}},
+            "mine.yaml: model_catalogue.m: kind 'onnx' needs weights",
+        ),
+        (
+            {"interpreters": {"huggingface": "no-such-python"}},
+            "mine.yaml: interpreters.huggingface: 'no-such-python' is not there or not executable; a Python interpreter"
+            " is wanted",
+        ),
+        (
             {"variant_catalogue": {"v": {"engine": "opnvino", "precision": "fp32"}}},
             "mine.yaml: variant_catalogue.v.engine: unknown engine 'opnvino'; did you mean 'openvino'?",
         ),

@@ -60,6 +60,10 @@ def test_folder_completes_the_entry(tmp_path):
             {"size": {"shortest_edge": 64, "longest_edge": 200}},
             {"resize": Resizing("short_side", size={"height": 64, "width": 64}, max_long_side=200, **PILLOW).written()},
         ),
+        (
+            {"size": 64, "image_processor_type": "MobileNetV2ImageProcessor"},
+            {"resize": Resizing("short_side", size={"height": 64, "width": 64}, **PILLOW).written()},
+        ),
         ({"do_rescale": False}, {"scale": 1.0}),
         ({"rescale_factor": None, "do_rescale": None}, {"scale": 1 / 255}),  # as old files are
         ({"do_normalize": False}, {"mean": [0.0] * 3, "std": [1.0] * 3}),

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from helpers.huggingface_made import make_folder
 from helpers.made import COLOURS, make_folder_dataset, make_onnx_model
 from helpers.paddle_made import run_paddle, save_network
 from onnx import TensorProto, helper, numpy_helper
@@ -226,6 +227,21 @@ def test_try_runs_a_paddle_model_as_its_deploy_yaml_says(tmp_path):
     (tmp_path / "net.pdmodel").rename(tmp_path / "net.json")
     with pytest.raises(InputError, match=r"^--try: net\.json is of Paddle 3, which has an interpreter of its own"):
         try_out(inspect_model(tmp_path / "net.json"), None, picture)
+
+
+def test_folder_of_transformers_says_its_input_and_leaves_resizing_to_the_workflow(made, tmp_path):
+    labels = {str(number): name for number, name in enumerate(["a", "b", "c", "d"])}
+    folder = make_folder(tmp_path / "my net", {"id2label": labels})
+    model, data = inspect_input([folder, made[1]])
+    assert model and model.classes == list(labels.values())
+    assert (model.name, model.entry) == (
+        "my_net",
+        {"kind": "huggingface", "folder": str(folder), "input": {"height": 64, "width": 96}, "class_count": 4},
+    )
+    assert "kind: huggingface # preprocessing is read from preprocessor_config.json" in configuration(model, data)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pytorch_model.bin: a pickle"):
+        inspect_model(folder)
 
 
 @pytest.mark.parametrize("size", [None, (32, 64)])

@@ -14,6 +14,7 @@ from validation.clock.overhead import clock_overhead_us
 from validation.clock.planted_load import shift
 from validation.clock.same_twice import spread
 from validation.clock.truth import within
+from validation.exports import exports
 from validation.zoo import zoo
 
 ROOT = Path(__file__).parents[2]
@@ -102,3 +103,26 @@ def test_zoo_lists_each_family_once_with_nothing_to_download():
         "type" in family["model"] and family.keys() <= {"model", "size", "newer"} for family in families.values()
     )
     assert not re.search(r"http|pretrained: (?!null)", text)
+
+
+def row_of_exports(network, status="ok", reason="", **agreements):
+    variants = {f"{engine}-fp32": {"status": "ok", "reason": "", "agreement": a} for engine, a in agreements.items()}
+    return {"network": network, "status": status, "reason": reason, "variants": variants}
+
+
+def test_exports_count_what_pytorch_made_and_name_every_other_cell():
+    good, low = {"onnxruntime": 1.0, "openvino": 0.99996}, {"onnxruntime": 1.0, "openvino": 0.999499}
+    crashed = row_of_exports("fcn", **good)
+    crashed["variants"]["openvino-fp32"] = {"status": "failed", "reason": "crashed", "agreement": None}
+    rows = [
+        row_of_exports("unet", **good), row_of_exports("unet", exports.REFUSED, "no form"),
+        row_of_exports("dpt", **low), crashed, row_of_exports("dpt", "refused", "no size"),
+    ]  # fmt: skip
+    assert list(exports.counts(rows).values()) == [3, 4, 1, 1, 1]
+    shown = [[exports.cell(row, variant) for variant in exports.VARIANTS] for row in rows]
+    assert shown == [
+        ["1.00000", "0.99996"], ["not exported"] * 2, ["1.00000", "0.99949"], ["1.00000", "failed"], ["refused"] * 2
+    ]  # fmt: skip
+    assert [exports.why_not(row) for row in rows] == [
+        [], ["no form"], ["openvino-fp32: 0.99949"], ["openvino-fp32: crashed"], ["no size"]
+    ]  # fmt: skip

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import Workflow, copy_workflow, small_config
+from helpers.huggingface_made import make_folder
 from helpers.made import make_folder_dataset, make_onnx_model
 
 # By script: the function that goes wrong, and for which call.
@@ -109,7 +110,10 @@ def refused(tmp_path_factory):
         "small": {**good, "weights": {"path": "small.onnx"}, "input": {"height": 16, "width": 32}},
         "bad_export": good,
         "bad_check": good,
+        "folder": {"kind": "huggingface", "folder": "saved", "input": {"height": 32, "width": 64}},
     }
+    labels = {str(number): f"class {number}" for number in range(4)}
+    make_folder(folder / "saved", {"id2label": labels}, {"size": {"height": 32, "width": 64}})
     for script in OF_MODELS:
         plant(flow, script)
     (folder / "planted").touch()
@@ -121,6 +125,7 @@ def refused(tmp_path_factory):
 REASONS = {
     "gone": "weights.path: gone.onnx: no such file; a relative path starts from model_root",
     "channels": "model_catalogue.channels.class_count: 7, but output 'logits'",
+    "folder": "model_catalogue.folder.kind: huggingface: torch is not installed here; run `make env-torch`",
     "small": "model_catalogue.small.input: data set 'made' has images of 32×64 (height×width) for a model of 16×32;",
     "bad_export": "a bug in SegBench: ZeroDivisionError: division by zero",
     "bad_check": "a bug in SegBench: ZeroDivisionError: division by zero",
@@ -148,6 +153,7 @@ def test_model_that_was_put_right_runs_and_the_run_ends_well(refused):
     make_onnx_model(refused.folder / "gone.onnx")
     refused.config["model_catalogue"]["channels"]["class_count"] = 4
     refused.config["model_catalogue"]["small"]["preprocessing"] = {"resize": "stretch"}
+    refused.config["models"].remove("folder")  # it needs another environment
     assert refused.planned_variants("time_round") == {"onnxruntime-fp32"}
     refused.snakemake()
     assert {row["status"] for row in refused.rows()} == {"ok"}

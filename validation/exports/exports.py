@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from segbench.process.lifetime import command
 from segbench.process.status import read_status
 
 from validation.common import ROOT, leave
-from validation.exports.networks import CLASSES, NETWORKS, WAYS
+from validation.exports.networks import CLASSES, NETWORKS, SQUARE, WAYS
 from validation.exports.run_engine import VARIANTS, class_maps
 
 HEIGHT, WIDTH = 128, 256
@@ -38,18 +39,18 @@ REFUSED = "not exported"  # by PyTorch itself
 Row = dict[str, Any]
 
 
-def draw(path: Path) -> None:
-    """Write the input of all networks: drawn images, N×3×H×W."""
-    normalizer = Normalizer(Preprocessing().model_dump(), HEIGHT, WIDTH)
-    np.save(path, np.concatenate([normalizer(drawn_image(HEIGHT, WIDTH, seed)).copy() for seed in range(IMAGES)]))
+def draw(path: Path, width: int) -> None:
+    """Write the input of networks: drawn images, N×3×H×W."""
+    normalizer = Normalizer(Preprocessing().model_dump(), HEIGHT, width)
+    np.save(path, np.concatenate([normalizer(drawn_image(HEIGHT, width, seed)).copy() for seed in range(IMAGES)]))
 
 
-def entry() -> dict[str, Any]:
+def entry(width: int) -> dict[str, Any]:
     """Return the entry of an export."""
     return {
         "kind": "onnx",
         "weights": {"path": "model.onnx"},
-        "input": {"height": HEIGHT, "width": WIDTH},
+        "input": {"height": HEIGHT, "width": width},
         "preprocessing": Preprocessing().model_dump(),
         "class_count": CLASSES,
         "class_map": None,
@@ -77,9 +78,9 @@ def run_export(folder: Path, images: Path, code: int) -> Row:
     source, error = folder / "model.onnx", folder / "error.txt"
     if not source.exists() or error.exists():
         said = error.read_text(encoding="utf-8") if error.exists() else f"PyTorch's process ended with status {code}"
-        return {"status": REFUSED, "reason": one_line(said)}
+        return {"status": REFUSED, "reason": one_line(said, 120)}
     wanted = np.load(folder.parent / "class_maps.npy")
-    model = exported(folder, source)
+    model = exported(folder, source, wanted.shape[2])
     outcome = read_status(model)
     row: Row = {"status": outcome.status, "reason": outcome.reason, "notes": read_json(model)["notes"], "variants": {}}
     for variant in VARIANTS if outcome.status == "ok" else ():
@@ -89,14 +90,14 @@ def run_export(folder: Path, images: Path, code: int) -> Row:
     return {**row, "classes": len(np.unique(wanted))}
 
 
-def exported(folder: Path, source: Path) -> Path:
-    """Take `source` through the workflow's scripts. Return the record of the exported model."""
+def exported(folder: Path, source: Path, width: int) -> Path:
+    """Take `source` through the workflow's scripts, for images of that width. Return the exported model's record."""
     checkpoint, record = folder / "checkpoint.onnx", folder / "model" / "model.json"
     record.parent.mkdir()
     steps = {
         "fetch_checkpoint": ["--weights", json.dumps({"path": str(source)}), "--out", checkpoint, "--cache", folder],
         "export_onnx_model": [
-            "--model", "mine", "--entry", json.dumps(entry()), "--onnx-in", checkpoint,
+            "--model", "mine", "--entry", json.dumps(entry(width)), "--onnx-in", checkpoint,
             "--out", record.with_suffix(".onnx"), "--json", record,
         ],
     }  # fmt: skip
@@ -107,11 +108,11 @@ def exported(folder: Path, source: Path) -> Path:
 
 
 def cell(row: Row, variant: str) -> str:
-    """Return the agreement of a variant with PyTorch's class maps, else how it ended."""
+    """Return the agreement of a variant with PyTorch's class maps, rounded down, else how it ended."""
     ended = row["variants"].get(variant)
     if ended is None or ended["status"] != "ok":
         return str((ended or row)["status"])
-    return f"{ended['agreement']:.5f}"
+    return f"{math.floor(ended['agreement'] * 1e5) / 1e5:.5f}"
 
 
 def agrees(row: Row) -> bool:
@@ -161,8 +162,6 @@ def main() -> None:
         options.error(f"{args.python}: is not there; run `make env-exports`, or name another by --python")
     folder = args.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    images = folder / "images.npy"
-    draw(images)
     rows: list[Row] = []
     for network in args.networks or NETWORKS:
         kept = folder / f"{network}.json"
@@ -170,6 +169,8 @@ def main() -> None:
             work = kept.with_suffix("")
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
+            images = work / "images.npy"
+            draw(images, HEIGHT if network in SQUARE else WIDTH)
             write_json(kept, run(work, args.python.absolute(), images, network))
             (work / "log").replace(kept.with_suffix(".log"))
             shutil.rmtree(work)

@@ -19,6 +19,7 @@ CLASSES = 19
 OPSET = 18  # both exporters write it without converting
 EXPORTERS = {"torchscript": False, "dynamo": True}
 WAYS = [(exporter, sizes) for exporter in EXPORTERS for sizes in ("static", "dynamic")]
+SQUARE = ("dpt",)  # transformers' DPT takes no other images
 KEPT: list[Any] = []  # what is defined in PyTorch as long as it lives
 
 
@@ -57,6 +58,7 @@ def of_transformers(name: str, configured: Callable[[Any, int, int], Any]) -> Ca
             def __init__(self) -> None:
                 super().__init__()
                 self.body = getattr(transformers, name)(configured(transformers, height, width))
+                self.body.set_attn_implementation("eager")  # PyTorch 2.13 decomposes Swin's fused attention wrongly
 
             def forward(self, image: Any) -> Any:
                 """Return the logits; of a network of masks, those of its classes."""
@@ -208,8 +210,6 @@ def export(network: Any, image: Any, exporter: str, sizes: str, out: Path) -> No
 
 def main() -> None:
     """Parse the command line, and export in every way. A way that PyTorch refuses leaves an error.txt."""
-    import torch
-
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("network", choices=NETWORKS)
     options.add_argument("--images", type=Path, required=True, help="float32 N×3×H×W, a .npy file")
@@ -217,6 +217,9 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder of class_maps.npy and EXPORTER-SIZES/model.onnx"
     )
     args = options.parse_args()
+
+    import torch
+
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     let_torchvision_load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from segbench.config.options import Variant
 from segbench.engines.base import load
 from segbench.models.exported import ExportedModel
+from segbench.process.lifetime import command
 from segbench.process.limits import Limits
 from segbench.process.status import read_status, run_stage
 from segbench.process.supervise import Outcome, progress, stage
@@ -46,5 +48,17 @@ def class_maps(model: Path, variant: str, images: Path, folder: Path) -> tuple[O
     return outcome, np.load(out) if outcome.status == "ok" else None
 
 
+@command
+def main() -> None:
+    """Parse the command line and run a variant by hand."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("variant", choices=VARIANTS)
+    options.add_argument("--model", type=Path, required=True, help="model.json of the exported model")
+    options.add_argument("--images", type=Path, required=True, help="float32 N×3×H×W, a .npy file")
+    options.add_argument("--folder", type=Path, required=True, help="folder for VARIANT.npy, the class maps")
+    args = options.parse_args()
+    class_maps(args.model, args.variant, args.images, args.folder)
+
+
 if __name__ == "__main__":
-    stage(lambda: None, work)
+    stage(main, work)

@@ -23,6 +23,7 @@ NEEDED = ("mean", "std", "resize")  # with these in its entry, a model needs no 
 BY_HAND = "give preprocessing (mean, std, resize) in the model's entry to use your own"
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "area"}  # by Pillow's number
 NEVER_NORMALIZES = "MobileViT"  # its processor writes a mean, and does not use it
+BY_SHORT_SIDE = ("MobileViT", "MobileNet")  # one number is the short side there, and both sides elsewhere
 
 
 class Network(NamedTuple):
@@ -114,7 +115,7 @@ def preprocessing(folder: Path, size: Size, resized: bool = False) -> tuple[dict
     content = _read(path)
     kind = str(content.get("image_processor_type") or content.get("feature_extractor_type") or "")
     try:
-        found = {**_values(content, kind), "resize": "none" if resized else _resize(content, size)}
+        found = {**_values(content, kind), "resize": "none" if resized else _resize(content, kind, size)}
     except InputError as error:
         raise InputError(f"{path}: {error}; {BY_HAND}") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -143,13 +144,15 @@ def _three(values: Any, zero: bool = True) -> list[float]:
     return numbers
 
 
-def _resize(content: dict[str, Any], size: Size) -> str | dict[str, Any]:
+def _resize(content: dict[str, Any], kind: str, size: Size) -> str | dict[str, Any]:
     """Return `preprocessing.resize` that does what the processor does."""
     for key in ("keep_aspect_ratio", "do_pad"):
         if content.get(key):
             raise InputError(f"{key}: cannot be done")
     resizes = content.get("do_resize", True)
     wanted = content["size"] if resizes or content.get("do_center_crop") else None
+    if isinstance(wanted, int) and kind.startswith(BY_SHORT_SIDE):
+        wanted = {"shortest_edge": wanted}
     if content.get("do_center_crop") and not (resizes and _square(content["crop_size"]) == _square(wanted)):
         raise InputError(f"do_center_crop: {content['crop_size']} of {wanted}: cuts off what is to be scored")
     if not resizes:

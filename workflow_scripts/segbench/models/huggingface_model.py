@@ -6,6 +6,7 @@ gives what PyTorch itself computes.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from segbench.models.onnx_run import noise, outputs_of, same_outputs
 OPSET = 18  # both exporters write it without a conversion
 EXPORTERS = {"TorchScript": False, "dynamo": True}  # the value of `dynamo` in torch.onnx.export
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}  # variables of the process that exports
+COLOURS = re.compile(r"\x1b\[\d*m")  # of a terminal
 FLOAT = 1  # ONNX's number of the type
 
 
@@ -29,12 +31,12 @@ def load(folder: Path, where: str) -> Any:
     try:
         network, found = transformers.AutoModelForSemanticSegmentation.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
-            attn_implementation="eager", dtype=torch.float32,
+            ignore_mismatched_sizes=True, attn_implementation="eager", dtype=torch.float32,
         )  # fmt: skip
     except Exception as error:  # the library has many classes of its own
         version = transformers.__version__
         raise InputError(f"{where}.folder: {folder}: transformers {version} cannot load it: {_said(error)}") from None
-    lacking = sorted(str(name) for key in ("missing_keys", "mismatched_keys") for name in found[key])
+    lacking = sorted([*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])])
     if lacking:
         raise InputError(
             f"{where}.folder: {folder}: the weights are not those of its config.json: {len(lacking)} tensors are"
@@ -81,7 +83,7 @@ def export(network: Any, size: tuple[int, int], where: str, out: Path) -> list[s
             failed.append(f"{name}: {_said(error)}")
             continue
         if same_outputs(found, {"logits": wanted}):
-            return [f"exported by PyTorch's {name} exporter; {reason}" for reason in failed] or []
+            return [f"exported by PyTorch's {name} exporter, since {reason}" for reason in failed]
         failed.append(f"{name}: its ONNX model computes something else")
     raise Unsupported(f"PyTorch {torch.__version__} cannot export it to ONNX: {'; '.join(failed)}")
 
@@ -93,6 +95,7 @@ def _read(path: Path) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """Return an exception in a few words: its first line says what is wrong."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-    return one_line(f"{type(error).__name__}: {lines[0]}", 200)
+    """Return an exception in a few words: its first sentence says what is wrong."""
+    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()] or [""]
+    sentence = lines[0].split(". ")[0].replace("; ", ", ")  # which ends a note in the table
+    return one_line(f"{type(error).__name__}: {sentence}", 200)
