@@ -38,7 +38,7 @@ def marked(pdmodel: bytes) -> tuple[bytes, list[str]]:
 
 
 def _marked_name(operator: Any, read: set[str]) -> str:
-    """Return the new name of an operator to replace; empty for all others. `read`: what operators of the program read."""
+    """Return the new name of an operator to replace; empty for all others. `read`: what the program's operators read."""
     kind = operator.type()
     if kind == "unpool":
         return UNPOOL
@@ -53,7 +53,10 @@ def _marked_name(operator: Any, read: set[str]) -> str:
 
 
 def replace_custom(model: Any) -> None:
-    """Replace, in place, the custom operators of a converted program. Raises Unsupported where one has no exact form."""
+    """Replace, in place, the custom operators of a converted program.
+
+    Raises Unsupported where one has no exact form.
+    """
     makers: dict[str, Callable[..., list[Any]]] = {
         POOL: _pool,
         UNPOOL: _unpool,
@@ -102,7 +105,7 @@ def _pool(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
     # ONNX counts the elements of the whole tensor.
     first = np.arange(math.prod(shape[:2]), dtype=np.int64).reshape(*shape[:2], 1, 1) * math.prod(shape[2:])
     counted = f"{mask}/of_tensor"
-    window = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
+    window: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
     return [
         helper.make_node("MaxPool", [source], [pooled, counted], name=pooled, **window),
         helper.make_node("Sub", [counted, _constant(model, f"{mask}/first", first)], [mask], name=mask),
@@ -154,11 +157,9 @@ def _transposed(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
         raise Unsupported(f"a transposed convolution with padding and output size by name ({output})")
     strides, dilations, pads = (list(facts[name].ints) for name in ("strides", "dilations", "paddings"))
     pads = [pads[0], pads[2], pads[1], pads[3]] if len(pads) == 4 else pads * 2  # from top, bottom, left, right
-    whole = [
-        (size[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + 2] for i in range(2)
-    ]
+    whole = [(size[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + 2] for i in range(2)]
     more = [wanted - had for wanted, had in zip(facts["output_size"].ints[-2:], whole, strict=True)]
-    window = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more}
+    window: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more}
     made = helper.make_node(
         "ConvTranspose", [source, weights], [output], name=output, group=facts["groups"].i, **window
     )

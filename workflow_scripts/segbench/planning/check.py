@@ -78,7 +78,6 @@ class Sources:
                     return path
         return "configuration"
 
-
     def all_of(self, location: Location) -> list[str]:
         """Return all files that have the key, in their order."""
         return [path for path, content in dict(self._contents).items() if _has(content, location)]
