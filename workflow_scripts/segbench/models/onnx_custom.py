@@ -38,7 +38,7 @@ def marked(pdmodel: bytes) -> tuple[bytes, list[str]]:
 
 
 def _marked_name(operator: Any, read: set[str]) -> str:
-    """Return the new name of an operator to replace; empty for all others. `read`: what the program's operators read."""
+    """Return the new name of an operator to replace, else nothing. `read`: what the program's operators read."""
     kind = operator.type()
     if kind == "unpool":
         return UNPOOL
