@@ -19,7 +19,8 @@ from segbench.models.paddle_files import read_program
 DOMAIN = "Paddle"  # the one that paddle2onnx gives to custom operators
 PREFIX = "segbench_"
 POOL, UNPOOL, SCALE = (f"{PREFIX}{kind}" for kind in ("max_pool2d_with_index", "unpool", "scale"))
-TRANSPOSED = f"{PREFIX}conv2d_transpose"
+TRANSPOSED, PAD = f"{PREFIX}conv2d_transpose", f"{PREFIX}pad3d"
+MODES = {b"constant": "constant", b"reflect": "reflect", b"replicate": "edge"}  # Paddle's and ONNX's
 DROPPED = 1.001e-6  # paddle2onnx takes a bias of up to 1e-6 for 0 (mapper/tensor/scale.cc)
 
 
@@ -49,6 +50,9 @@ def _marked_name(operator: Any, read: set[str]) -> str:
     # paddle2onnx leaves the wanted size out (mapper/nn/conv2d_transpose.cc).
     if kind in ("conv2d_transpose", "depthwise_conv2d_transpose") and list(operator.attr("output_size")):
         return TRANSPOSED
+    # It takes channels that come last for rows (mapper/tensor/pad3d.cc).
+    if kind == "pad3d" and operator.attr("data_format") == "NDHWC" and not operator.input("Paddings"):
+        return PAD
     return ""
 
 
@@ -62,6 +66,7 @@ def replace_custom(model: Any) -> None:
         UNPOOL: _unpool,
         SCALE: _scale,
         TRANSPOSED: _transposed,
+        PAD: _pad,
     }
     graph = model.graph
     for custom in [node for node in graph.node if node.domain == DOMAIN and node.op_type in makers]:
@@ -164,3 +169,16 @@ def _transposed(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
         "ConvTranspose", [source, weights], [output], name=output, group=facts["groups"].i, **window
     )
     return [made]
+
+
+def _pad(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
+    """Return the padding of a tensor N×D×H×W×C."""
+    from onnx import helper
+
+    (source,), (output,) = node.input, node.output
+    if (mode := facts["mode"].s) not in MODES:
+        raise Unsupported(f"padding by {mode.decode()} ({output})")
+    left, right, top, bottom, front, back = facts["paddings"].ints
+    pads = np.array([0, front, top, left, 0, 0, back, bottom, right, 0], np.int64)
+    names = [_constant(model, f"{output}/pads", pads), _constant(model, f"{output}/value", np.float32(facts["value"].f))]
+    return [helper.make_node("Pad", [source, *names], [output], name=output, mode=MODES[mode])]
