@@ -68,8 +68,10 @@ def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, pr
 
 
 def _trace_network(where: str, entry: dict[str, Any], layer: Any, prefix: Path) -> list[str]:
-    """Save the logits of a network of PaddleSeg's. Where Paddle cannot trace it, or keeps a loop, it is traced once more
-    with known sizes as numbers. Not all networks take these.
+    """Save the logits of a network of PaddleSeg's.
+
+    Where Paddle cannot trace it, or keeps a loop, it is traced once more with known sizes as numbers. Not all networks
+    take these.
     """
 
     def traced() -> list[str]:

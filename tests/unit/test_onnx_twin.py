@@ -183,6 +183,21 @@ def test_transposed_convolution_has_the_wanted_size(tmp_path: Path, depthwise: b
     assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
+def test_padding_of_channels_that_come_last_is_exact(tmp_path: Path, mode: str) -> None:
+    """As HRFormer's, of its windows."""
+
+    def then(logits: Any) -> Any:
+        last = logits.transpose([0, 2, 3, 1])
+        padded = F.pad(last, [1, 2, 3, 4], mode=mode, value=9.0, data_format="NHWC").transpose([0, 3, 1, 2])
+        return class_map(logits + padded[:, :, :HEIGHT, :WIDTH] + padded[:, :, -HEIGHT:, -WIDTH:])
+
+    net, twin = twin_of(tmp_path, then)
+    images = street_images(HEIGHT, WIDTH)
+    assert agreement(run_onnxruntime(twin, images), run_paddle(net, images)) >= 0.9995
+    assert agreement(run_openvino(twin, images), run_paddle(net, images)) >= 0.9995
+
+
 @pytest.mark.parametrize("tiny", [lambda x: x + 1e-6, lambda x: x * 2 - 5e-7, lambda x: (x + 3e-7) * 3])
 def test_small_summand_is_kept(tmp_path: Path, tiny: Any) -> None:
     """As in SegNeXt: what is divided is not 0, and what divides is."""

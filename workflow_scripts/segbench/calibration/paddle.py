@@ -228,8 +228,9 @@ def _masked(program: Any, scope: Any) -> set[str]:
 
 
 def _sums_read_twice(program: Any) -> set[str]:
-    """Return the sums that a ReLU and a further sum read, as in DDRNet: oneDNN (2.6.2) makes them int8 where the further
-    sum expects uint8, and cannot run.
+    """Return the sums that a ReLU and a further sum read, as in DDRNet.
+
+    oneDNN (Paddle 2.6.2) makes them int8 where the further sum expects uint8, and cannot run.
     """
     operators = program.global_block().ops
     readers: dict[str, list[str]] = {}

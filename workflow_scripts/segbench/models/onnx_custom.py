@@ -19,7 +19,8 @@ from segbench.models.paddle_files import read_program
 DOMAIN = "Paddle"  # the one that paddle2onnx gives to custom operators
 PREFIX = "segbench_"
 POOL, UNPOOL, SCALE = (f"{PREFIX}{kind}" for kind in ("max_pool2d_with_index", "unpool", "scale"))
-TRANSPOSED = f"{PREFIX}conv2d_transpose"
+TRANSPOSED, PAD = f"{PREFIX}conv2d_transpose", f"{PREFIX}pad3d"
+MODES = {b"constant": "constant", b"reflect": "reflect", b"replicate": "edge"}  # Paddle's and ONNX's
 DROPPED = 1.001e-6  # paddle2onnx takes a bias of up to 1e-6 for 0 (mapper/tensor/scale.cc)
 
 
@@ -38,7 +39,7 @@ def marked(pdmodel: bytes) -> tuple[bytes, list[str]]:
 
 
 def _marked_name(operator: Any, read: set[str]) -> str:
-    """Return the new name of an operator to replace; empty for all others. `read`: what operators of the program read."""
+    """Return the new name of an operator to replace, else nothing. `read`: what the program's operators read."""
     kind = operator.type()
     if kind == "unpool":
         return UNPOOL
@@ -49,16 +50,23 @@ def _marked_name(operator: Any, read: set[str]) -> str:
     # paddle2onnx leaves the wanted size out (mapper/nn/conv2d_transpose.cc).
     if kind in ("conv2d_transpose", "depthwise_conv2d_transpose") and list(operator.attr("output_size")):
         return TRANSPOSED
+    # It takes channels that come last for rows (mapper/tensor/pad3d.cc).
+    if kind == "pad3d" and operator.attr("data_format") == "NDHWC" and not operator.input("Paddings"):
+        return PAD
     return ""
 
 
 def replace_custom(model: Any) -> None:
-    """Replace, in place, the custom operators of a converted program. Raises Unsupported where one has no exact form."""
+    """Replace, in place, the custom operators of a converted program.
+
+    Raises Unsupported where one has no exact form.
+    """
     makers: dict[str, Callable[..., list[Any]]] = {
         POOL: _pool,
         UNPOOL: _unpool,
         SCALE: _scale,
         TRANSPOSED: _transposed,
+        PAD: _pad,
     }
     graph = model.graph
     for custom in [node for node in graph.node if node.domain == DOMAIN and node.op_type in makers]:
@@ -102,7 +110,7 @@ def _pool(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
     # ONNX counts the elements of the whole tensor.
     first = np.arange(math.prod(shape[:2]), dtype=np.int64).reshape(*shape[:2], 1, 1) * math.prod(shape[2:])
     counted = f"{mask}/of_tensor"
-    window = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
+    window: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
     return [
         helper.make_node("MaxPool", [source], [pooled, counted], name=pooled, **window),
         helper.make_node("Sub", [counted, _constant(model, f"{mask}/first", first)], [mask], name=mask),
@@ -156,8 +164,21 @@ def _transposed(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
     pads = [pads[0], pads[2], pads[1], pads[3]] if len(pads) == 4 else pads * 2  # from top, bottom, left, right
     whole = [(size[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + 2] for i in range(2)]
     more = [wanted - had for wanted, had in zip(facts["output_size"].ints[-2:], whole, strict=True)]
-    window = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more}
+    window: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more}
     made = helper.make_node(
         "ConvTranspose", [source, weights], [output], name=output, group=facts["groups"].i, **window
     )
     return [made]
+
+
+def _pad(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
+    """Return the padding of a tensor N×D×H×W×C."""
+    from onnx import helper
+
+    (source,), (output,) = node.input, node.output
+    if (mode := facts["mode"].s) not in MODES:
+        raise Unsupported(f"padding by {mode.decode()} ({output})")
+    left, right, top, bottom, front, back = facts["paddings"].ints
+    pads = np.array([0, front, top, left, 0, 0, back, bottom, right, 0], np.int64)
+    names = [_constant(model, f"{output}/pads", pads), _constant(model, f"{output}/value", np.float32(facts["value"].f))]
+    return [helper.make_node("Pad", [source, *names], [output], name=output, mode=MODES[mode])]
