@@ -164,7 +164,7 @@ def test_lost_objects_are_shown_by_class_and_size_and_as_pictures(tmp_path):
     assert cells["first", "onnxruntime-fp32"][1:] == ["30", "0", "0", "", ""]
     lines = lost_objects.lines_of(made.results, [*rows.values()])
     assert [line.model for line in lines] == ["first", "second"]  # one object, which two variants lose
-    about = "sky of 40 pixels: paddle-fp32 has 90% of them, openvino-int8 10%, openvino-int8-table 10%"
+    about = "sky of 40 pixels: paddle-fp32 has 90.0% of them, openvino-int8 10.0%, openvino-int8-table 10.0%"
     assert (lines[0].image_id, lines[0].about) == (made.ids[1], about)
     predicted = [f"predicted by {name}" for name in ("paddle-fp32", "openvino-int8", "openvino-int8-table")]
     assert [shown.caption for shown in lines[0].shown] == ["image", "label", *predicted]
