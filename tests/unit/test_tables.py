@@ -36,6 +36,9 @@ def test_json_follows_its_schema_and_equals_the_csv(tables):
     with open(tables / "table.csv", newline="") as stream:
         for row, cells in zip(content["rows"], csv.DictReader(stream), strict=True):
             for name in NAMES:
+                if isinstance(row[name], dict):
+                    assert json.loads(cells[name]) == row[name], name
+                    continue
                 told = {None: "", True: "true", False: "false"}.get(row[name], str(row[name]))
                 assert cells[name] == told or float(cells[name]) == row[name], name
 
