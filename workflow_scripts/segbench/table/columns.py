@@ -75,9 +75,12 @@ AT_LEAST_ONE = _number("whole number", "integer", int, minimum=1)
 
 def _mapping(cell: str) -> dict[str, int]:
     """Read a JSON mapping of numbers. Raises ValueError for anything else."""
-    found = json.loads(cell)
+    try:
+        found = json.loads(cell)
+    except RecursionError:
+        found = None
     if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
-        raise ValueError(f"{cell!r} is no mapping of whole numbers")
+        raise ValueError(f"{cell[:40]!r} is no mapping of whole numbers")
     return found
 
 
