@@ -267,7 +267,7 @@ COLUMNS = (
     Column(
         "boundary_iou_delta_low", NUMBER,
         "Lower end of the 95% interval of `boundary_iou_delta`: a bootstrap, paired over images.",
-        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "its 95% interval",
+        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "Δ boundary 95% interval",
         cell=lambda row: formats.span_of_change(row["boundary_iou_delta_low"], row["boundary_iou_delta_high"]),
     ),
     Column(
