@@ -313,7 +313,7 @@ COLUMNS = (
     ),
     Column(
         "objects_gained", COUNT, "Objects that this row finds and the reference does not.",
-        lambda s: s.objects("gained"), "gained", formats.text,
+        lambda s: s.objects("gained"), "objects gained",
     ),
     Column(
         "objects_lost_by_class", NUMBERS_BY_CLASS, "`objects_lost` of each class.",
