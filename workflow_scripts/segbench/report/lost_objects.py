@@ -87,10 +87,10 @@ def _plan(results: Path, rows: list[Facts], model: str) -> list[LostLine]:
             line = LostLine(model, one.image_id, "", True, reference, box=tuple(one.box))  # type: ignore[arg-type]
             line = lines.setdefault((one.image_id, *one.box), (one, line))[1]
             line.variants.append(row)
-            line.about += f", {row['variant']} {one.own:.0%}"
+            line.about += f", {row['variant']} {one.own:.1%}"
     worst = sorted(lines.values(), key=lambda pair: pair[0].pixels * (pair[0].own - pair[0].reference))[:PER_MODEL]
     for one, line in worst:
-        found = f"{reference} has {one.reference:.0%} of them{line.about}"
+        found = f"{reference} has {one.reference:.1%} of them{line.about}"
         line.about = f"{one.name} of {one.pixels} pixels: {found}"
     return [line for _, line in worst]
 

@@ -75,9 +75,12 @@ AT_LEAST_ONE = _number("whole number", "integer", int, minimum=1)
 
 def _mapping(cell: str) -> dict[str, int]:
     """Read a JSON mapping of numbers. Raises ValueError for anything else."""
-    found = json.loads(cell)
+    try:
+        found = json.loads(cell)
+    except RecursionError:
+        found = None
     if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
-        raise ValueError(f"{cell!r} is no mapping of whole numbers")
+        raise ValueError(f"{cell[:40]!r} is no mapping of whole numbers")
     return found
 
 
@@ -264,7 +267,7 @@ COLUMNS = (
     Column(
         "boundary_iou_delta_low", NUMBER,
         "Lower end of the 95% interval of `boundary_iou_delta`: a bootstrap, paired over images.",
-        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "its 95% interval",
+        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "Δ boundary 95% interval",
         cell=lambda row: formats.span_of_change(row["boundary_iou_delta_low"], row["boundary_iou_delta_high"]),
     ),
     Column(
@@ -310,7 +313,7 @@ COLUMNS = (
     ),
     Column(
         "objects_gained", COUNT, "Objects that this row finds and the reference does not.",
-        lambda s: s.objects("gained"), "gained", formats.text,
+        lambda s: s.objects("gained"), "objects gained",
     ),
     Column(
         "objects_lost_by_class", NUMBERS_BY_CLASS, "`objects_lost` of each class.",
