@@ -46,7 +46,7 @@ def test_each_size_of_the_set_has_to_fit_once_it_is_resized():
     with pytest.raises(InputError) as error:
         check_inputs("net", {**ENTRY, "preprocessing": {"resize": {"kind": "long_side", "size": 64}}}, dataset)
     assert str(error.value) == (
-        "model_catalogue.net.input: data set 'mine' has images of 100×130 (height×width) becomes 49×64 by"
+        "model_catalogue.net.input: data set 'mine' has images of 100×130 (height×width), made 49×64 by"
         " preprocessing.resize long_side, for a model of 32×64; set a preprocessing.window that slides over it, the"
         " model's input to that size, or another resize"
     )

@@ -207,3 +207,18 @@ def test_the_first_1_2_4_layers_are_tried_and_at_last_all(count, steps):
     tried = list(first_1_2_4(layers))
     assert [len(step) for step in tried] == steps
     assert all(step == layers[: len(step)] for step in tried)
+
+
+@pytest.mark.parametrize(
+    ("size", "setting"),
+    [
+        ((8, 20), {"window": {"stride": {"height": 5, "width": 9}}}),
+        ((20, 50), {"resize": {"kind": "none", "pad_value": 3, "align": "centre"}}),
+    ],
+)
+def test_images_that_are_cut_or_padded_are_counted_at_their_own_size(tmp_path, held_out, size, setting):
+    rows = [{**row, "height": "16", "width": "32"} for row in held_out.rows]
+    facts = {**FACTS, "input": {"height": size[0], "width": size[1]}}
+    other = HeldOut(rows, {**facts, "preprocessing": {**FACTS["preprocessing"], **setting}}, DATASET)
+    numbers = range(len(rows))
+    assert np.array_equal(other.counts(exact, numbers), held_out.counts(exact, numbers))

@@ -255,12 +255,12 @@ def test_class_maps_without_logits_lose_their_padding_and_meet_at_windows() -> N
         ),
         (
             {"resize": {"kind": "short_side", "size": 50}},
-            "40×60 (height×width) becomes 50×75 by preprocessing.resize short_side, for a model of 32×64; set a"
+            "40×60 (height×width), made 50×75 by preprocessing.resize short_side, for a model of 32×64; set a"
             " preprocessing.window that slides over it, the model's input to that size, or another resize",
         ),
         (
             {"resize": {"kind": "short_side", "size": 32}},
-            "40×60 (height×width) becomes 32×48 by preprocessing.resize short_side, for a model of 32×64; set"
+            "40×60 (height×width), made 32×48 by preprocessing.resize short_side, for a model of 32×64; set"
             " preprocessing.resize.pad_value, with which it is padded, the model's input to that size, or another"
             " resize",
         ),

@@ -5,20 +5,21 @@ Its image processor resizes and normalises, a convolution stands for the network
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
 
 def class_maps(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Return each image's input and class map of its own size by name."""
+    import torch
+    from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
+
     network = np.load(folder / "network.npz")
     weight, bias = torch.from_numpy(network["weight"]), torch.from_numpy(network["bias"])
     processor = SegformerImageProcessorPil(**settings)
@@ -33,6 +34,13 @@ def class_maps(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-if __name__ == "__main__":
-    for name, asked in json.loads(sys.argv[1]).items():
+def main() -> None:
+    """Parse the command line and segment."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", type=json.loads, help="JSON: by folder, the settings of its image processor")
+    for name, asked in parser.parse_args().settings.items():
         np.savez(Path(name) / "theirs.npz", **class_maps(Path(name), asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,8 +19,8 @@ Corner = tuple[int, int]  # top and left of an input, in pixels of the scaled im
 class Part(NamedTuple):
     """The pixels that an input and the scaled image have in common: rows and columns in each."""
 
-    of_input: tuple[slice, slice]
-    of_image: tuple[slice, slice]
+    of_input: tuple[slice, ...]
+    of_image: tuple[slice, ...]
 
 
 class Placement(NamedTuple):
@@ -51,14 +51,11 @@ class Placement(NamedTuple):
     def parts(self) -> Iterator[Part]:
         """Yield the pixels of each input that are the image's."""
         for corner in self.corners:
-            ends = [
-                (max(start, 0), min(start + length, limit))
-                for start, length, limit in zip(corner, self.size, self.scaled, strict=True)
-            ]
-            rows, columns = (slice(*end) for end in ends)
-            inside = (slice(low - start, high - start) for (low, high), start in zip(ends, corner, strict=True))
-            of_rows, of_columns = inside
-            yield Part((of_rows, of_columns), (rows, columns))
+            axes = list(zip(corner, self.size, self.scaled, strict=True))
+            ends = [(max(start, 0), min(start + length, limit)) for start, length, limit in axes]
+            of_image = tuple(slice(low, high) for low, high in ends)
+            of_input = tuple(slice(low - start, high - start) for (low, high), start in zip(ends, corner, strict=True))
+            yield Part(of_input, of_image)
 
 
 class Placer:
@@ -97,7 +94,7 @@ class Placer:
             )
         cures = ["a preprocessing.window that slides over it"] * too_large
         cures += ["preprocessing.resize.pad_value, with which it is padded"] * (too_small and not too_large)
-        became = "" if scaled == source else f" becomes {_shown(scaled)} by preprocessing.resize {self.resizing.kind},"
+        became = "" if scaled == source else f", made {_shown(scaled)} by preprocessing.resize {self.resizing.kind},"
         return (
             f"{_shown(source)} (height×width){became} for a model of {_shown(self.size)}; set {cures[0]}, the model's"
             " input to that size, or another resize"
