@@ -24,6 +24,7 @@ rule score:
         reference=planning.scoring.reference_arguments,
         reference_name=planning.scoring.reference_name,
         ignored_pixels=planning.scoring.ignored_pixels,
+        boundary_width=planning.scoring.boundary_width,
         bounds=planning.scoring.agreement_bounds,
         shard=planning.scoring.shard,
     shell:
@@ -31,7 +32,7 @@ rule score:
         " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --check {input.check:q}"
         " --shard {params.shard}"
         " {params.reference:q} --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
-        " {params.bounds} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
+        " --boundary-width {params.boundary_width} {params.bounds} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
 
 
 if config["shards"] > 1:

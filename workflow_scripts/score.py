@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
+import json
 import sys
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from segbench.arrays import ClassMap
+from segbench.arrays import ClassMap, LabelMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
 from segbench.images.index import IndexEntry, index_rows
@@ -25,6 +26,7 @@ from segbench.images.labels import read_label
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status
+from segbench.scoring.boundary import boundary_counts
 from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import CLASS_MAPS, Predictions, key_of
@@ -47,7 +49,8 @@ class Scorer:
     """Adds up pixel counts and agreement over images, one at a time, from any thread.
 
     `fold` turns the `pair_counts` of an image's label and class map into its confusion matrix. It is None where class
-    maps are not scored by labels. `id_map` is the data set's.
+    maps are not scored by labels. `id_map` is the data set's. `boundaries` counts what boundary IoU is made of, from a
+    label and a class map. It is None where boundary IoU is not asked for.
     """
 
     predictions: Path
@@ -55,10 +58,11 @@ class Scorer:
     fold: Callable[[Matrix], Matrix] | None
     ignored_pixels: str = "excluded"
     id_map: Mapping[Any, int] | None = None
+    boundaries: Callable[[LabelMap, ClassMap], Matrix] | None = None
 
     def __post_init__(self) -> None:
         self.matrix: Matrix | None = None
-        self.image_counts = ImageCounts()
+        self.image_counts, self.boundary_counts = ImageCounts(), ImageCounts()
         self.agreement = np.zeros((256, 256), np.int64)  # pair counts of raw outputs: the reference's and the variant's
         self.worst: list[tuple[float, str]] = []  # a heap of (disagreement, image id), the largest few
         self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
@@ -69,13 +73,19 @@ class Scorer:
         image_id = row["image_id"]
         own = self._maps("predictions", self.predictions)
         class_map = own[image_id] if self.fold else None
-        matrix = self.fold(self._against_label(row, class_map)) if self.fold and class_map is not None else None
+        matrix = boundary = None
+        if self.fold and class_map is not None:
+            label = read_label(row["label"], self.id_map, row.get("label_sha256"))
+            matrix = self.fold(pair_counts(label, class_map))
+            boundary = self.boundaries(label, class_map) if self.boundaries else None
         agreement = self._against_reference(image_id, own, class_map)
         with self._lock:
             self.images += 1
             if matrix is not None:
                 self.matrix = matrix if self.matrix is None else self.matrix + matrix
                 self.image_counts.add(key_of(image_id), iou_counts(matrix, self.ignored_pixels))
+            if boundary is not None:
+                self.boundary_counts.add(key_of(image_id), boundary)
             if agreement is not None:
                 equal, pixels = int(np.trace(agreement)), int(agreement.sum())
                 self._keep_if_bad(image_id, 1 - equal / pixels)
@@ -88,10 +98,6 @@ class Scorer:
         heapq.heappush(self.worst, (disagreement, image_id))
         if len(self.worst) > WORST:
             heapq.heappop(self.worst)
-
-    def _against_label(self, row: IndexEntry, class_map: ClassMap) -> Matrix:
-        label = read_label(row["label"], self.id_map, row.get("label_sha256"))
-        return pair_counts(label, class_map)
 
     def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> Matrix | None:
         """Count pairs of outputs, the reference's and the variant's; None for an image that the reference did not
@@ -138,6 +144,7 @@ def sums_of(scorer: Scorer, class_count: int, class_map: list[int] | None) -> Su
     return Sums(
         matrix=scorer.matrix,
         image_counts=scorer.image_counts,
+        boundary_counts=scorer.boundary_counts,
         images=scorer.images,
         agreement=agreement_matrix(scorer.agreement, class_count, class_map) if scorer.compared_images else None,
         compared_images=scorer.compared_images,
@@ -165,14 +172,18 @@ def score_run(args: argparse.Namespace) -> Score:
         return record
     reference, gap = _usable_reference(args, run)
     classes, class_map = dataset["classes"], model["class_map"]
-    folding = partial(
-        fold,
-        class_count=len(classes),
-        ignore=dataset["ignore_index"],
-        class_map=class_map,
+    meaning = {"class_count": len(classes), "ignore": dataset["ignore_index"], "class_map": class_map}
+    boundaries = None
+    if args.boundary_width is not None:
+        boundaries = partial(boundary_counts, share=args.boundary_width, ignored_pixels=args.ignored_pixels, **meaning)
+    scorer = Scorer(
+        checked(args.predictions, run),
+        reference,
+        None if miou_reason else partial(fold, **meaning),
+        args.ignored_pixels,
+        dataset["id_map"],
+        boundaries,
     )
-    by_label, predictions = None if miou_reason else folding, checked(args.predictions, run)
-    scorer = Scorer(predictions, reference, by_label, args.ignored_pixels, dataset["id_map"])
     score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
     judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
     found = figures(sums_of(scorer, len(classes), class_map), classes, judgement)
@@ -243,6 +254,9 @@ def main() -> None:
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
     parser.add_argument("--class-agreement-bound", type=float, required=True, help="mean class IoU below which to warn")
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")
+    parser.add_argument(
+        "--boundary-width", type=json.loads, help="of boundaries, a share of the diagonal (none: not scored)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     args = parser.parse_args()

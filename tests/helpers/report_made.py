@@ -103,7 +103,7 @@ class Made:
         if ok and self.labelled and miou is not None:
             score |= dict.fromkeys(("miou", "miou_labelled"), miou - number / 10)
             score |= {"iou_per_class": dict.fromkeys(self.classes, miou - number / 10)}
-            score["image_counts"] = self._image_counts(miou - number / 10)
+            score["image_counts"] = score["boundary_counts"] = self._image_counts(miou - number / 10)
             score |= {"pixel_accuracy": 0.75, "mean_class_accuracy": 0.7}
         if variant == "openvino-int8":
             score["agrees"] = False

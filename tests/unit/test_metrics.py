@@ -62,6 +62,12 @@ def test_scores_are_scikit_learns_of_the_labelled_pixels(given_maps):
     labelled = sorted(set(truth.tolist()))
     recall = sklearn.metrics.recall_score(truth, guess, labels=labelled, average=None) if labelled else []
     assert found.mean_class_accuracy == (np.mean(recall) if labelled else None)
+    dice = sklearn.metrics.f1_score(truth, guess, labels=present, average=None, zero_division=0) if present else []
+    assert found.mean_dice == (pytest.approx(np.mean(dice), rel=1e-15) if present else None)
+    # Weighted by support, of which "none of the classes" has none.
+    weighted = {"labels": range(classes), "average": "weighted", "zero_division": 0}
+    of_pixels = sklearn.metrics.jaccard_score(truth, guess, **weighted) if truth.size else None
+    assert found.frequency_weighted_iou == (pytest.approx(of_pixels, rel=1e-14) if truth.size else None)
 
 
 def test_scores_are_cityscapesscripts_own(tmp_path):
@@ -128,7 +134,7 @@ def test_ignored_pixels_count_as_errors_where_the_data_set_says_so():
 def test_prediction_of_no_class_misses_its_label():
     matrix = confusion_matrix(np.array([[0, 0]], np.uint8), np.array([[0, 9]], np.uint8), 2)
     assert matrix.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert scores(matrix) == confusion.Scores([0.5, None], 0.5, 0.5, 0.25, 0, 0.5, 0.5)
+    assert scores(matrix) == confusion.Scores([0.5, None], 0.5, 0.5, 0.25, 0, 2 / 3, 0.5, 0.5, 0.5)
 
 
 def test_ignored_id_may_be_any_number():
@@ -183,4 +189,4 @@ def test_counts_are_exact_beyond_float32():
 
 def test_nothing_labelled_gives_no_score():
     found = scores(confusion_matrix(np.full((2, 2), 255, np.uint8), np.full((2, 2), 255, np.uint8), 3))
-    assert found == confusion.Scores([None] * 3, *[None] * 6)
+    assert found == confusion.Scores([None] * 3, *[None] * 8)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from segbench.files import read_json, write_json
+from segbench.scoring.boundary import boundary_counts
 from segbench.scoring.confusion import confusion_matrix, iou_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import PredictionsWriter, key_of
@@ -58,7 +59,11 @@ def write_score(results, variant, label, class_maps):
     counts, matrices = ImageCounts(), [confusion_matrix(label, one, 4) for one in class_maps]
     for number, matrix in enumerate(matrices):
         counts.add(key_of(f"image{number}"), iou_counts(matrix))
-    sums = Sums(sum(matrices), counts, len(matrices), None, 0, 0, 0, [])
+    boundaries = ImageCounts()
+    for number, one in enumerate(class_maps):
+        near = boundary_counts(label, one, share=0.02, class_count=4, ignore=255)
+        boundaries.add(key_of(f"image{number}"), near)
+    sums = Sums(sum(matrices), counts, len(matrices), None, 0, 0, 0, [], boundaries)
     found = figures(sums, ["a", "b", "c", "d"], Judgement("excluded", 0, 0, "a"))
     record = {"status": "ok", "reference": "a", "miou_reason": "", "agreement_reason": "", **AT_INPUT_SIZE}
     write_json(results / f"scores/made/small/{variant}.json", found | record)
@@ -80,6 +85,10 @@ def test_intervals_of_miou_and_of_its_change_surround_them(results):
         assert row["miou_low"] < row["miou"] < row["miou_high"]
     assert b["miou_delta_low"] < b["miou_delta"] < b["miou_delta_high"] < 0
     assert b["miou_delta_high"] - b["miou_delta_low"] < (a["miou_high"] - a["miou_low"]) / 5
+    assert (a["boundary_iou_delta"], a["boundary_iou_delta_low"], a["boundary_iou_delta_high"]) == (0, 0, 0)
+    assert b["boundary_iou_delta_low"] < b["boundary_iou_delta"] < b["boundary_iou_delta_high"] < 0
+    labelled = b["boundary_iou"] * b["classes_counted"] / a["classes_counted"]  # class d has an IoU of 0
+    assert b["boundary_iou_delta"] == pytest.approx(labelled - a["boundary_iou"])
     assert read_rows(results, SELECTION) == [a, b]
 
 
@@ -89,6 +98,7 @@ def test_scores_of_other_images_have_no_paired_interval(results):
     write_score(results, "b", label, [label] * 11)
     b = read_rows(results, SELECTION)[1]
     assert b["miou_low"] is not None and b["miou_delta_low"] is b["miou_delta_high"] is None
+    assert b["boundary_iou"] == 1 and b["boundary_iou_delta"] is b["boundary_iou_delta_low"] is None
 
 
 def test_rounds_that_compute_the_same_are_repeatable(results):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import score
 import sklearn.metrics
+from helpers.published_measures import mean_boundary_iou
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.scoring import score_record
@@ -41,6 +42,7 @@ class Run:
             "class_agreement_bound": 0.9,
             "jobs": 2,
             "ignored_pixels": "excluded",
+            "boundary_width": 0.02,
             "shard": "0",
         }
         self.write("model", {"class_map": None, "has_trained_weights": True})
@@ -110,6 +112,19 @@ def test_counts_of_each_image_are_kept_and_add_up(run):
         assert (counts[at] == iou_counts(confusion_matrix(label, class_map, 4))).all()
     assert (counts.sum(0) == iou_counts(np.array(found["confusion_matrix"]))).all()
     assert mean_iou(counts.sum(0)) == pytest.approx(found["miou"], rel=1e-15)
+
+
+def test_boundary_iou_is_that_of_its_definition(run):
+    found = run.score()
+    pairs = list(zip(run.labels, run.maps, strict=True))
+    assert found["boundary_iou"] == pytest.approx(mean_boundary_iou(pairs, len(CLASSES), 0.02), rel=1e-15)
+    assert found["boundary_counts"]["images"] == len(pairs)
+
+
+def test_boundaries_are_not_scored_where_they_have_no_width(run):
+    with_them = run.score()
+    run.options["boundary_width"] = None
+    assert run.score() == with_them | {"boundary_iou": None, "boundary_counts": None}
 
 
 def test_ignored_pixels_are_errors_where_the_data_set_says_so(run):
@@ -357,7 +372,7 @@ def test_command_line_writes_the_file(run):
     files = {"predictions": "predictions.zip", "run-status": "run.json", "model": "model.json", "out": "out.json"}
     files |= {"dataset": "dataset.json", "index": "index.csv", "reference": "reference.zip"}
     options = [f"--{key}={run.folder / name}" for key, name in files.items()]
-    bounds = "--agreement-bound=0.9995", "--class-agreement-bound=0.9"
+    bounds = "--agreement-bound=0.9995", "--class-agreement-bound=0.9", "--boundary-width=0.02"
     subprocess.run([sys.executable, SCRIPT, *options, "--reference-name=paddle-fp32", *bounds], check=True)
     assert read_json(run.folder / "out.json") == run.score()
 

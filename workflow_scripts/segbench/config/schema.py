@@ -454,6 +454,11 @@ class Dataset(Section):
         "excluded",
         description="`excluded`: no score counts them; `errors`: they are false positives of the predicted class.",
     )
+    boundary_width: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        0.02,
+        description="Width of the boundaries of `boundary_iou`, a share of the image's diagonal; null: it is not"
+        " measured.",
+    )
 
     @field_validator("classes")
     @classmethod

@@ -19,6 +19,7 @@ from segbench.planning.state import Seen, seen_by, state_of
 
 GENERATED = "results/generated/{dataset}"
 INDEX = "results/data/{dataset}/{split}"
+OF_SCORES = ("limit", "ignored_pixels", "boundary_width")  # keys that only scores need, and the limit
 OF_LABELS = ("classes", "ignore_index", "id_map", "zero_is_ignored")  # keys of an entry that say nothing of images
 
 
@@ -69,7 +70,7 @@ class Data(Lookup):
         entry = self.entry(w)
         split = split_of(w.split, entry)
         splits = entry["splits"] and {split: entry["splits"][split]} if split in (entry["splits"] or ()) else {}
-        kept = {key: value for key, value in entry.items() if key not in ("limit", "ignored_pixels")}
+        kept = {key: value for key, value in entry.items() if key not in OF_SCORES}
         return {**kept, "splits": splits or None}
 
     def images(self, w: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -45,6 +46,10 @@ class Scoring(Lookup):
     def ignored_pixels(self, w: Any) -> str:
         """Return how the data set's scores treat ignored pixels."""
         return str(self.config["dataset_catalogue"][w.dataset]["ignored_pixels"])
+
+    def boundary_width(self, w: Any) -> str:
+        """Return the width of boundaries as JSON: a share of the image's diagonal, or null."""
+        return json.dumps(self.config["dataset_catalogue"][w.dataset]["boundary_width"])
 
     def agreement_bounds(self, w: Any) -> list[str]:
         """Return the arguments of the scoring scripts with the bounds below which the variant gets a warning."""

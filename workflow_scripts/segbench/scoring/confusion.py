@@ -87,7 +87,7 @@ def fold(counts: Matrix, class_count: int, ignore: int, class_map: Any = None) -
     to_row = np.full(256, outside)
     to_row[:class_count] = range(class_count)
     to_row[ignore] = class_count
-    to_column = _classes_of_outputs(class_count, class_map)
+    to_column = classes_of_outputs(class_count, class_map)
     matrix = np.zeros((class_count + 2, class_count + 1), np.int64)
     raw, output = np.nonzero(counts)
     np.add.at(matrix, (to_row[raw], to_column[output]), counts[raw, output])
@@ -103,14 +103,14 @@ def agreement_matrix(counts: Matrix, class_count: int, class_map: Any = None) ->
     Both are outputs of one model, with its `class_map`. The last row and the last column count outputs that are none of
     the K classes.
     """
-    to_class = _classes_of_outputs(class_count, class_map)
+    to_class = classes_of_outputs(class_count, class_map)
     matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
     raw, output = np.nonzero(counts)
     np.add.at(matrix, (to_class[raw], to_class[output]), counts[raw, output])
     return matrix
 
 
-def _classes_of_outputs(class_count: int, class_map: Any) -> npt.NDArray[np.int64]:
+def classes_of_outputs(class_count: int, class_map: Any) -> npt.NDArray[np.int64]:
     """Return the trainId of each of 256 output indices, and `class_count` where it is none of the classes."""
     outputs: Sequence[int] = range(class_count) if class_map is None else class_map
     found = np.full(256, class_count)
@@ -130,6 +130,7 @@ class Scores:
     Three means of IoU differ where a class is not labelled: `miou` is over the classes that labels or predictions have,
     `miou_labelled` over those that labels have, and `miou_all_classes` over all, where a class that neither has counts
     as 0. `unlabelled_share` is the share of labelled pixels that are predicted as a class that no label has.
+    `mean_dice` is over the classes of `miou`. `frequency_weighted_iou` weighs classes by their labelled pixels.
     """
 
     iou: list[float | None]
@@ -137,6 +138,8 @@ class Scores:
     miou_labelled: float | None
     miou_all_classes: float | None
     unlabelled_share: float | None
+    mean_dice: float | None
+    frequency_weighted_iou: float | None
     pixel_accuracy: float | None
     mean_class_accuracy: float | None
 
@@ -154,17 +157,19 @@ def iou_counts(matrix: Matrix, ignored_pixels: str = "excluded") -> Matrix:
 def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
     """Return the scores of a (K+1)×(K+1) matrix of `confusion_matrix`.
 
-    IoU = TP / (TP + FP + FN). `miou_all_classes` is the mean of PaddleSeg's `metrics.mean_iou`. A prediction that is
-    no class misses its label's class. Pixels labelled as ignored count nowhere ("excluded"), or are false positives of
-    the class predicted there ("errors").
+    IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN). `miou_all_classes` is the mean of PaddleSeg's
+    `metrics.mean_iou`. A prediction that is no class misses its label's class. Pixels labelled as ignored count nowhere
+    ("excluded"), or are false positives of the class predicted there ("errors").
     """
     classes = matrix.shape[0] - 1
     hits, labelled, predicted = iou_counts(matrix, ignored_pixels)
     union = labelled + predicted - hits
     iou = _shares(hits, union)
     present = [value for value in iou if value is not None]
+    dice = [value for value in _shares(2 * hits, labelled + predicted) if value is not None]
     accuracies = [value for value in _shares(hits, labelled) if value is not None]
     of_labelled = [value for value, count in zip(iou, labelled, strict=True) if count]
+    weighted = [value * int(count) for value, count in zip(iou, labelled, strict=True) if value is not None]
     pixels = int(labelled.sum())
     counted = pixels + (int(matrix[classes].sum()) if ignored_pixels == "errors" else 0)
     return Scores(
@@ -172,6 +177,8 @@ def scores(matrix: Matrix, ignored_pixels: str = "excluded") -> Scores:
         miou=float(np.mean(present)) if present else None,
         miou_labelled=float(np.mean(of_labelled)) if of_labelled else None,
         miou_all_classes=sum(present) / classes if present else None,
+        mean_dice=float(np.mean(dice)) if dice else None,
+        frequency_weighted_iou=sum(weighted) / pixels if pixels else None,
         unlabelled_share=int(matrix[:classes, :classes][:, labelled == 0].sum()) / pixels if pixels else None,
         pixel_accuracy=int(hits.sum()) / counted if counted else None,
         mean_class_accuracy=float(np.mean(accuracies)) if accuracies else None,

@@ -53,6 +53,10 @@ class ImageCounts:
         keys = sorted(self.rows)
         return np.array(keys, np.uint64), np.stack([self.rows[key] for key in keys])
 
+    def total(self) -> Matrix:
+        """Return the counts 3×K of all images. There must be an image."""
+        return np.sum(list(self.rows.values()), axis=0, dtype=np.int64)
+
     def packed(self) -> Packed | None:
         """Return what score.json holds; None without images."""
         if not self.rows:

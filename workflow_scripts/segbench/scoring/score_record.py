@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
 
+from segbench.scoring import bootstrap
 from segbench.scoring.confusion import Matrix, guessing, scores
 from segbench.scoring.image_counts import ImageCounts, Packed
 from segbench.scoring.unmet import unmet
@@ -33,7 +36,8 @@ class Judgement:
 class Sums:
     """Sums over some images. They are the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels) and
     what it is made of by image, the comparison with the reference (a matrix as `agreement_matrix` makes it; None where
-    nothing was compared), and the [image id, agreement] of the worst images, lowest first.
+    nothing was compared), the [image id, agreement] of the worst images, lowest first, and the counts of boundaries by
+    image (none where they are not asked for).
     """
 
     matrix: Matrix | None
@@ -44,6 +48,7 @@ class Sums:
     agreeing_pixels: int
     compared_pixels: int
     worst: list[list[Any]]
+    boundary_counts: ImageCounts = field(default_factory=ImageCounts)
 
 
 class Figures(TypedDict):
@@ -51,14 +56,18 @@ class Figures(TypedDict):
 
     miou: float | None
     classes_counted: int | None  # classes that `miou` is the mean of
-    miou_labelled: float | None  # these three as `Scores` has them
+    miou_labelled: float | None  # these five as `Scores` has them
     miou_all_classes: float | None
     unlabelled_share: float | None
+    mean_dice: float | None
+    frequency_weighted_iou: float | None
+    boundary_iou: float | None  # mean over the classes that labels or predictions have
     iou_per_class: dict[str, float | None] | None
     pixel_accuracy: float | None
     mean_class_accuracy: float | None
     confusion_matrix: list[list[int]] | None  # (K+1)×(K+1), as `fold` makes it
     image_counts: Packed | None
+    boundary_counts: Packed | None  # the same of boundaries
     pixel_agreement: float | None  # share of compared pixels that have the reference's class
     class_agreement: float | None  # mean over the reference's classes of the IoU with the reference
     class_agreements: dict[str, float] | None  # that IoU of each of them
@@ -109,11 +118,15 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "miou_labelled": found.miou_labelled if found else None,
         "miou_all_classes": found.miou_all_classes if found else None,
         "unlabelled_share": found.unlabelled_share if found else None,
+        "mean_dice": found.mean_dice if found else None,
+        "frequency_weighted_iou": found.frequency_weighted_iou if found else None,
+        "boundary_iou": _mean_iou(sums.boundary_counts),
         "iou_per_class": dict(zip(classes, found.iou, strict=True)) if found else None,
         "pixel_accuracy": found.pixel_accuracy if found else None,
         "mean_class_accuracy": found.mean_class_accuracy if found else None,
         "confusion_matrix": None if sums.matrix is None else sums.matrix.tolist(),
         "image_counts": sums.image_counts.packed(),
+        "boundary_counts": sums.boundary_counts.packed(),
         "pixel_agreement": agreement,
         "class_agreement": of_classes,
         "class_agreements": by_class,
@@ -132,12 +145,12 @@ def added(records: list[Score]) -> Sums:
     """Return the sums over the images of several score.json."""
     matrices = [matrix for record in records if (matrix := record["confusion_matrix"]) is not None]
     agreements = [matrix for record in records if (matrix := record["agreement_matrix"]) is not None]
-    counts = [ImageCounts.unpacked(packed) for record in records if (packed := record["image_counts"]) is not None]
     named = [pair for record in records for pair in record["worst_images"]]
     worst = sorted(named, key=lambda pair: (-pair[1], pair[0]), reverse=True)
     return Sums(
         matrix=None if len(matrices) < len(records) else np.sum(matrices, axis=0, dtype=np.int64),
-        image_counts=ImageCounts.merged(counts),
+        image_counts=_merged(record["image_counts"] for record in records),
+        boundary_counts=_merged(record["boundary_counts"] for record in records),
         agreement=np.sum(agreements, axis=0, dtype=np.int64) if agreements else None,
         images=sum(record["image_count"] for record in records),
         compared_images=sum(record["agreement_image_count"] for record in records),
@@ -145,6 +158,15 @@ def added(records: list[Score]) -> Sums:
         compared_pixels=sum(record["compared_pixels"] for record in records),
         worst=worst[:WORST],
     )
+
+
+def _merged(parts: Iterable[Packed | None]) -> ImageCounts:
+    return ImageCounts.merged(ImageCounts.unpacked(packed) for packed in parts if packed is not None)
+
+
+def _mean_iou(counts: ImageCounts) -> float | None:
+    mean = float(bootstrap.mean_iou(counts.total())) if counts.rows else math.nan
+    return None if math.isnan(mean) else mean
 
 
 def _agreement_by_class(matrix: Matrix, classes: list[str]) -> dict[str, float]:

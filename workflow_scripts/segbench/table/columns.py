@@ -226,6 +226,36 @@ COLUMNS = (
         lambda s: s.miou_delta_interval and s.miou_delta_interval.high,
     ),
     Column(
+        "mean_dice", SHARE,
+        "Mean Dice (F1) over the classes of `miou`: 2 TP / (2 TP + FP + FN). It ranks rows much as `miou` does.",
+        scored("mean_dice"),
+    ),
+    Column(
+        "fw_iou", SHARE, "Frequency-weighted IoU: the mean over labelled pixels of the IoU of a pixel's class.",
+        scored("frequency_weighted_iou"),
+    ),
+    Column(
+        "boundary_iou", SHARE,
+        "Mean over the classes that occur of the IoU of what is near the boundary of a class. Near is within"
+        " `boundary_width` of the data set, a share of the image's diagonal (2%).",
+        scored("boundary_iou"), "boundary IoU", formats.miou,
+    ),
+    Column(
+        "boundary_iou_delta", NUMBER,
+        "Boundary IoU over the labelled classes minus that of the model's reference variant, like `miou_delta`.",
+        lambda s: s.boundary_iou_delta, "Δ boundary IoU", formats.change,
+    ),
+    Column(
+        "boundary_iou_delta_low", NUMBER,
+        "Lower end of the 95% interval of `boundary_iou_delta`: a bootstrap, paired over images.",
+        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "Δ boundary 95% interval",
+        cell=lambda row: formats.span_of_change(row["boundary_iou_delta_low"], row["boundary_iou_delta_high"]),
+    ),
+    Column(
+        "boundary_iou_delta_high", NUMBER, "Upper end of the 95% interval of `boundary_iou_delta`.",
+        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.high,
+    ),
+    Column(
         "pixel_accuracy", SHARE, "Share of labelled pixels whose class is right.",
         scored("pixel_accuracy"), "pixel accuracy", formats.miou,
     ),

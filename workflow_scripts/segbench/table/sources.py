@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segbench.engines.base import Engine, load
 from segbench.files import checked, read_json
 from segbench.images import shards
@@ -287,7 +289,15 @@ class Sources:
     @cached_property
     def image_counts(self) -> ImageCounts:
         """Return what the IoU of each image is made of; nothing where mIoU is not known."""
-        packed = self.figures["image_counts"]
+        return self._counts("image_counts")
+
+    @cached_property
+    def boundary_counts(self) -> ImageCounts:
+        """Return the same of boundaries; nothing where their IoU is not known."""
+        return self._counts("boundary_counts")
+
+    def _counts(self, name: str) -> ImageCounts:
+        packed = self.figures[name]
         return ImageCounts.unpacked(packed) if packed else ImageCounts()
 
     @cached_property
@@ -298,10 +308,33 @@ class Sources:
     @cached_property
     def miou_delta_interval(self) -> bootstrap.Interval | None:
         """Return the 95% interval of `miou_delta`."""
-        if self.reference is None or self.image_counts.rows.keys() != self.reference.image_counts.rows.keys():
-            return None
-        own, other = (one.image_counts for one in (self, self.reference))
-        return bootstrap.change_interval(own.arrays()[1], other.arrays()[1]) if own.rows else None
+        pair = self._beside_reference("image_counts")
+        return bootstrap.change_interval(*pair) if pair else None
+
+    def _beside_reference(self, name: str) -> tuple[bootstrap.Counts, bootstrap.Counts] | None:
+        """Return counts of this row and of the reference row, image by image; None where there are none, or they are of
+        other images.
+        """
+        own: ImageCounts = getattr(self, name)
+        other: ImageCounts = getattr(self.reference, name, ImageCounts())
+        same = own.rows and own.rows.keys() == other.rows.keys()
+        return (own.arrays()[1], other.arrays()[1]) if same else None
+
+    @cached_property
+    def boundary_pair(self) -> tuple[bootstrap.Counts, bootstrap.Counts] | None:
+        """Return the boundary counts of this row and of the reference row; None where either are not known."""
+        return self._beside_reference("boundary_counts")
+
+    @property
+    def boundary_iou_delta(self) -> float | None:
+        """Return boundary IoU over the labelled classes minus the reference row's; None where either is not known."""
+        pair = self.boundary_pair
+        return float(bootstrap.mean_iou_change(np.stack([counts.sum(0) for counts in pair]))) if pair else None
+
+    @cached_property
+    def boundary_iou_delta_interval(self) -> bootstrap.Interval | None:
+        """Return the 95% interval of `boundary_iou_delta`."""
+        return bootstrap.change_interval(*self.boundary_pair) if self.boundary_pair else None
 
     @property
     def lowest_class(self) -> tuple[str | None, float | None]:
