@@ -25,6 +25,7 @@ rule score:
         reference_name=planning.scoring.reference_name,
         ignored_pixels=planning.scoring.ignored_pixels,
         boundary_width=planning.scoring.boundary_width,
+        objects=planning.scoring.objects,
         bounds=planning.scoring.agreement_bounds,
         shard=planning.scoring.shard,
     shell:
@@ -32,7 +33,8 @@ rule score:
         " --model {input.model:q} --dataset {input.summary:q} --index {input.index:q} --check {input.check:q}"
         " --shard {params.shard}"
         " {params.reference:q} --reference-name {params.reference_name:q} --ignored-pixels {params.ignored_pixels}"
-        " --boundary-width {params.boundary_width} {params.bounds} --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
+        " --boundary-width {params.boundary_width} --objects {params.objects:q} {params.bounds}"
+        " --out {output:q} --jobs {threads} 2>&1 | tee {log:q}"
 
 
 if config["shards"] > 1:

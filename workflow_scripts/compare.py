@@ -50,7 +50,8 @@ def report(found: list[Comparison], settings: dict[str, Any]) -> str:
         "Ratio: the variant's time over the time it is compared with. SAME: the whole interval is within "
         f"±{margin:g}; SLOWER, FASTER: it excludes 1 and the ratio is beyond that (SLOWER: corrected by Holm for the "
         "number of rows); UNCLEAR: more rounds are needed; "
-        f"WRONG: it no longer runs, lost more than {drop:g} mIoU, or computes something else."
+        f"WRONG: it no longer runs, lost more than {drop:g} mIoU or more objects than `comparison.max_lost` allows, or "
+        "computes something else."
     )
     parts = ["# Comparison", *_baselines(settings["baselines"]), table(header, cells)]
     return "\n\n".join([*parts, f"{counts or 'No verdicts'}.", explained]) + "\n"

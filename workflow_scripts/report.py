@@ -11,7 +11,7 @@ from typing import Any
 from segbench.files import read_json, write_text
 from segbench.process import lifetime
 from segbench.process.lifetime import command
-from segbench.report import provenance, render
+from segbench.report import lost_objects, provenance, render
 from segbench.report.answer import Claims
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts, claims_of
@@ -40,6 +40,8 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         plots=drawn,
         lines=lines,
         lines_left_out=left_out,
+        lost=lost_objects.table_of(results, rows),
+        lost_lines=lost_objects.lines_of(results, rows, selection["shards"]),
         compared=compare(claims.rows, read_published(asked.published)),
         environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),

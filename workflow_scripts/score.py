@@ -29,6 +29,7 @@ from segbench.process.status import attempt, read_status
 from segbench.scoring.boundary import boundary_counts
 from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.objects import Objects, ObjectSettings
 from segbench.scoring.predictions import CLASS_MAPS, Predictions, key_of
 from segbench.scoring.score_record import (
     NO_COMMON_IMAGE,
@@ -50,7 +51,7 @@ class Scorer:
 
     `fold` turns the `pair_counts` of an image's label and class map into its confusion matrix. It is None where class
     maps are not scored by labels. `id_map` is the data set's. `boundaries` counts what boundary IoU is made of, from a
-    label and a class map. It is None where boundary IoU is not asked for.
+    label and a class map. `objects` counts the objects that are lost. Either is None where it is not asked for.
     """
 
     predictions: Path
@@ -59,6 +60,7 @@ class Scorer:
     ignored_pixels: str = "excluded"
     id_map: Mapping[Any, int] | None = None
     boundaries: Callable[[LabelMap, ClassMap], Matrix] | None = None
+    objects: Objects | None = None
 
     def __post_init__(self) -> None:
         self.matrix: Matrix | None = None
@@ -72,13 +74,15 @@ class Scorer:
         """Score one row of the index."""
         image_id = row["image_id"]
         own = self._maps("predictions", self.predictions)
-        class_map = own[image_id] if self.fold else None
-        matrix = boundary = None
-        if self.fold and class_map is not None:
+        class_map = own[image_id]
+        reference = self._of_reference(image_id, own, class_map)
+        agreement = None if reference is None else pair_counts(reference, class_map)
+        matrix = boundary = seen = None
+        if self.fold:
             label = read_label(row["label"], self.id_map, row.get("label_sha256"))
             matrix = self.fold(pair_counts(label, class_map))
             boundary = self.boundaries(label, class_map) if self.boundaries else None
-        agreement = self._against_reference(image_id, own, class_map)
+            seen = self.objects.seen(label, reference, class_map) if self.objects and reference is not None else None
         with self._lock:
             self.images += 1
             if matrix is not None:
@@ -86,6 +90,8 @@ class Scorer:
                 self.image_counts.add(key_of(image_id), iou_counts(matrix, self.ignored_pixels))
             if boundary is not None:
                 self.boundary_counts.add(key_of(image_id), boundary)
+            if self.objects and seen is not None:
+                self.objects.add(image_id, seen)
             if agreement is not None:
                 equal, pixels = int(np.trace(agreement)), int(agreement.sum())
                 self._keep_if_bad(image_id, 1 - equal / pixels)
@@ -99,10 +105,8 @@ class Scorer:
         if len(self.worst) > WORST:
             heapq.heappop(self.worst)
 
-    def _against_reference(self, image_id: str, own: Predictions, class_map: ClassMap | None) -> Matrix | None:
-        """Count pairs of outputs, the reference's and the variant's; None for an image that the reference did not
-        run.
-        """
+    def _of_reference(self, image_id: str, own: Predictions, class_map: ClassMap) -> ClassMap | None:
+        """Return the reference's class map; None for an image that the reference did not run."""
         if self.reference is None:
             return None
         other = self._maps("reference", self.reference)
@@ -114,10 +118,7 @@ class Scorer:
                 f"{self.reference}: class map of {image_id} is of {theirs[0]}×{theirs[1]}, the variant's of"
                 f" {height}×{width}; make the reference again with this model entry"
             )
-        if class_map is None:
-            class_map = own[image_id]
-        equal = own.digest(image_id) == other.digest(image_id)
-        return pair_counts(class_map if equal else other[image_id], class_map)
+        return class_map if own.digest(image_id) == other.digest(image_id) else other[image_id]
 
     def _maps(self, name: str, path: Path) -> Predictions:
         """Open the file once per thread, since threads that share an archive wait for each other."""
@@ -151,6 +152,8 @@ def sums_of(scorer: Scorer, class_count: int, class_map: list[int] | None) -> Su
         agreeing_pixels=scorer.agreeing_pixels,
         compared_pixels=scorer.compared_pixels,
         worst=[[image_id, 1 - apart] for apart, image_id in sorted(scorer.worst, reverse=True)],
+        objects=scorer.objects.counts if scorer.objects else None,
+        lost_objects=scorer.objects.lost if scorer.objects else [],
     )
 
 
@@ -176,6 +179,9 @@ def score_run(args: argparse.Namespace) -> Score:
     boundaries = None
     if args.boundary_width is not None:
         boundaries = partial(boundary_counts, share=args.boundary_width, ignored_pixels=args.ignored_pixels, **meaning)
+    objects = None
+    if args.objects is not None:
+        objects = Objects(ObjectSettings.of(args.objects, classes), len(classes), class_map)
     scorer = Scorer(
         checked(args.predictions, run),
         reference,
@@ -183,6 +189,7 @@ def score_run(args: argparse.Namespace) -> Score:
         args.ignored_pixels,
         dataset["id_map"],
         boundaries,
+        objects,
     )
     score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
     judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
@@ -257,6 +264,7 @@ def main() -> None:
     parser.add_argument(
         "--boundary-width", type=json.loads, help="of boundaries, a share of the diagonal (none: not scored)"
     )
+    parser.add_argument("--objects", type=json.loads, help="JSON: the data set's objects (none: not counted)")
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     args = parser.parse_args()

@@ -65,6 +65,28 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
         ),
         ({"models": ["ann_demp"]}, "mine.yaml: models[0]: unknown model 'ann_demp'; did you mean 'ann_demo'?"),
         ({"dataset": "demos"}, "mine.yaml: dataset: unknown data set 'demos'; did you mean 'demo'?"),
+        (
+            {"comparison": {"max_lost": {"persom": 0}}},
+            "mine.yaml: comparison.max_lost.persom: 'persom' is not among dataset_catalogue.demo.objects.classes;"
+            " did you mean 'person'?",
+        ),
+        (
+            {"dataset_catalogue": {"demo": {"objects": None}}, "comparison": {"max_lost": {"person": 0}}},
+            "mine.yaml: comparison.max_lost.person: 'person' is not among dataset_catalogue.demo.objects.classes;"
+            " it has no objects",
+        ),
+        (
+            {"comparison": {"max_lost": {"person": -1}}},
+            "mine.yaml: comparison.max_lost.person: -1: input should be greater than or equal to 0",
+        ),
+        (
+            {"dataset_catalogue": {"mine": {**FOLDER, "objects": {"classes": ["b"]}}}},
+            "mine.yaml: dataset_catalogue.mine: objects.classes has 'b', which is not among classes",
+        ),
+        (
+            {"dataset_catalogue": {"mine": {**FOLDER, "objects": {"classes": ["a"], "sizes": [9, 9]}}}},
+            "mine.yaml: dataset_catalogue.mine.objects.sizes: the second bound must be the greater one",
+        ),
         ({"rouns": 3}, "mine.yaml: rouns: unknown key; did you mean 'rounds'?"),
         ({"timing": {"sed": 1}}, "mine.yaml: timing.sed: unknown key; did you mean 'seed'?"),
         (

@@ -17,6 +17,7 @@ SETTINGS = {
     "margin": 0.03,
     "allowed": ALLOWED,
     "max_drop": 0.005,
+    "max_lost": {},
     "agreement_bounds": {"fp32": 0.999},
     "class_agreement_bounds": {"fp32": 0.99},
     "codes": {"v": "code"},
@@ -60,6 +61,18 @@ def gate(rows, runs, pair=None, kept=None):
     asked = {(entry["dataset"], entry["model"], entry["variant"]) for entry in found if entry["again"]}
     records = {key: {"status": "ok", "rounds": [{"ratio": r} for r in pair(key)], "warnings": []} for key in asked}
     return failures(with_pairs(found, records, SETTINGS["margin"]), ALLOWED)
+
+
+def test_lost_objects_stop_a_row_also_where_the_baseline_lost_them_or_lacks_the_row(monkeypatch):
+    monkeypatch.setitem(SETTINGS, "max_lost", {"person": 0})
+    lost = {"reference": "paddle-fp32", "objects_lost_by_class": {"person": 1, "rider": 4}}
+    before, none = [row(**lost), row(model="n", **lost)], {**lost, "objects_lost_by_class": {"person": 0, "rider": 4}}
+    for run in (before, before[:1]):
+        lines = gate([row(**none), row(model="n", **lost)], [run])
+        assert [line.split(":")[0] for line in lines] == ["WRONG"]
+        assert "d n v against baseline: loses 1 objects of class person that paddle-fp32 finds" in lines[0]
+    failed = row(model="n", status="failed", reason="out of memory", miou=None)
+    assert gate([row(**none), failed], [before[:1]]) == []
 
 
 def slowed(by, row_):

@@ -1,14 +1,18 @@
 """The report's parts: answer, Pareto front, warnings, latencies, pictures, and a page that no name can break."""
 
 import argparse
+import base64
 import html.parser
 import json
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from helpers.report_made import ENTRIES, REASON, Made
-from segbench.report import PLOTS, derived, render, samples
+from segbench.images.colours import palette
+from segbench.report import PLOTS, derived, lost_objects, render, samples
 from segbench.report.derived import warnings_of
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
@@ -142,6 +146,47 @@ def test_an_older_runs_reference_is_not_read(tmp_path):
     made.selection["variants"].pop("paddle-fp32")
     lines, _ = samples.samples(made.results, made_rows(made))
     assert not any("paddle" in shown.caption or "differs" in shown.caption for line in lines for shown in line.shown)
+
+
+def test_lost_objects_are_shown_by_class_and_size_and_as_pictures(tmp_path):
+    made = Made(tmp_path)
+    rows = {row["id"]: row for row in made_rows(made)}
+    cells = {
+        (rows[id_]["model"], rows[id_]["variant"]): cells
+        for id_, cells in lost_objects.table_of(made.results, [*rows.values()])
+    }
+    assert ("first", "paddle-fp32") not in cells and ("first", "openvino-fp16") not in cells
+    assert cells["first", "openvino-int8"][1:] == ["30", "2", "1", "sky 2", "small 2"]
+    assert cells["first", "onnxruntime-fp32"][1:] == ["30", "0", "0", "", ""]
+    lines = lost_objects.lines_of(made.results, [*rows.values()])
+    assert [line.model for line in lines] == ["first", "second"]  # one object, which two variants lose
+    about = "sky of 40 pixels: paddle-fp32 has 90.0% of them, openvino-int8 10.0%, openvino-int8-table 10.0%"
+    assert (lines[0].image_id, lines[0].about) == (made.ids[1], about)
+    predicted = [f"predicted by {name}" for name in ("paddle-fp32", "openvino-int8", "openvino-int8-table")]
+    assert [shown.caption for shown in lines[0].shown] == ["image", "label", *predicted]
+    text = page(content_of(made))
+    section = Reader(text[text.index('<section id="lost"') : text.index('<section id="rows"')]).text
+    assert "sky 2" in section and about in section
+
+
+def test_window_around_an_object_shows_it_enlarged_and_framed(tmp_path):
+    made = Made(tmp_path)
+    (line, *_) = lost_objects.lines_of(made.results, made_rows(made))
+    own = line.shown[3].address.split(",", 1)[1]
+    window = cv2.imdecode(np.frombuffer(base64.b64decode(own), np.uint8), cv2.IMREAD_COLOR)
+    assert max(window.shape[:2]) == lost_objects.SIDE  # of 26×16 pixels: the object with 16 on either side, cut off
+    road, car = palette(made.classes)[:2, ::-1]
+    by = lost_objects.SIDE / 26
+    assert (window[round(0.5 * by), round(12.5 * by)] == car).all()  # where the variant differs
+    assert (window[round(12.5 * by), round(12.5 * by)] == road).all()
+    frame = (window == 255).all(2)
+    rows, columns = np.flatnonzero(frame.any(1)), np.flatnonzero(frame.any(0))
+    edges = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]
+    assert [round(edge / by) for edge in edges] == [3, 8, 2, 10]
+
+
+def test_a_run_without_objects_has_no_section_of_them(tmp_path):
+    assert 'id="lost"' not in page(content_of(Made(tmp_path, labelled=False)))
 
 
 def test_every_plot_is_a_file_with_a_caption_for_snakemake(tmp_path):

@@ -43,6 +43,7 @@ class Run:
             "jobs": 2,
             "ignored_pixels": "excluded",
             "boundary_width": 0.02,
+            "objects": None,
             "shard": "0",
         }
         self.write("model", {"class_map": None, "has_trained_weights": True})

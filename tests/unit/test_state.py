@@ -88,6 +88,16 @@ def data_of(root: Path) -> Data:
     return Data({"dataset": "made", "dataset_root": None, "dataset_catalogue": {"made": entry}, "timing": timing})
 
 
+@pytest.mark.parametrize(
+    "setting", [{"ignored_pixels": "errors"}, {"boundary_width": None}, {"objects": {"classes": ["car"]}}]
+)
+def test_settings_of_scores_index_nothing_again(tmp_path, setting):
+    w, data = SimpleNamespace(dataset="made", split="val"), data_of(tmp_path)
+    before = data.images_entry(w), data.labels_entry(w)
+    data.config["dataset_catalogue"]["made"] |= setting
+    assert (data.images_entry(w), data.labels_entry(w)) == before
+
+
 def run_index(root: Path, split: str) -> str:
     """Do what the job does; returns the state that it was given."""
     w, data = SimpleNamespace(dataset="made", split=split), data_of(root)

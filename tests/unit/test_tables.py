@@ -9,7 +9,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from helpers.report_made import Made
+from segbench.errors import InputError
 from segbench.table.columns import NAMES
+from segbench.table.csv import read_table
 from segbench.table.latex import to_latex
 from segbench.table.markdown import page_cells, published_table
 from segbench.table.published import compare, read_published
@@ -36,8 +38,21 @@ def test_json_follows_its_schema_and_equals_the_csv(tables):
     with open(tables / "table.csv", newline="") as stream:
         for row, cells in zip(content["rows"], csv.DictReader(stream), strict=True):
             for name in NAMES:
+                if isinstance(row[name], dict):
+                    assert json.loads(cells[name]) == row[name], name
+                    continue
                 told = {None: "", True: "true", False: "false"}.get(row[name], str(row[name]))
                 assert cells[name] == told or float(cells[name]) == row[name], name
+
+
+@pytest.mark.parametrize("cell", ["7", "[1]", '{"a": "1"}', '{"a": 1.5}', '{"a": true}', "{", "[" * 100_000])
+def test_a_cell_that_is_no_mapping_of_numbers_is_damage(tables, tmp_path, cell):
+    rows = list(csv.reader((tables / "table.csv").open(newline="")))
+    rows[1][rows[0].index("objects_lost_by_class")] = cell
+    with open(tmp_path / "table.csv", "w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    with pytest.raises(InputError, match=r"table\.csv: damaged \("):
+        read_table(tmp_path / "table.csv")
 
 
 def test_rows_that_look_alike_name_their_variant(tmp_path):

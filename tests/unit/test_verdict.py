@@ -187,7 +187,12 @@ GOOD = {
     **{"status": "ok", "reason": "", "precision": "int8", "repeatable": True, "miou": 0.65, "miou_labelled": 0.7},
     **{"pixel_agreement": 0.9999, "class_agreement": 0.98, "lowest_class": "rider", "lowest_class_agreement": 0.9},
 }
-SETTINGS = {"max_drop": 0.005, "agreement_bounds": {"int8": 0.99}, "class_agreement_bounds": {"int8": 0.8}}
+SETTINGS = {
+    "max_drop": 0.005,
+    "max_lost": {},
+    "agreement_bounds": {"int8": 0.99},
+    "class_agreement_bounds": {"int8": 0.8},
+}
 
 
 @pytest.mark.parametrize(
@@ -223,6 +228,34 @@ def test_what_was_wrong_before_is_no_news():
     failed = {**GOOD, "status": "failed"}
     assert faults(failed, failed, SETTINGS) == []
     assert faults(GOOD, failed, SETTINGS) == []
+
+
+LOST = {"reference": "paddle-fp32", "objects_lost_by_class": {"person": 3, "rider": 0}}
+
+
+@pytest.mark.parametrize(
+    ("change", "bounds", "expected"),
+    [
+        ({}, {"person": 3, "rider": 0}, []),
+        (
+            {},
+            {"person": 2},
+            ["loses 3 objects of class person that paddle-fp32 finds (comparison.max_lost.person: 2, "],
+        ),
+        ({}, {"car": 5}, ["it is not known how many objects of class car it loses (comparison.max_lost.car: 5, "]),
+        (
+            {"objects_lost_by_class": None},
+            {"person": 9},
+            ["it is not known how many objects of class person it loses "],
+        ),
+        ({"objects_lost_by_class": None}, {}, []),
+    ],
+)
+def test_more_lost_objects_than_allowed_are_a_fault_whatever_the_baseline_lost(change, bounds, expected):
+    judged = {**GOOD, **LOST, **change}
+    found = faults(judged, judged, {**SETTINGS, "max_lost": bounds})
+    assert len(found) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(found, expected, strict=True))
 
 
 def row_of(label, class_map) -> dict:

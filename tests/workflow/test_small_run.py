@@ -142,7 +142,7 @@ def test_what_changes_no_measurement_reruns_none(done):
     assert done.plan() == {}
     done.config["model_catalogue"]["nearest"]["title"] = "renamed"
     assert done.plan() == {"report": 1, "table": 1}
-    for setting in ({"ignored_pixels": "errors"}, {"boundary_width": 0.01}):
+    for setting in ({"ignored_pixels": "errors"}, {"boundary_width": 0.01}, {"objects": {"classes": ["red"]}}):
         dataset = done.config["dataset_catalogue"]["made"]
         done.config["dataset_catalogue"]["made"] = dataset | setting
         assert done.plan() == {"report": 1, "score": 2, "table": 1}

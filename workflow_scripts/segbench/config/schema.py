@@ -143,6 +143,11 @@ class Comparison(Section):
     max_drop: Annotated[float, Field(ge=0)] = Field(
         0.005, description="mIoU that a row may lose; a row that loses more is WRONG."
     )
+    max_lost: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        {},
+        description="Objects that a row may lose against its reference, by class of the data set's `objects`. A row"
+        " that loses more is WRONG, whatever the baseline lost, and so is one of which it is not known.",
+    )
     pairs: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = Field(
         [], description="Pairs [a, b] of `variants`; for every model, b is compared with a."
     )
@@ -427,6 +432,27 @@ class Generate(Section):
     seed: int = Field(0, description="Seed of the scenes.")
 
 
+class CountedObjects(Section):
+    """Objects of a data set's labels, connected components of a class, that are counted as found and lost."""
+
+    classes: list[str] = Field(description="Names of the classes whose objects are counted.", min_length=1)
+    min_pixels: Positive = Field(64, description="Size in pixels of the label below which an object does not count.")
+    found: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Share of an object's pixels, predicted as its class, from which it is found."
+    )
+    sizes: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
+        [1024, 9216], description="Pixels from which an object is medium, and large (COCO's bounds: 32² and 96²)."
+    )
+
+    @field_validator("sizes")
+    @classmethod
+    def rising(cls, sizes: list[int]) -> list[int]:
+        """Require the bound of large objects to be the greater one."""
+        if sizes[0] >= sizes[1]:
+            raise ValueError("the second bound must be the greater one")
+        return sizes
+
+
 class Dataset(Section):
     """A data set: where it lies, how it is laid out, what its classes are."""
 
@@ -459,6 +485,9 @@ class Dataset(Section):
         description="Width of the boundaries of `boundary_iou`, a share of the image's diagonal; null: it is not"
         " measured.",
     )
+    objects: CountedObjects | None = Field(
+        None, description="Objects that are counted as found and lost (`objects_lost`); null: none."
+    )
 
     @field_validator("classes")
     @classmethod
@@ -482,6 +511,9 @@ class Dataset(Section):
             raise ValueError("zero_is_ignored stands for an id_map of its own; remove one of them")
         if self.kind == "folder" and not self.classes:
             raise ValueError("kind 'folder' needs classes")
+        for name in self.objects.classes if self.objects and self.classes else ():
+            if name not in (self.classes or ()):
+                raise ValueError(f"objects.classes has {name!r}, which is not among classes")
         if self.kind != "folder" and (self.splits or self.classes or self.id_map or self.zero_is_ignored):
             raise ValueError(f"kind {self.kind!r} has splits, classes and id_map of its own; remove them")
         return self

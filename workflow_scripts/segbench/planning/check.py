@@ -187,6 +187,13 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
                 faults.append(f"{fault}; {_nearest(name, config.variants)}")
     if config.timing.control is not None:
         faults += _unknown_control(config, sources)
+    counted = config.dataset_catalogue[config.dataset].objects if config.dataset in config.dataset_catalogue else None
+    for name in config.comparison.max_lost:
+        if name not in (counted.classes if counted else ()):
+            location = ("comparison", "max_lost", name)
+            known = _nearest(name, counted.classes) if counted else "it has no objects"
+            fault = f"{name!r} is not among dataset_catalogue.{config.dataset}.objects.classes; {known}"
+            faults.append(f"{sources.of(location)}: {_key(location)}: {fault}")
     reference = config.reference
     if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
         nearest = _nearest(reference, list(config.variant_catalogue))

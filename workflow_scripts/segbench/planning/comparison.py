@@ -141,7 +141,7 @@ class Comparison(Lookup):
 
     def settings(self, w: Any) -> str:
         """Return what is compared, and by which bounds. No measurement depends on these."""
-        names = ("margin", "allowed", "max_drop", "pairs", "alternate")
+        names = ("margin", "allowed", "max_drop", "max_lost", "pairs", "alternate")
         section = {key: self.config["comparison"][key] for key in names}
         codes = {
             name: engine_digest(self.config["variant_catalogue"][name]["engine"]) for name in self.config["variants"]

@@ -19,7 +19,7 @@ from segbench.planning.state import Seen, seen_by, state_of
 
 GENERATED = "results/generated/{dataset}"
 INDEX = "results/data/{dataset}/{split}"
-OF_SCORES = ("limit", "ignored_pixels", "boundary_width")  # keys that only scores need, and the limit
+OF_SCORES = ("limit", "ignored_pixels", "boundary_width", "objects")  # keys that only scores need, and the limit
 OF_LABELS = ("classes", "ignore_index", "id_map", "zero_is_ignored")  # keys of an entry that say nothing of images
 
 

@@ -45,6 +45,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "dataset_catalogue.NAME": schema.Dataset,
     "dataset_catalogue.NAME.splits.SPLIT": schema.FolderSplit,
     "dataset_catalogue.NAME.generate": schema.Generate,
+    "dataset_catalogue.NAME.objects": schema.CountedObjects,
 }
 
 

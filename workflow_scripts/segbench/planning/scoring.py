@@ -51,6 +51,10 @@ class Scoring(Lookup):
         """Return the width of boundaries as JSON: a share of the image's diagonal, or null."""
         return json.dumps(self.config["dataset_catalogue"][w.dataset]["boundary_width"])
 
+    def objects(self, w: Any) -> str:
+        """Return which objects are counted as JSON, or null."""
+        return json.dumps(self.config["dataset_catalogue"][w.dataset]["objects"])
+
     def agreement_bounds(self, w: Any) -> list[str]:
         """Return the arguments of the scoring scripts with the bounds below which the variant gets a warning."""
         precision = self.variant(w)["precision"]

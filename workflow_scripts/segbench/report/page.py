@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from segbench.images.colours import palette
-from segbench.report import answer, derived
+from segbench.report import answer, derived, lost_objects
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
 from segbench.report.plots import accuracy_text
@@ -38,6 +39,8 @@ class Content:
     plots: list[Plot]
     lines: list[Line]
     lines_left_out: int
+    lost: list[tuple[str, list[str]]]  # see `lost_objects.table_of`
+    lost_lines: Sequence[Line]
     compared: list[Compared]
     environments: list[dict[str, Any]]
     models: list[dict[str, str]]
@@ -80,7 +83,9 @@ def page(content: Content) -> str:
         differences=differences(content.compared),
         warnings=derived.warnings(rows),
         ran=sum(row["status"] == "ok" for row in rows),
-        groups=[list(lines) for _, lines in itertools.groupby(content.lines, key=lambda line: line.model)],
+        groups=_by_model(content.lines),
+        lost_header=lost_objects.HEADER,
+        lost_groups=_by_model(content.lost_lines),
         filters=[
             ("model", list(dict.fromkeys((row["model"], row["title"]) for row in rows))),
             *(
@@ -95,6 +100,10 @@ def page(content: Content) -> str:
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         vega=Markup(javascript()) if any(plot.records for plot in content.plots) else "",
     )
+
+
+def _by_model(lines: Sequence[Line]) -> list[list[Line]]:
+    return [list(of_model) for _, of_model in itertools.groupby(lines, key=lambda line: line.model)]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from segbench.scoring import bootstrap
+from segbench.scoring import bootstrap, objects
 from segbench.scoring.confusion import Matrix, guessing, scores
 from segbench.scoring.image_counts import ImageCounts, Packed
+from segbench.scoring.objects import ByClass, LostObject
 from segbench.scoring.unmet import unmet
 
 WORST = 5  # images with the lowest agreement that are named
 LOST = 0.5  # IoU with the reference's class below which the class counts as lost
+LOST_SHARE = 0.5  # of a class's objects that the reference finds, from which a loss is a warning
 NAMED = 12  # classes at most in a warning
 NO_COMMON_IMAGE = "no image in common"  # why an agreement is not known
 
@@ -36,8 +38,9 @@ class Judgement:
 class Sums:
     """Sums over some images. They are the confusion matrix ((K+1)×(K+1), as `fold` makes it; None without labels) and
     what it is made of by image, the comparison with the reference (a matrix as `agreement_matrix` makes it; None where
-    nothing was compared), the [image id, agreement] of the worst images, lowest first, and the counts of boundaries by
-    image (none where they are not asked for).
+    nothing was compared), and the [image id, agreement] of the worst images, lowest first.
+
+    `boundary_counts` and `objects` are empty where they are not asked for.
     """
 
     matrix: Matrix | None
@@ -49,6 +52,8 @@ class Sums:
     compared_pixels: int
     worst: list[list[Any]]
     boundary_counts: ImageCounts = field(default_factory=ImageCounts)
+    objects: ByClass | None = None
+    lost_objects: list[LostObject] = field(default_factory=list)
 
 
 class Figures(TypedDict):
@@ -76,6 +81,8 @@ class Figures(TypedDict):
     compared_pixels: int
     agrees: bool | None  # whether both are at or above their bounds
     agreement_image_count: int
+    objects: ByClass | None  # numbers of labelled objects by class and size
+    lost_objects: list[list[Any]]  # those that cost most pixels, each with the fields of `LostObject`
     worst_images: list[list[Any]]  # [image id, agreement], lowest first
     image_count: int
     warnings: list[str]
@@ -108,6 +115,7 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         mean = f"agrees with {judgement.reference_name} by a mean class IoU of only {below} ({bound})"
         warnings.append(f"{mean}; {_lowest(by_class)}")
     agrees = None if agreement is None else not warnings
+    warnings += [] if sums.objects is None else _lost_objects(sums.objects, judgement.reference_name)
     warnings += [] if sums.matrix is None else unmet(sums.matrix, classes)
     bottom = None if sums.matrix is None else guessing(sums.matrix)
     if found and found.miou is not None and bottom is not None and found.miou <= bottom:
@@ -135,6 +143,8 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "compared_pixels": sums.compared_pixels,
         "agrees": agrees,
         "agreement_image_count": sums.compared_images,
+        "objects": sums.objects,
+        "lost_objects": [list(one) for one in sums.lost_objects],
         "worst_images": sums.worst,
         "image_count": sums.images,
         "warnings": warnings,
@@ -157,6 +167,8 @@ def added(records: list[Score]) -> Sums:
         agreeing_pixels=sum(record["agreeing_pixels"] for record in records),
         compared_pixels=sum(record["compared_pixels"] for record in records),
         worst=worst[:WORST],
+        objects=objects.added(counts for record in records if (counts := record["objects"]) is not None),
+        lost_objects=objects.worst(LostObject(*one) for record in records for one in record["lost_objects"]),
     )
 
 
@@ -183,6 +195,14 @@ def _lowest(by_class: dict[str, float]) -> str:
     named = ", ".join(f"{name} {by_class[name]:.4f}" for name in found[:NAMED])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return f"{'lost' if lost else 'lowest'}: {named}{more}"
+
+
+def _lost_objects(counts: ByClass, reference: str) -> list[str]:
+    """Return a warning that names the classes of whose objects half or more are lost; none where there is no such."""
+    lost, of = objects.by_class(counts, "lost"), objects.by_class(counts, "reference")
+    named = [f"{lost[name]} of {of[name]} {name}" for name in lost if of[name] and lost[name] >= LOST_SHARE * of[name]]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return [f"loses objects that {reference} finds: {', '.join(named[:NAMED])}{more}"] if named else []
 
 
 def _below(agreement: float, bound: float) -> str:

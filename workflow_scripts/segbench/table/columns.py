@@ -7,6 +7,7 @@ one entry here, then `make docs`.
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +71,24 @@ SERIES = Kind("seconds, separated by `;`", {"type": ["string", "null"]}, _number
 BYTES = _number("bytes", "integer", int, minimum=0)
 COUNT = _number("whole number", "integer", int, minimum=0)
 AT_LEAST_ONE = _number("whole number", "integer", int, minimum=1)
+
+
+def _mapping(cell: str) -> dict[str, int]:
+    """Read a JSON mapping of numbers. Raises ValueError for anything else."""
+    try:
+        found = json.loads(cell)
+    except RecursionError:
+        found = None
+    if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
+        raise ValueError(f"{cell[:40]!r} is no mapping of whole numbers")
+    return found
+
+
+NUMBERS_BY_CLASS = Kind(
+    "JSON mapping of whole numbers",
+    {"type": ["object", "null"], "additionalProperties": {"type": "integer", "minimum": 0}},
+    _mapping,
+)
 BY_CLASS = Kind(
     "mapping",
     {
@@ -280,6 +299,25 @@ COLUMNS = (
     Column(
         "lowest_class_agreement", SHARE, "The IoU with the reference of `lowest_class`.",
         lambda s: s.lowest_class[1],
+    ),
+    Column(
+        "objects_found", COUNT,
+        "Labelled objects that the reference finds: those of `objects.classes` of the data set (connected components in"
+        " the label), of which it has half the pixels or more (`objects.found`).",
+        lambda s: s.objects("reference"),
+    ),
+    Column(
+        "objects_lost", COUNT, "Objects that the reference finds and this row does not.",
+        lambda s: s.objects("lost"), "objects lost",
+        cell=lambda row: formats.part_of(row["objects_lost"], row["objects_found"]),
+    ),
+    Column(
+        "objects_gained", COUNT, "Objects that this row finds and the reference does not.",
+        lambda s: s.objects("gained"), "objects gained",
+    ),
+    Column(
+        "objects_lost_by_class", NUMBERS_BY_CLASS, "`objects_lost` of each class.",
+        lambda s: s.objects_by_class("lost"),
     ),
     Column(
         "agrees", FLAG, "Whether agreement is at or above its bounds; empty where it is not known.",

@@ -11,6 +11,7 @@ from segbench.table.verdict import (
     WRONG,
     Ratio,
     faults,
+    lost_objects,
     paired_ratio,
     ratio_to_runs,
     row_ratio,
@@ -76,7 +77,10 @@ def against_baselines(rows: list[Row], runs: list[list[Row]], settings: Settings
     found = []
     for row in rows:
         others = before.pop(key_of(row), [])
-        found.append(_beside(row, others, settings) if others else _entry(row, BASELINE, notes=[NEW], gap=NEW))
+        if others:
+            found.append(_beside(row, others, settings))
+        else:
+            found.append(_entry(row, BASELINE, wrong=lost_objects(row, settings["max_lost"]), notes=[NEW], gap=NEW))
     return _with_spread(found) + [_gone(others) for others in before.values()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,8 @@ def to_csv(rows: list[Row]) -> str:
 def _cell(figure: Any) -> Any:
     if isinstance(figure, bool):
         return "true" if figure else "false"
+    if isinstance(figure, dict):
+        return json.dumps(figure, ensure_ascii=False)
     return "" if figure is None else figure
 
 

@@ -21,6 +21,11 @@ def change(value: float | None) -> str:
     return "" if value is None else f"{value:+.4f}" if round(value, 4) else "0.0000"
 
 
+def part_of(part: int | None, whole: int | None) -> str:
+    """Write a number out of another, such as "3 of 250"."""
+    return "" if part is None or whole is None else f"{part} of {whole}"
+
+
 def share(value: float | None) -> str:
     """Write a share of pixels, rounded down, so that 1.000000 means all of them."""
     return "" if value is None else f"{math.floor(value * 1e6) / 1e6:.6f}"

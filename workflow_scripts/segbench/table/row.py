@@ -38,6 +38,9 @@ class Row(TypedDict):
     class_agreement: Figure
     lowest_class: str | None
     lowest_class_agreement: Figure
+    objects_found: int | None
+    objects_lost: int | None
+    objects_lost_by_class: Any  # numbers by class name, or None
     agrees: bool | None
     reference: str | None
     time_s: Figure

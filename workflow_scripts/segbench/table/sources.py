@@ -16,6 +16,7 @@ from segbench.images import shards
 from segbench.process.status import FOR_A_PERSON
 from segbench.scoring import bootstrap
 from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.objects import by_class
 from segbench.scoring.predictions import Predictions
 from segbench.scoring.score_record import NO_FIGURES
 from segbench.table.control import Control, ControlRound
@@ -335,6 +336,16 @@ class Sources:
     def boundary_iou_delta_interval(self) -> bootstrap.Interval | None:
         """Return the 95% interval of `boundary_iou_delta`."""
         return bootstrap.change_interval(*self.boundary_pair) if self.boundary_pair else None
+
+    def objects_by_class(self, key: str) -> dict[str, int] | None:
+        """Return one of the numbers of `ObjectCounts` by class; None where objects are not known."""
+        counts = self.figures["objects"]
+        return None if counts is None else by_class(counts, key)
+
+    def objects(self, key: str) -> int | None:
+        """Return one of these numbers over all classes."""
+        found = self.objects_by_class(key)
+        return None if found is None else sum(found.values())
 
     @property
     def lowest_class(self) -> tuple[str | None, float | None]:

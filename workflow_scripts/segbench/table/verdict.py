@@ -201,8 +201,9 @@ def time_verdicts(ratios: list[Ratio | None], margin: float) -> list[str | None]
 def faults(judged: Row, other: Row, settings: Mapping[str, Any]) -> list[str]:
     """Return why `judged` is WRONG compared with `other`; empty where nothing is wrong.
 
-    `settings` has `max_drop`, the mIoU that may be lost, and for each precision the `agreement_bounds` and
-    `class_agreement_bounds`. A fault that `other` has as well is not reported. What is not known is no fault.
+    `settings` has `max_drop`, the mIoU that may be lost, for each precision the `agreement_bounds` and
+    `class_agreement_bounds`, and `max_lost`, the objects that may be lost against the reference, by class. A fault that
+    `other` has as well is not reported, but for lost objects. What is not known is no fault, but for these.
     """
     if judged["status"] != "ok":
         return [f"{judged['status']}: {judged['reason']}"] if other["status"] == "ok" else []
@@ -220,8 +221,25 @@ def faults(judged: Row, other: Row, settings: Mapping[str, Any]) -> list[str]:
         found.append(
             f"agrees with its reference by a mean class IoU of {judged['class_agreement']:.4f} only ({lowest})"
         )
+    found += lost_objects(judged, settings["max_lost"])
     if judged["repeatable"] is False and other["repeatable"] is not False:
         found.append("its rounds computed different class maps")
+    return found
+
+
+def lost_objects(judged: Row, bounds: Mapping[str, int]) -> list[str]:
+    """Return a fault for each class of which a row loses more objects than the bound, or it is not known how many.
+
+    A row that did not run has none.
+    """
+    found = []
+    for name, bound in bounds.items() if judged["status"] == "ok" else ():
+        lost = (judged["objects_lost_by_class"] or {}).get(name)
+        rule = f"comparison.max_lost.{name}: {bound}, whatever the baseline lost"
+        if lost is None:
+            found.append(f"it is not known how many objects of class {name} it loses ({rule})")
+        elif lost > bound:
+            found.append(f"loses {lost} objects of class {name} that {judged['reference']} finds ({rule})")
     return found
 
 
