@@ -20,6 +20,7 @@ from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
 from segbench.report.rounds import rounds_of
 from segbench.report.samples import samples
+from segbench.report.worst_images import worst_images
 from segbench.table.published import compare, read_published
 from segbench.table.rows import read_rows
 
@@ -42,6 +43,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         lines_left_out=left_out,
         lost=lost_objects.table_of(results, rows),
         lost_lines=lost_objects.lines_of(results, rows, selection["shards"]),
+        worst_images=worst_images(results, rows),
         compared=compare(claims.rows, read_published(asked.published)),
         environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),

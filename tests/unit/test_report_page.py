@@ -5,6 +5,7 @@ import base64
 import html.parser
 import json
 import re
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,9 @@ from segbench.report.derived import warnings_of
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
 from segbench.report.rounds import rounds_of, summary, thin
+from segbench.report.worst_images import worst_images
+from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.predictions import key_of
 from segbench.table.rows import read_rows
 
 import report
@@ -183,6 +187,39 @@ def test_window_around_an_object_shows_it_enlarged_and_framed(tmp_path):
     rows, columns = np.flatnonzero(frame.any(1)), np.flatnonzero(frame.any(0))
     edges = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]
     assert [round(edge / by) for edge in edges] == [3, 8, 2, 10]
+
+
+def test_the_images_that_lose_most_are_named_in_order(tmp_path):
+    two = ("paddle-fp32", "openvino-int8")
+    made = Made(tmp_path, models={"first": "PSPNet (narrow)"}, variants=two, images=14)
+    for variant in two:
+        path = made.results / f"scores/made/first/{variant}.json"
+        score, found = json.loads(path.read_text()), ImageCounts()
+        for number, image_id in enumerate(made.ids):
+            lost = number * (variant == "openvino-int8" and number < 12)  # image 11 loses most, 0, 12 and 13 nothing
+            found.add(key_of(image_id), np.array([[80 - lost, 50, 0], [100, 100, 0], [100, 100, lost]]))
+        path.write_text(json.dumps(score | {"image_counts": found.packed()}))
+    rows = made_rows(made)
+    (one,) = worst_images(made.results, rows)
+    assert (one.lose, one.gain, one.images) == (11, 0, 14)
+    assert [cells[0] for _, cells in one.cells] == [f"image {number}" for number in range(11, 1, -1)]
+    assert one.cells[0][1] == [
+        "image 11",
+        f"{(69 / 131 - 80 / 120) / 2:+.4f}",
+        "0.5000",
+        f"{(69 / 131 + 1 / 3) / 2:.4f}",
+    ]
+    text = page(content_of(made))
+    section = Reader(text[text.index('<section id="images"') : text.index('<section id="rows"')]).text
+    assert "11 of 14 images lose, 0 gain; the worst -0.0700" in " ".join(section.split())
+
+
+def test_groups_of_images_are_not_named_as_images(tmp_path, monkeypatch):
+    made = Made(tmp_path, images=12)
+    rows = made_rows(made)
+    assert worst_images(made.results, rows)
+    monkeypatch.setattr(sys.modules["segbench.report.worst_images"], "MAX_ROWS", 11)
+    assert worst_images(made.results, rows) == []
 
 
 def test_a_run_without_objects_has_no_section_of_them(tmp_path):

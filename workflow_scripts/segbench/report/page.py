@@ -15,12 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from segbench.images.colours import palette
-from segbench.report import answer, derived, lost_objects
+from segbench.report import answer, derived, lost_objects, worst_images
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
 from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
+from segbench.report.worst_images import WorstImages
 from segbench.table import formats, markdown
 from segbench.table.cells import time_cell
 from segbench.table.columns import NAMES
@@ -41,6 +42,7 @@ class Content:
     lines_left_out: int
     lost: list[tuple[str, list[str]]]  # see `lost_objects.table_of`
     lost_lines: Sequence[Line]
+    worst_images: list[WorstImages]
     compared: list[Compared]
     environments: list[dict[str, Any]]
     models: list[dict[str, str]]
@@ -85,6 +87,7 @@ def page(content: Content) -> str:
         ran=sum(row["status"] == "ok" for row in rows),
         groups=_by_model(content.lines),
         lost_header=lost_objects.HEADER,
+        worst_header=worst_images.HEADER,
         lost_groups=_by_model(content.lost_lines),
         filters=[
             ("model", list(dict.fromkeys((row["model"], row["title"]) for row in rows))),

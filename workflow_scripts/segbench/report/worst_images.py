@@ -1,0 +1,60 @@
+"""Name the images that a variant costs most: what the mean IoU of an image loses against the reference's class map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segbench.files import read_json
+from segbench.images.index import index_rows
+from segbench.report.derived import Facts
+from segbench.scoring import bootstrap
+from segbench.scoring.image_counts import MAX_ROWS, ImageCounts
+from segbench.scoring.predictions import key_of
+from segbench.table.formats import change, miou
+
+COUNT = 10
+HEADER = ["image", "Δ mIoU of the image", "reference", "this row"]
+
+
+@dataclass(frozen=True)
+class WorstImages:
+    """The worst images of a row: the cells of each, how many images lose and gain, and how many there are."""
+
+    row: Facts
+    cells: list[tuple[str, list[str]]]
+    lose: int
+    gain: int
+    images: int
+
+
+def worst_images(results: Path, rows: list[Facts]) -> list[WorstImages]:
+    """Return the worst images of each row that is compared with its reference, where score.json has each image.
+
+    The mean is over the classes that the label of the image has.
+    """
+    compared = [row for row in rows if row["miou_delta"] is not None and row["variant"] != row["reference"]]
+    if not compared:
+        return []
+    index = results / "data" / compared[0]["dataset"] / "val" / "index.csv"
+    names = {key_of(entry["image_id"]): entry["image_id"] for entry in index_rows(index)}
+    found = []
+    for row in compared:
+        own, reference = (_counts(results, row, variant) for variant in (row["variant"], row["reference"]))
+        if own.images > MAX_ROWS or not own.rows or own.rows.keys() != reference.rows.keys():
+            continue
+        keys, counts = own.arrays()
+        of_own, of_reference = (bootstrap.mean_labelled_iou(part) for part in (counts, reference.arrays()[1]))
+        lost = of_own - of_reference  # NaN where nothing is labelled
+        order = [n for n in np.lexsort((keys, lost)).tolist() if lost[n] < 0][:COUNT]
+        lines = [[names[int(keys[n])], change(lost[n]), miou(of_reference[n]), miou(of_own[n])] for n in order]
+        cells = [("", line) for line in lines]
+        found.append(WorstImages(row, cells, int((lost < 0).sum()), int((lost > 0).sum()), own.images))
+    return found
+
+
+def _counts(results: Path, row: Facts, variant: str) -> ImageCounts:
+    packed = read_json(results / "scores" / row["dataset"] / row["model"] / f"{variant}.json")["image_counts"]
+    return ImageCounts.unpacked(packed) if packed else ImageCounts()
