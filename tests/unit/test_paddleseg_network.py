@@ -161,6 +161,13 @@ def test_network_that_ends_the_process_at_tracing_is_named(tmp_path: Path) -> No
         export(tmp_path, entry(tmp_path, "{type: Exits}"))
 
 
+def test_last_words_say_what_is_wrong() -> None:
+    said = (
+        "In transformed code:\n  (InvalidArgument) no size\n  [Hint: none] (at a.cc:1)\n  [operator < concat > error]"
+    )
+    assert paddleseg_network.last_words(ValueError(said)) == "(InvalidArgument) no size"
+
+
 CLONE = """
 from skimage import measure, morphology  # as newer PaddleSegs do, for a network that has no classes
 import paddle

@@ -180,5 +180,8 @@ def _pad(model: Any, node: Any, facts: dict[str, Any]) -> list[Any]:
         raise Unsupported(f"padding by {mode.decode()} ({output})")
     left, right, top, bottom, front, back = facts["paddings"].ints
     pads = np.array([0, front, top, left, 0, 0, back, bottom, right, 0], np.int64)
-    names = [_constant(model, f"{output}/pads", pads), _constant(model, f"{output}/value", np.float32(facts["value"].f))]
+    names = [
+        _constant(model, f"{output}/pads", pads),
+        _constant(model, f"{output}/value", np.float32(facts["value"].f)),
+    ]
     return [helper.make_node("Pad", [source, *names], [output], name=output, mode=MODES[mode])]

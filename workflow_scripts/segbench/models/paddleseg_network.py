@@ -14,6 +14,7 @@ from typing import Any
 
 from segbench.errors import InputError
 
+BEHIND = ("[Hint:", "[operator <")  # lines of Paddle's behind the one that says what is wrong
 NOT_NEEDED = ("skimage",)  # newer PaddleSegs import it for STFPM's maps of anomalies, which are no classes
 
 
@@ -144,5 +145,5 @@ def last_words(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "it ends the process, as it does where an operator of its own is not compiled"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("[Hint:")] or lines  # Paddle's, behind what is wrong
+    lines = [line for line in lines if not line.startswith(BEHIND)] or lines
     return lines[-1][:200] if lines else type(error).__name__
