@@ -50,7 +50,7 @@ def files_of(path: Path) -> list[Path]:
 
 def read_network(path: Path) -> Network:
     """Read a configuration. Raises InputError naming the file where it is none, or describes no network."""
-    whole = _merged(path, ())
+    whole = read_whole(path)
     section, validation = whole.get("model"), whole.get("val_dataset") or {}
     if not isinstance(section, dict) or "type" not in section:
         raise InputError(f"{path}: has no section model with a type; a configuration of PaddleSeg is wanted")
@@ -62,6 +62,11 @@ def read_network(path: Path) -> Network:
     notes = [f"{path.name} asks for {text}, which is not done" for text in _test_time(whole.get("test_config") or {})]
     cleared = _without_downloads(section)
     return Network(cleared, next(iter(counts), None), dataset, validation.get("transforms"), notes)
+
+
+def read_whole(path: Path) -> dict[str, Any]:
+    """Return a configuration with all that it inherits. Raises InputError naming the file where it is none."""
+    return _merged(path, ())
 
 
 def _merged(path: Path, inheriting: tuple[Path, ...]) -> dict[str, Any]:
