@@ -15,7 +15,6 @@ sys.path.insert(0, os.path.join(workflow.basedir, "workflow_scripts"))
 os.environ.update(PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath))))
 
 from segbench.planning.check import read_config
-from segbench.config.schema import ARCHITECTURES
 from segbench.errors import InputError
 from segbench.planning.comparison import OTHER, WITH_BASELINE
 from segbench.planning.data import GENERATED
@@ -101,7 +100,7 @@ wildcard_constraints:
     variant=planning.names_of("variant_catalogue"),
     calibrator=planning.names_of("calibrator_catalogue"),
     split="train|val|calibration|timed",
-    architecture="|".join(ARCHITECTURES),
+    architecture="|".join(planning.training.names),
     round=r"[1-9]\d*",
     shard=r"0|\d+of\d+",
     block=r"[^/]+-[0-9a-f]{8}",

@@ -2,9 +2,9 @@
 
 
 rule demo_models:
-    """Train all eight models from scratch. `make accept-demo-models` copies the weights to resources/."""
+    """Train all models from scratch. `make accept-demo-models` copies the weights to resources/."""
     input:
-        expand("results/training/{architecture}/weights.npz", architecture=ARCHITECTURES),
+        expand("results/training/{architecture}/weights.npz", architecture=planning.training.names),
 
 
 rule train_demo:
@@ -13,6 +13,7 @@ rule train_demo:
         **code("train_demo.py"),
         drawn=planning.training.manifest,
         init=planning.training.initial_weights,
+        config=planning.training.config_file,
     output:
         weights="results/training/{architecture}/weights.npz",
         record="results/training/{architecture}/training.json",
@@ -27,5 +28,5 @@ rule train_demo:
         init=lambda wildcards, input: ["--init", input.init] if input.init else [],
         out="results/training/{architecture}",
     shell:
-        "OMP_NUM_THREADS=1 FLAGS_use_mkldnn=1 python {input.script} --architecture {wildcards.architecture}"
-        " --data {params.data:q} --out {params.out:q} {params.plan:q} {params.init:q} 2>&1 | tee {log:q}"
+        "OMP_NUM_THREADS=1 FLAGS_use_mkldnn=1 python {input.script} --data {params.data:q}"
+        " --out {params.out:q} {params.plan:q} {params.init:q} 2>&1 | tee {log:q}"

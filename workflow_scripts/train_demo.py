@@ -1,5 +1,8 @@
 """Train one narrow demo model on the demo set: seeded, resumable, with a learning curve and a record of its cost.
 
+The network is one of eight by its name, or that of a PaddleSeg configuration. The configuration's iters, batch_size,
+learning_rate and the coef of its losses hold, too; everything else is trained as the eight are.
+
 Interrupted training goes on by itself from the last checkpoint in the output folder. Paddle computes with one thread
 unless OMP_NUM_THREADS says otherwise. Two trainings side by side use two cores better than one training with two
 threads.
@@ -35,6 +38,7 @@ from segbench.files import atomic, sha256_of, write_json, write_text
 from segbench.images.labels import read_label
 from segbench.images.normalize import Normalizer
 from segbench.images.read import read_image
+from segbench.models import paddleseg_files, paddleseg_network
 from segbench.models.narrow import ARCHITECTURES, build_narrow, load_arrays, parameter_count, save_arrays
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, Scores, confusion_matrix, scores
@@ -65,6 +69,7 @@ class Plan:
     warm_up: int = 60
     class_weight_power: float = 0.4  # weight ∝ frequency^-power: 0 learns no rare class, 1 overshoots into false alarms
     scales: tuple[float, float] = (0.75, 1.6)
+    loss_weights: tuple[float, ...] = (1.0,)  # of each output in training; further ones are auxiliary heads
 
 
 @dataclass
@@ -189,14 +194,43 @@ def evaluate(layer: paddle.nn.Layer, split: Split, step: int = 1) -> Scores:
     return scores(matrix)
 
 
-def train(plan: Plan, data: Path, out: Path, *, init: Path | None, checkpoint_every: int, val_every: int) -> None:
+def plan_of(config: Path, crop: tuple[int, int], seed: int) -> Plan:
+    """Return the plan of a PaddleSeg configuration.
+
+    Raises InputError naming the file and the key where it does not say how to train, or wants other normalisation.
+    """
+    whole = paddleseg_files.read_whole(config)
+    transforms = paddleseg_files.read_network(config).transforms
+    if paddleseg_files.preprocessing(transforms, config, crop) != PREPROCESSING:
+        raise InputError(f"{config}: val_dataset.transforms: wanted: Normalize with mean and std of 0.5, and no other")
+    try:
+        numbers = int(whole["iters"]), int(whole["batch_size"])
+        rate = float(whole["lr_scheduler"]["learning_rate"])
+        weights = tuple(float(weight) for weight in whole["loss"]["coef"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{config}: iters, batch_size, lr_scheduler.learning_rate or loss.coef is missing, or is no number"
+        ) from None
+    return Plan(config.stem, numbers[0], numbers[1], crop, seed, rate, loss_weights=weights)
+
+
+def train(
+    plan: Plan,
+    data: Path,
+    out: Path,
+    *,
+    config: Path | None,
+    init: Path | None,
+    checkpoint_every: int,
+    val_every: int,
+) -> None:
     """Train to the end, from the last checkpoint in `out` where there is one. Write weights.npz and training.json.
 
     Raises InputError for missing data, for initial weights that do not fit, or for a checkpoint of another plan.
     """
     train_split, val_split = Split(data, "train"), Split(data, "val")
     _seed(plan.seed)
-    layer = build_narrow(plan.architecture, CLASS_COUNT)
+    layer = build(plan, config)
     if init is not None:
         init_backbone(layer, init)
     weights = paddle.to_tensor(class_weights(train_split, plan.class_weight_power))
@@ -232,9 +266,17 @@ def _step(
     optimizer.set_lr(learning_rate_at(plan, iteration))
     images, labels = batch_of(split, plan, iteration)
     top, left = iteration % 2, iteration // 2 % 2
-    logits = layer(paddle.to_tensor(images))[0][:, :, top::2, left::2]
-    loss = paddle.nn.functional.cross_entropy(
-        logits, paddle.to_tensor(labels[:, top::2, left::2]), weight=weights, ignore_index=IGNORED, axis=1
+    wanted = paddle.to_tensor(labels[:, top::2, left::2])
+    outputs = layer(paddle.to_tensor(images))
+    if len(outputs) != len(plan.loss_weights):
+        raise InputError(f"loss.coef: has {len(plan.loss_weights)} weights, but the network {len(outputs)} outputs")
+    loss = sum(
+        weight
+        * paddle.nn.functional.cross_entropy(
+            logits[:, :, top::2, left::2], wanted, weight=weights, ignore_index=IGNORED, axis=1
+        )
+        for weight, logits in zip(plan.loss_weights, outputs, strict=True)
+        if weight
     )
     loss.backward()
     optimizer.step()
@@ -245,13 +287,32 @@ def _step(
     return value
 
 
+def build(plan: Plan, config: Path | None) -> paddle.nn.Layer:
+    """Build the plan's network with random weights."""
+    if config is None:
+        return build_narrow(plan.architecture, CLASS_COUNT)
+    network = paddleseg_files.read_network(config)
+    if network.class_count not in (None, CLASS_COUNT):
+        raise InputError(f"{config}: num_classes: {network.class_count}; wanted: {CLASS_COUNT}")
+    try:
+        layer = paddleseg_network.build(network.section, CLASS_COUNT)
+    except InputError as error:
+        raise InputError(f"{config}: {error}") from None
+    # PaddleSeg starts several networks at a deviation of 0.001, for pretrained weights to replace. Adam's steps are as
+    # long from the first on, and PP-LiteSeg then hardly learned.
+    for part in layer.sublayers():
+        if isinstance(part, paddle.nn.Conv2D):
+            paddle.nn.initializer.KaimingNormal()(part.weight)
+    return layer
+
+
 def init_backbone(layer: paddle.nn.Layer, path: Path) -> None:
     """Set the backbone, and nothing else, from the weights of another trained model.
 
-    Raises InputError if the architecture has no shared backbone or the file's does not fit.
+    Raises InputError if the network has no backbone or the file's does not fit.
     """
     if not hasattr(layer, "backbone"):
-        raise InputError("--init: UNet has no shared backbone; leave --init out")
+        raise InputError("--init: the network has no backbone; leave --init out")
     try:
         with np.load(path, allow_pickle=False) as stored:
             names = [name for name in stored.files if name.startswith("backbone.")]
@@ -426,7 +487,9 @@ def _positive(text: str) -> int:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--architecture", required=True, choices=ARCHITECTURES)
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--architecture", choices=ARCHITECTURES)
+    network.add_argument("--config", type=Path, metavar="FILE.yml", help="a PaddleSeg configuration, instead")
     parser.add_argument("--data", required=True, type=Path, metavar="ROOT", help="a set in Cityscapes' layout")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the weights and the log go")
     parser.add_argument("--iterations", type=_positive, default=1500)
@@ -453,11 +516,14 @@ def main() -> None:
         arguments.seed,
         arguments.learning_rate,
     )
+    if arguments.config:
+        plan = plan_of(arguments.config, arguments.crop, arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     train(
         plan,
         arguments.data,
         arguments.out,
+        config=arguments.config,
         init=arguments.init,
         checkpoint_every=arguments.checkpoint_every,
         val_every=arguments.val_every,

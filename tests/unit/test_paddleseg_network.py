@@ -168,6 +168,15 @@ def test_last_words_say_what_is_wrong() -> None:
     assert paddleseg_network.last_words(ValueError(said)) == "(InvalidArgument) no size"
 
 
+def test_configuration_gives_widths_that_paddlesegs_names_fix(tmp_path: Path) -> None:
+    heads = "arm_out_chs: [8], seg_head_inter_chs: [8], cm_out_ch: 8"
+    narrow = f"{{type: PPLiteSeg, backbone: {{type: STDCNet, base: 8, layers: [1, 1, 1]}}, {heads}}}"
+    assert architectures.build(entry(tmp_path, narrow), HEIGHT, WIDTH).backbone.feat_channels == [4, 8, 32, 64, 128]
+    two_branches = "{type: NarrowBiSeNetV2, detail_channels: [8, 8, 16], semantic_channels: [4, 8, 8, 12]}"
+    with pytest.raises(InputError, match="end in 16 and semantic_channels in 12; they are multiplied"):
+        architectures.build(entry(tmp_path, two_branches), HEIGHT, WIDTH)
+
+
 CLONE = """
 from skimage import measure, morphology  # as newer PaddleSegs do, for a network that has no classes
 import paddle

@@ -221,6 +221,11 @@ class Training(Section):
     unet_crop: CropSize = Field(
         "128x256", description="Height x width of UNet's windows; UNet computes at full resolution throughout."
     )
+    configs: list[str] = Field(
+        [f"resources/demo_models/{name}.yml" for name in ("bisenetv2", "ocrnet", "pp_liteseg", "segformer")],
+        description="PaddleSeg configurations of further networks, which are named like the files and trained in"
+        " windows of `unet_crop`; each says its own iters, batch_size, learning_rate and coef.",
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         0.003, description="Learning rate after warm-up; it decays to zero."
     )

@@ -1,4 +1,6 @@
-"""Narrow forms of eight PaddleSeg architectures, small enough to train on two CPU cores and keep in a repository.
+"""Narrow forms of PaddleSeg's networks, small enough to train on two CPU cores and keep in a repository.
+
+Eight are built here. Others are described by a configuration of PaddleSeg's, for which `WITH_WIDTHS` has the classes.
 
 The heads are PaddleSeg's own classes (`paddleseg.models`), so that the graphs have the operators that the full-size
 models have: pyramid pooling, non-local attention, EM attention, dilated separable convolutions. They differ in width,
@@ -20,7 +22,10 @@ import numpy as np
 import paddle
 from paddle import nn
 from paddleseg import models
-from paddleseg.models import layers
+from paddleseg.models import bisenet, layers
+from paddleseg.models.backbones.hrnet import HRNet
+from paddleseg.models.backbones.mix_transformer import MixVisionTransformer
+from paddleseg.models.backbones.stdcnet import STDCNet
 from paddleseg.models.danet import DAHead
 from paddleseg.models.deeplab import Decoder as DeepLabDecoder
 from paddleseg.models.unet import Decoder as UNetDecoder
@@ -152,6 +157,38 @@ class NarrowUNet(models.UNet):
         self.encode = NarrowUNetEncoder(widths)
         self.decode = NarrowUNetDecoder(widths)
         self.cls = nn.Conv2D(widths[0], classes, 3, padding=1)
+
+
+class NarrowBiSeNetV2(models.BiSeNetV2):
+    """PaddleSeg's BiSeNetV2 with chosen widths, whose own are (64, 64, 128) and (16, 32, 64, 128). The auxiliary heads
+    are left out.
+    """
+
+    def __init__(self, num_classes: int, detail_channels: list[int], semantic_channels: list[int]) -> None:
+        nn.Layer.__init__(self)
+        last = detail_channels[-1]
+        if last != semantic_channels[-1]:
+            raise ValueError(
+                f"detail_channels end in {last} and semantic_channels in {semantic_channels[-1]}; they are multiplied,"
+                " so must be equal"
+            )
+        self.db = bisenet.DetailBranch(3, detail_channels)
+        self.sb = bisenet.SemanticBranch(3, semantic_channels)
+        self.bga = bisenet.BGA(last, align_corners=False)
+        self.head = bisenet.SegHead(last, last, num_classes)
+        self.align_corners = False
+        self.pretrained = None
+        self.init_weight()
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """Map float32 N×3×H×W to one float32 N×classes×H×W logit map, as the parent does in eval mode."""
+        logits = self.head(self.bga(self.db(x), self.sb(x)[-1]))
+        return [nn.functional.interpolate(logits, paddle.shape(x)[2:], mode="bilinear", align_corners=False)]
+
+
+# Classes by the names that a configuration may give them beside those of PaddleSeg's registers, where each of these has
+# a few fixed widths only.
+WITH_WIDTHS = {of.__name__: of for of in (HRNet, MixVisionTransformer, NarrowBiSeNetV2, NarrowResNet, STDCNet)}
 
 
 def build_narrow(architecture: str, classes: int) -> nn.Layer:

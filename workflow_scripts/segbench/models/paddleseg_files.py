@@ -59,7 +59,7 @@ def files_of(path: Path) -> list[Path]:
 
 def read_network(path: Path) -> Network:
     """Read a configuration. Raises InputError naming the file where it is none, or describes no network."""
-    whole = _merged(path, ())
+    whole = read_whole(path)
     section, validation = whole.get("model"), whole.get("val_dataset") or {}
     if not isinstance(section, dict) or "type" not in section:
         raise InputError(f"{path}: has no section model with a type; a configuration of PaddleSeg is wanted")
@@ -84,6 +84,11 @@ def _sliding(settings: dict[str, Any]) -> Sliding | None:
     except (KeyError, TypeError, ValueError):
         return None
     return window if settings.get("is_slide") and min(window.stride) > 0 else None
+
+
+def read_whole(path: Path) -> dict[str, Any]:
+    """Return a configuration with all that it inherits. Raises InputError naming the file where it is none."""
+    return _merged(path, ())
 
 
 def _merged(path: Path, inheriting: tuple[Path, ...]) -> dict[str, Any]:

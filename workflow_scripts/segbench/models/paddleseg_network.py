@@ -29,16 +29,14 @@ class _StandIn(ModuleType):
 def build(section: dict[str, Any], class_count: int, package: str | None = None) -> Any:
     """Return the `paddle.nn.Layer` that `section` describes, with `class_count` classes and random weights.
 
-    Classes are found by their names in PaddleSeg's registers of models and backbones, so that a file can name no other
-    code. `package` names a clone of PaddleSeg to use instead of the installed one. Raises InputError, beginning with
-    the entry's key, where PaddleSeg cannot build the network.
+    Classes are found by their names in PaddleSeg's registers of models and backbones and in `narrow.WITH_WIDTHS`, so
+    that a file can name no other code. `package` names a clone of PaddleSeg to use instead of the installed one.
+    Raises InputError, beginning with the entry's key, where PaddleSeg cannot build the network.
     """
     if _channels(section) != 3:
         raise InputError(f"config: its network takes images of {_channels(section)} channels; wanted: 3")
     paddleseg = _import(package)
-    registers = [paddleseg.cvlibs.manager.MODELS, paddleseg.cvlibs.manager.BACKBONES]
-    builder = importlib.import_module("paddleseg.cvlibs").SegBuilder(None, registers)
-    _check_types(section, registers, paddleseg)
+    builder = importlib.import_module("paddleseg.cvlibs").SegBuilder(None, _registers(section, paddleseg))
     whole = {**section, "num_classes": class_count}
     try:
         try:
@@ -100,19 +98,30 @@ def _channels(section: dict[str, Any]) -> int:
     return int(first.get("in_channels") or 3) if isinstance(first, dict) else 3
 
 
-def _check_types(value: Any, registers: list[Any], paddleseg: Any) -> None:
-    """Raise InputError for a class that this PaddleSeg does not have."""
-    if isinstance(value, dict):
-        if "type" in value and not any(value["type"] in register.components_dict for register in registers):
+def _registers(section: dict[str, Any], paddleseg: Any) -> list[Any]:
+    """Return the registers that have the classes of `section`. Raises InputError for a class that none has."""
+    manager = paddleseg.cvlibs.manager
+    found = [manager.MODELS, manager.BACKBONES]
+    if unknown := _types(section) - set().union(*(register.components_dict for register in found)):
+        from segbench.models.narrow import WITH_WIDTHS
+
+        if wrong := sorted(unknown - WITH_WIDTHS.keys()):
             raise InputError(
-                f"config: PaddleSeg {paddleseg.__version__} has no network {value['type']!r};"
+                f"config: PaddleSeg {paddleseg.__version__} has no network {wrong[0]!r};"
                 " name a clone of PaddleSeg that has it as package"
             )
-        for one in value.values():
-            _check_types(one, registers, paddleseg)
-    elif isinstance(value, list):
-        for one in value:
-            _check_types(one, registers, paddleseg)
+        found.append(manager.ComponentManager())
+        found[-1].add_component(list(WITH_WIDTHS.values()))
+    return found
+
+
+def _types(value: Any) -> set[str]:
+    """Return the names of classes in a section, at any depth."""
+    if not isinstance(value, dict | list):
+        return set()
+    inside = value.values() if isinstance(value, dict) else value
+    own = {str(value["type"])} if isinstance(value, dict) and "type" in value else set()
+    return own.union(*map(_types, inside))
 
 
 def _with(value: Any, key: str, new: Any) -> Any:

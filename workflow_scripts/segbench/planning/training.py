@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from segbench.config.schema import ARCHITECTURES
+from segbench.models.paddleseg_files import read_network
 from segbench.planning.data import GENERATED
 from segbench.planning.lookup import Lookup
 
+BACKBONE = "NarrowResNet"  # of all of the eight but UNet
+
 
 class Training(Lookup):
-    """One model is trained from random weights. The others start from its backbone, except UNet, which has its own."""
+    """One model is trained from random weights. Others start from its backbone, if they have it."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all models that are trained."""
+        return [*ARCHITECTURES, *self._configs]
+
+    @property
+    def _configs(self) -> dict[str, str]:
+        return {Path(path).stem: path for path in self.config["training"]["configs"]}
+
+    def config_file(self, w: Any) -> list[str]:
+        """Return the PaddleSeg configuration of a network that has one."""
+        return [self._configs[w.architecture]] if w.architecture in self._configs else []
 
     def images(self, w: Any) -> str:
         """Return the folder of the drawn training set."""
@@ -20,13 +38,20 @@ class Training(Lookup):
         return f"{GENERATED}/manifest.json".format(dataset=self.config["training"]["dataset"])
 
     def initial_weights(self, w: Any) -> str | list[str]:
-        """Return the weights whose backbone a training starts from; none for the first model and for UNet."""
+        """Return the weights whose backbone a training starts from; none for the first one and for other backbones."""
         first = self.config["training"]["first"]
-        return [] if w.architecture in (first, "unet") else f"results/training/{first}/weights.npz"
+        if files := self.config_file(w):
+            other = read_network(Path(files[0])).section.get("backbone", {}).get("type") != BACKBONE
+        else:
+            other = w.architecture in (first, "unet")
+        return [] if other else f"results/training/{first}/weights.npz"
 
     def plan(self, w: Any) -> list[str]:
         """Return the arguments of the training script."""
         plan = self.config["training"]
+        if files := self.config_file(w):
+            return [f"--config={files[0]}", f"--crop={plan['unet_crop']}", f"--seed={plan['seed']}"]
         crop = plan["unet_crop" if w.architecture == "unet" else "crop"]
         more = [f"--{key.replace('_', '-')}={plan[key]}" for key in ("batch", "learning_rate", "seed")]
-        return [f"--iterations={plan['iterations'][w.architecture]}", f"--crop={crop}", *more]
+        iterations = plan["iterations"][w.architecture]
+        return [f"--architecture={w.architecture}", f"--iterations={iterations}", f"--crop={crop}", *more]
