@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from segbench.errors import InputError
-from segbench.files import atomic, record_beside, sha256_of, stamp
+from segbench.files import atomic, record_beside, sha256_of, source_record
 from segbench.machine.cpu import package_version
 from segbench.models import huggingface_files, huggingface_model
 from segbench.models.record import outcome_of, read_entry
@@ -66,16 +66,11 @@ def export(name: str, entry: dict[str, Any], folder: Path, state: str, limits: L
     facts = {
         "sha256": sha256_of(out),
         "state": state,
-        "sources": [_source(path) for path in sources],
+        "sources": [source_record(path) for path in sources],
         "versions": {package: version for package in PACKAGES if (version := package_version(package))},
     }
     write_status(record_beside(out), f"{name} ONNX export", outcome, facts)
     return outcome
-
-
-def _source(path: Path) -> dict[str, Any]:
-    size, date = stamp(path)
-    return {"source": str(path), "source_bytes": size, "source_mtime_ns": date, "source_sha256": sha256_of(path)}
 
 
 @command

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlunsplit
 
 from segbench.errors import InputError
-from segbench.files import atomic, need_room, record_beside, sha256_of, stamp, write_text
+from segbench.files import atomic, need_room, record_beside, sha256_of, source_record, write_text
 from segbench.models.download import Download, local_path, split_address
 from segbench.models.paddle_files import refuse_json_model
 from segbench.models.stand_ins import refuse_stand_in
@@ -42,12 +42,8 @@ def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> N
         sources = _copy(Path(path), out, expected, belongs_to)
     else:
         _download(url, out, expected, cache)
-    read = [
-        {"source": str(file), "source_bytes": size, "source_ctime_ns": date, "source_sha256": sha256_of(file)}
-        for file in sources
-        for size, date in [stamp(file)]
-    ]
-    write_status(record_beside(out), f"weights {out}", Outcome("ok"), _facts(out, state, read))
+    facts = _facts(out, state, [source_record(file) for file in sources])
+    write_status(record_beside(out), f"weights {out}", Outcome("ok"), facts)
 
 
 def _facts(out: Path, state: str, sources: list[dict[str, Any]]) -> dict[str, Any]:

@@ -286,6 +286,6 @@ def test_planning_knows_from_the_file_whether_images_need_logits(
     tmp_path: Path, transforms: list[dict[str, Any]], given: dict[str, Any], resized: bool
 ) -> None:
     (tmp_path / "deploy.yaml").write_text(yaml.safe_dump({"Deploy": {"transforms": transforms}}))
-    model = {**entry("paddle_inference", given), "config": None, "weights": {"path": "model.pdmodel"}}
+    model = {**entry("paddle_inference", given), "config": None, "folder": None, "weights": {"path": "model.pdmodel"}}
     models = Models({"model_catalogue": {"mine": model}, "model_root": str(tmp_path)})
     assert models.may_resize(SimpleNamespace(model="mine")) is resized

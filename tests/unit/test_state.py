@@ -218,10 +218,10 @@ def test_settings_beside_a_model_are_known_by_their_content(here, changed):
     Path("export/deploy.yaml").write_text("Deploy: {transforms: []}\n")
     Path("net.yml").write_text("_base_: base.yml\nmodel: {type: UNet}\n")
     Path("base.yml").write_text("val_dataset: {transforms: []}\n")
-    entry = {"config": "net.yml", "kind": "paddleseg", "weights": "random"}
+    entry = {"config": "net.yml", "folder": None, "kind": "paddleseg", "weights": "random"}
     if changed.startswith("export"):
         weights = {"path": "export/model.pdmodel", "url": None}
-        entry = {"config": None, "kind": "paddle_inference", "weights": weights}
+        entry = {"config": None, "folder": None, "kind": "paddle_inference", "weights": weights}
     planning_models._digest_of.cache_clear()
     before = settings_digest(entry)
     os.utime(changed)

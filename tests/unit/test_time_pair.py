@@ -41,7 +41,7 @@ class Session:
 
 
 def opened(session):
-    return SimpleNamespace(session=session, image=lambda row: None, watch=lambda: SimpleNamespace(stop=lambda: None))
+    return SimpleNamespace(session=session, image=lambda row: [row], watch=lambda: SimpleNamespace(stop=lambda: None))
 
 
 def make_pair(order=(0, 1, 1, 0), budget_s=1e9, stretch=1, **more):
@@ -61,7 +61,7 @@ def test_every_timed_run_follows_a_run_of_its_own_session():
 @pytest.mark.parametrize(("seconds", "runs"), [(0.02, 8), (0.05, 4), (0.15, 1), (3.0, 1)])
 def test_a_stretch_has_the_runs_of_the_slower_session_that_fit(seconds, runs):
     sessions = {side: opened(Session("x", [], time)) for side, time in enumerate((seconds / 2, seconds))}
-    assert runs_in_stretch(sessions, None) == runs
+    assert runs_in_stretch(sessions, ["image"]) == runs
 
 
 def test_a_round_ends_when_its_seconds_are_spent():

@@ -37,6 +37,7 @@ def test_merged_tables_have_a_section_for_each_hardware(done):
 
 
 def test_exported_models_are_shared_between_workflows(workflow, tmp_path):
+    workflow.config["model_root"] = str(workflow.folder.resolve())  # one file of weights for both
     other = Workflow(tmp_path / "other", workflow.config)
     shutil.copytree(workflow.folder, other.folder)
     (tmp_path / "cache").mkdir()

@@ -97,6 +97,12 @@ def stamp(path: Path | str) -> tuple[int, int]:
     return status.st_size, status.st_ctime_ns
 
 
+def source_record(path: Path) -> dict[str, Any]:
+    """Return what a job keeps of a file outside results/ that it has read, as planning looks for it (`seen_by`)."""
+    size, date = stamp(path)
+    return {"source": str(path), "source_bytes": size, "source_ctime_ns": date, "source_sha256": sha256_of(path)}
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with atomic(path) as temporary:
