@@ -18,6 +18,8 @@ from segbench.calibration import paddle as paddle_ptq
 from segbench.calibration import qdq
 from segbench.calibration.masks import masked
 from segbench.calibration.table import CalibrationTable
+from segbench.engines.paddle import RAISED
+from segbench.errors import Failed, framework_errors
 from segbench.files import sha256_of, write_json
 from segbench.models import onnx_twin
 from segbench.models.exported import ExportedModel
@@ -151,3 +153,12 @@ def test_what_a_softmax_makes_of_a_mask_has_a_range() -> None:
     ]
     assert masked(operators, ["mask"]) == {"mask", "hidden", "joined"}
     assert masked(operators, []) == set()
+
+
+def test_what_paddle_calls_fatal_is_the_rows_reason() -> None:
+    """As MaskFormer's quantised model is refused when it is opened."""
+    with (
+        pytest.raises(Failed, match=r"opening the model: .Fatal. Could not find threshold information"),
+        framework_errors("opening the model", *RAISED),
+    ):
+        raise SystemError("(Fatal) Could not find threshold information for [transpose_114.tmp_0] var")

@@ -16,7 +16,8 @@ from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.files import link_files, read_json
 from segbench.models.exported import ExportedModel, paddle_files
 
-RAISED = (RuntimeError, ValueError, OSError)  # by the kind of Paddle's own error: most are the first
+# By the kind of Paddle's own error: most are the first, and what it calls fatal is the last.
+RAISED = (RuntimeError, ValueError, OSError, SystemError)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from segbench.files import link_files
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import PADDLE_3, ExportedModel, paddle_files
 
-RAISED = (RuntimeError, ValueError, OSError)  # by the kind of Paddle's own error: most are the first
+RAISED = paddle.RAISED
 
 
 class Paddle3(paddle.Paddle):
