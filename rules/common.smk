@@ -91,7 +91,8 @@ def print_stage_times():
     """Say how long the stages of this run took. What was done before it is not counted."""
     jobs = [job for job in workflow.dag.finished_jobs if job.output]
     records = [workflow.persistence.metadata(job.output[0]) for job in jobs]
-    print(stage_times(Span(one.rule, one.starttime, one.endtime) for one in records if one and one.endtime))
+    if told := stage_times(Span(one.rule, one.starttime, one.endtime) for one in records if one and one.endtime):
+        print(told)
 
 
 wildcard_constraints:

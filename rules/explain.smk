@@ -49,6 +49,7 @@ rule explain:
     output:
         markdown=f"{EXPLAINED}.md",
         json=f"{EXPLAINED}.json",
+        svg=f"{EXPLAINED}.svg",
     log:
         "results/logs/explain/{dataset}/{model}/{variant}--{other}.log",
     wildcard_constraints:
@@ -57,7 +58,8 @@ rule explain:
         "../envs/base.yaml"
     shell:
         "python {input.script} --model {wildcards.model} --variants {wildcards.variant} {wildcards.other}"
-        " --layers {input.layers:q} --table {input.table:q} --out {output.markdown:q} 2>&1 | tee {log:q}"
+        " --layers {input.layers:q} --table {input.table:q} --markdown {output.markdown:q} --json {output.json:q}"
+        " --svg {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule explanations:

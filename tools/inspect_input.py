@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ import export_onnx_model
 import export_paddle
 import numpy as np
 import yaml
-from segbench.arrays import ClassMap, Float32Image
 from segbench.calibration.mixed_precision import Predict
 from segbench.config.schema import Dataset, Model
 from segbench.datasets import base
 from segbench.datasets.base import Pair
 from segbench.engines import paddle
+from segbench.engines.base import run_once
 from segbench.errors import InputError
 from segbench.images.colours import palette
 from segbench.images.labels import read_label
@@ -36,6 +37,7 @@ from segbench.images.pictures import train_ids
 from segbench.images.read import read_image
 from segbench.models.paddleseg_files import deploy_file
 from segbench.models.settings import complete
+from segbench.runtimes import onnxruntime
 
 from tools.inspect_data import inspect_data, pairs_of, sizes_of
 from tools.inspect_model import Finding, Size, inspect_model, is_model
@@ -184,11 +186,8 @@ def _run(model: Finding, pixels: Picture, classes: list[str]) -> Picture:
 
 def _of_onnx(model: Finding, entry: dict[str, Any]) -> tuple[dict[str, Any], Predict]:
     """Return the entry as the export completes it, and the exported model in ONNX Runtime."""
-    import onnxruntime
-
     exported, facts = export_onnx_model.export(model.name, entry, Path(entry["weights"]["path"]))
-    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
-    return {**entry, **facts}, lambda image: session.run(None, {session.get_inputs()[0].name: image})[0][0]
+    return {**entry, **facts}, onnxruntime.class_maps(exported.SerializeToString())
 
 
 def _of_paddle(model: Finding, entry: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Predict]:
@@ -202,14 +201,7 @@ def _of_paddle(model: Finding, entry: dict[str, Any], folder: Path) -> tuple[dic
     entry, _ = complete(model.name, entry, settings)
     program = folder / "model.pdmodel"
     export_paddle.export(model.name, entry, weights, program, program.with_suffix(".pdiparams"))
-    session = paddle.native_session(program, 0, paddle.RunOptions())
-
-    def predict(image: Float32Image) -> ClassMap:
-        session.upload(image)
-        session.execute()
-        return session.download().astype(np.uint8)
-
-    return entry, predict
+    return entry, partial(run_once, paddle.native_session(program, 0, paddle.RunOptions()))
 
 
 def _shares(class_map: Picture, classes: list[str], ignored: int) -> str:

@@ -27,6 +27,7 @@ from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
+from segbench.runtimes import onnxruntime
 from segbench.runtimes.openvino import class_maps
 
 
@@ -70,12 +71,7 @@ class Work:
 
 
 def _onnxruntime(path: Path) -> Predict:
-    import onnxruntime
-
-    with framework_errors("opening the Q/DQ model", Exception, unsupported=True):
-        opened = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = opened.get_inputs()[0].name
-    return lambda image: opened.run(None, {name: image})[0][0]
+    return onnxruntime.class_maps(path, "Q/DQ model")
 
 
 def _openvino(path: Path) -> Predict:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from segbench.files import read_json, write_record, write_text
 from segbench.process.lifetime import command
 from segbench.report import render
 from segbench.report.waterfall import header, waterfall
 from segbench.table.csv import read_table
-from segbench.table.explain import change_cells, changes, layer_cells, sentence, sum_of_layers
+from segbench.table.explain import Change, change_cells, changes, layer_cells, sentence, sum_of_layers
 from segbench.table.formats import ratio
 from segbench.table.markdown import table
 from segbench.table.row import Row, value
@@ -43,33 +43,22 @@ def times(titles: tuple[str, str], profiles: list[Profile], rows: list[Row | Non
     return f"{table(heads, cells)}\n\n{said}"
 
 
-def explained(titles: tuple[str, str], model: str, records: list[dict[str, Any]], rows: list[Row | None]) -> str:
-    """Return the explanation as Markdown, or why there is none."""
-    heading = f"# {model}: {titles[1]} against {titles[0]}"
-    missing = [
-        f"- {title}: {record['status']}: {record['reason']}"
-        for title, record in zip(titles, records, strict=True)
-        if record["status"] != "ok"
-    ]
-    if missing:
-        return "\n".join([heading, "", "There are no times of layers:", "", *missing, ""])
-    first, second = profiles = [record_of(record) for record in records]
-    found = changes(first, second)
-    parts = [
-        heading,
-        sentence(titles, first, second, rows[1] and value(rows[1], "fp32_layers")),
-        times(titles, profiles, rows),
-        table(header(titles), change_cells(found)),
-    ]
+def missing(titles: tuple[str, str], records: list[dict[str, Any]]) -> str:
+    """Say why there are no times of layers; empty where both rows have them."""
+    reasons = [f"{title}: {record['status']}: {record['reason']}" for title, record in zip(titles, records, strict=True)
+               if record["status"] != "ok"]  # fmt: skip
+    return f"There are no times of layers ({'; '.join(reasons)})." if reasons else ""
+
+
+def explained(titles: tuple[str, str], profiles: list[Profile], rows: list[Row | None]) -> tuple[str, list[str]]:
+    """Return the sentence that explains the pair, and the Markdown parts that follow it."""
+    first, second = profiles
+    said = sentence(titles, first, second, rows[1] and value(rows[1], "fp32_layers"))
+    parts = [times(titles, profiles, rows), table(header(titles), change_cells(changes(first, second)))]
     for title, profile in zip(titles, profiles, strict=True):
         cells = layer_cells(profile, SLOWEST)
         parts += [f"## The slowest {len(cells)} of {len(profile['layers'])} layers of {title}", table(LISTED, cells)]
-    return "\n\n".join(parts) + "\n"
-
-
-def record_of(record: dict[str, Any]) -> Profile:
-    """Return the layers of a record whose status is ok."""
-    return {"runs": record["runs"], "run_s": record["run_s"], "layers": record["layers"]}
+    return said, parts
 
 
 @command
@@ -80,19 +69,21 @@ def main() -> None:
     parser.add_argument("--variants", nargs=2, required=True, metavar="NAME", help="what is explained: from, to")
     parser.add_argument("--layers", type=Path, nargs=2, required=True, help="their times of layers (profile_layers.py)")
     parser.add_argument("--table", type=Path, required=True, help="table.csv of the run")
-    parser.add_argument("--out", type=Path, required=True, help="Markdown to write; NAME.svg and NAME.json beside it")
+    for name in ("markdown", "json", "svg"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} file to write, in one folder")
     args = parser.parse_args()
     titles, records = tuple(args.variants), [read_json(path) for path in args.layers]
     of = {(row["model"], row["variant"]): row for row in read_table(args.table)}
     rows = [of.get((args.model, title)) for title in titles]
-    text = explained(titles, args.model, records, rows)
-    said = text.split("\n\n")[1]
-    if all(record["status"] == "ok" for record in records):
-        drawn = waterfall(titles, changes(*map(record_of, records)))
-        write_text(args.out.with_suffix(".svg"), render.svg(drawn.file_spec()))
-        text = text.replace(f"{said}\n\n", f"{said}\n\n![waterfall]({args.out.stem}.svg)\n\n", 1)
-    write_record(args.out.with_suffix(".json"), {"model": args.model, "variants": titles, "said": said})
-    write_text(args.out, text)
+    said, parts, found = missing(titles, records), list[str](), list[Change]()
+    if not said:
+        profiles = cast(list[Profile], records)
+        said, parts = explained(titles, profiles, rows)
+        found = changes(*profiles)
+    write_text(args.svg, render.svg(waterfall(titles, found).file_spec()))
+    write_record(args.json, {"model": args.model, "variants": titles, "said": said})
+    page = [f"# {args.model}: {titles[1]} against {titles[0]}", said, f"![waterfall]({args.svg.name})", *parts]
+    write_text(args.markdown, "\n\n".join(page) + "\n")
     print(said)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from segbench.arrays import SAME_NETWORK, Float32Image, agreement
 from segbench.engines import paddle
-from segbench.errors import framework_errors
+from segbench.engines.base import run_once
 from segbench.files import atomic, read_json, sha256_of
 from segbench.images.drawn import drawn_input
 from segbench.machine.cpu import package_version
@@ -25,6 +25,7 @@ from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import print_end, read_status, run_stage, write_status
 from segbench.process.supervise import Outcome, progress, stage
+from segbench.runtimes import onnxruntime
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 
@@ -41,21 +42,14 @@ def convert(request: dict[str, str]) -> dict[str, Any]:
 
 def run_twin(request: dict[str, str], image: Float32Image) -> Any:
     """Return ONNX Runtime's class map (H×W) of the twin `request["out"]`. Raises Unsupported where it cannot run it."""
-    import onnxruntime
-
     progress("running the ONNX twin")
-    with framework_errors("running the ONNX twin", Exception, unsupported=True):
-        session = onnxruntime.InferenceSession(request["out"], providers=["CPUExecutionProvider"])
-        return session.run(None, {session.get_inputs()[0].name: image})[0][0]
+    return onnxruntime.class_maps(Path(request["out"]), "ONNX twin")(image)
 
 
 def run_paddle(request: dict[str, str], image: Float32Image) -> Any:
     """Return native Paddle's class map (H×W) of the model."""
     progress("running native Paddle")
-    session = paddle.native_session(Path(request["pdmodel"]), 0, paddle.RunOptions())
-    session.upload(image)
-    session.execute()
-    return session.download()
+    return run_once(paddle.native_session(Path(request["pdmodel"]), 0, paddle.RunOptions()), image)
 
 
 RUNNERS = {"twin": run_twin, "paddle": run_paddle}

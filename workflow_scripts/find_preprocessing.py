@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-from segbench.arrays import Float32Image
 from segbench.calibration.judging import HeldOut
 from segbench.calibration.mixed_precision import Predict
 from segbench.engines import paddle
-from segbench.errors import Failed, framework_errors
+from segbench.engines.base import run_once
+from segbench.errors import Failed
 from segbench.files import read_json
 from segbench.images.index import read_index
 from segbench.models.exported import ExportedModel
@@ -25,6 +26,7 @@ from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import attempt, read_status, run_stage, write_status
 from segbench.process.supervise import Outcome, stage
+from segbench.runtimes import onnxruntime
 from segbench.scoring.bootstrap import mean_iou
 from segbench.scoring.confusion import guessing
 
@@ -127,23 +129,11 @@ def _written(value: Any) -> str:
 def _opened(model: ExportedModel) -> Predict:
     """Return what computes the model's class maps: native Paddle, or ONNX Runtime for a model that is an ONNX file."""
     if (program := model.file("model.pdmodel")) is not None:
-        session = paddle.native_session(program, 0, paddle.RunOptions())
-
-        def run(image: Float32Image) -> Any:
-            session.upload(image)
-            session.execute()
-            return session.download()
-
-        return run
-    import onnxruntime
-
+        return partial(run_once, paddle.native_session(program, 0, paddle.RunOptions()))
     path = model.file("model.onnx")
     if path is None:
         raise Failed("the model has no form that is run here")
-    with framework_errors("opening the model", Exception):
-        opened = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = opened.get_inputs()[0].name
-    return lambda image: opened.run(None, {name: image})[0][0]
+    return onnxruntime.class_maps(path)
 
 
 def is_suspect(score: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from segbench.arrays import SAME_NETWORK, agreement
 from segbench.calibration.images import CalibrationImages, Entries
 from segbench.config.options import Variant
 from segbench.engines import paddle, paddle_onednn
+from segbench.engines.base import run_once
 from segbench.errors import Failed, Unsupported
 from segbench.images.index import index_rows
 from segbench.images.placement import Placer
@@ -56,12 +57,8 @@ def run_images(request: Request) -> dict[str, Any]:
         raise Failed(f"{request['index']} names no image that fits the model's input")
     progress(f"opening the model by {request['engine']}")
     session, passes = _opened(model.folder / "model.pdmodel", request)
-    class_maps = []
-    for image in CalibrationImages(rows, model.facts, f"running images by {request['engine']}"):
-        session.upload(image)
-        session.execute()
-        class_maps.append(session.download())
-    np.save(request["out"], np.stack(class_maps))
+    images = CalibrationImages(rows, model.facts, f"running images by {request['engine']}")
+    np.save(request["out"], np.stack([run_once(session, image) for image in images]))
     return {"passes": passes, "images": len(rows)}
 
 

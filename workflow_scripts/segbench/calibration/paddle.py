@@ -9,6 +9,7 @@ import tempfile
 import zlib  # noqa: F401  before paddle 2.6.2: see PaddlePaddle/Paddle#70538
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,17 +206,11 @@ def _predictor(folder: Path, precision: str, left_out: tuple[str, ...] = ()) -> 
     """Return a predictor of class maps by the engine that the quantised model is for, without the passes `left_out`."""
     from segbench.config.options import Variant
     from segbench.engines import paddle_onednn
+    from segbench.engines.base import run_once
 
     variant = Variant(f"paddle_onednn-{precision}", "paddle_onednn", precision)
     options = paddle_onednn.RunOptions()
-    session = paddle_onednn.onednn_session(folder / "model.pdmodel", 0, options, variant, left_out)
-
-    def predict(image: Any) -> Any:
-        session.upload(image)
-        session.execute()
-        return session.download()
-
-    return predict
+    return partial(run_once, paddle_onednn.onednn_session(folder / "model.pdmodel", 0, options, variant, left_out))
 
 
 def _masked(program: Any, scope: Any) -> set[str]:

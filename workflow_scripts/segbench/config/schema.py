@@ -604,10 +604,11 @@ class CountedObjects(Section):
     classes: list[str] = Field(description="Names of the classes whose objects are counted.", min_length=1)
     min_pixels: Positive = Field(64, description="Size in pixels of the label below which an object does not count.")
     found: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="Share of an object's pixels, predicted as its class, from which it is found."
+        0.5, description="Share of an object's pixels, predicted as its class, from which it is found; up to 1."
     )
     sizes: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
-        [1024, 9216], description="Pixels from which an object is medium, and large (COCO's bounds: 32² and 96²)."
+        [1024, 9216],
+        description="Pixels from which an object is medium, and large, the lower number first (COCO's: 32² and 96²).",
     )
 
     @field_validator("sizes")
@@ -648,8 +649,8 @@ class Dataset(Section):
     )
     boundary_width: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         0.02,
-        description="Width of the boundaries of `boundary_iou`, a share of the image's diagonal; null: it is not"
-        " measured.",
+        description="Width of the boundaries of `boundary_iou`, a share of the image's diagonal, below 1; null: it"
+        " is not measured.",
     )
     objects: CountedObjects | None = Field(
         None, description="Objects that are counted as found and lost (`objects_lost`); null: none."

@@ -86,6 +86,14 @@ class Session(Protocol):
         """Bring the H×W class map back, as an array of its own; from an engine that ends in them, C×H×W logits."""
 
 
+def run_once(session: Session, image: Float32Image) -> Any:
+    """Run one 1×3×H×W image outside of any clock. Return what the session makes of it: a class map, or logits."""
+    session.upload(image)
+    session.execute()
+    session.synchronize()
+    return session.download()
+
+
 class LayerTimes(NamedTuple):
     """How long one executed node of an engine took in each run. Texts are in the engine's own words; "": it does not
     tell.

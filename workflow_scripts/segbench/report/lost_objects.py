@@ -20,7 +20,7 @@ from segbench.images.pictures import Picture
 from segbench.images.read import read_image
 from segbench.report.derived import Facts
 from segbench.report.samples import LOSSLESS, LOSSY, Artist, Line, Shown
-from segbench.scoring.objects import SIZES, ByClass, LostObject
+from segbench.scoring.objects import SIZES, ByClass, LostObject, by_class
 
 PER_MODEL = 4  # objects of a model that are shown
 SIDE = 240  # pixels of a window's longer side in the page
@@ -44,10 +44,9 @@ def table_of(results: Path, rows: list[Facts]) -> list[tuple[str, list[str]]]:
         if row["objects_lost"] is None or row["variant"] == row["reference"]:
             continue
         counts: ByClass = read_json(_score_of(results, row))["objects"]
-        of_class = {name: sum(sizes[size]["lost"] for size in SIZES) for name, sizes in counts.items()}
         of_size = {size: sum(sizes[size]["lost"] for sizes in counts.values()) for size in SIZES}
         numbers = [str(row[name]) for name in ("objects_found", "objects_lost", "objects_gained")]
-        found.append((row["id"], [row["label"], *numbers, _named(of_class), _named(of_size)]))
+        found.append((row["id"], [row["label"], *numbers, _named(by_class(counts, "lost")), _named(of_size)]))
     return found
 
 

@@ -16,15 +16,18 @@ def header(titles: tuple[str, str]) -> list[str]:
 
 
 def waterfall(titles: tuple[str, str], found: list[Change]) -> Plot:
-    """Return a plot with a bar for each row's time, and one for each change between them, where the last one ended."""
+    """Return a plot with a bar for each row's time, and one for each change between them, where the last one ended.
+    Without changes it says that there are no times.
+    """
     first = sum(one.first.seconds for one in found) * 1e3
     second = sum(one.second.seconds for one in found) * 1e3
-    records: list[Record] = [_bar(titles[0], 0.0, first, "row")]
+    records: list[Record] = []
     at = first
     for one in found:
         records.append(_bar(one.name, at, at + one.seconds * 1e3, "saves" if one.seconds < 0 else "loses"))
         at += one.seconds * 1e3
-    records.append(_bar(titles[1], 0.0, second, "row"))
+    if records:
+        records = [_bar(titles[0], 0.0, first, "row"), *records, _bar(titles[1], 0.0, second, "row")]
     colour = alt.Scale(domain=["row", "saves", "loses"], range=[WHOLE, SAVES, LOSES])
     chart = (
         figures()
@@ -46,6 +49,7 @@ def waterfall(titles: tuple[str, str], found: list[Change]) -> Plot:
         chart=chart,
         records=records,
         table=Table(header(titles), [("", cells) for cells in change_cells(found)]),
+        nothing="there are no times of layers",
     )
 
 

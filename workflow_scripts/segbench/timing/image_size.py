@@ -15,7 +15,7 @@ import numpy as np
 from segbench.arrays import Float32Image
 from segbench.config.options import Variant, parse_options
 from segbench.config.resizing import Size
-from segbench.engines.base import Session, load
+from segbench.engines.base import Session, load, run_once
 from segbench.errors import Failed, Unsupported
 from segbench.files import check_manifest, read_json
 from segbench.images.index import IndexEntry
@@ -99,10 +99,4 @@ def _open_logits(opened: TimedSession, request: PassRequest) -> tuple[Session | 
 
 def _outputs(session: Session, image: Float32Image) -> list[Any]:
     """Return what the session makes of each input of an image."""
-    found = []
-    for number in range(len(image)):
-        session.upload(image[number : number + 1])
-        session.execute()
-        session.synchronize()
-        found.append(session.download())
-    return found
+    return [run_once(session, image[number : number + 1]) for number in range(len(image))]
