@@ -1,6 +1,6 @@
 """Calibrate a model for INT8 with training images: make a calibration table, a quantised model, or TensorRT's tables.
 
-A calibration of a table that was stopped goes on at the image where it stopped.
+A calibration of a table that was stopped goes on within seconds of where it stopped.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from segbench.process.limits import configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 from segbench.timing import clock, synchronization
-from segbench.timing.job import Request, engine_arguments, job_arguments, open_engine, request_of
+from segbench.timing.job import open_engine
+from segbench.timing.request import Request, engine_arguments, job_arguments, request_of
 
 
 def check(request: Request) -> dict[str, Any]:

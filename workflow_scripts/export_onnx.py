@@ -1,8 +1,7 @@
 """Convert an exported Paddle model to an ONNX model that computes the same, under supervision, since converters
 crash.
 
-ONNX Runtime and native Paddle then run a drawn image, each in a process of its own. Where their class maps differ,
-there is no twin.
+ONNX Runtime and native Paddle then run a drawn image. Where their class maps differ, there is no twin.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from segbench.arrays import SAME_NETWORK, Float32Image, agreement
+from segbench.arrays import SAME_NETWORK, agreement
 from segbench.engines import paddle
 from segbench.engines.base import run_once
 from segbench.files import atomic, read_json, sha256_of
@@ -31,51 +30,49 @@ PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
 
 
 def convert(request: dict[str, str]) -> dict[str, Any]:
-    """Write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`, in the child."""
+    """Write the ONNX twin of `request["pdmodel"]`, `["pdiparams"]` to `["out"]`, in the child. Where `["model"]` is
+    given, write ONNX Runtime's class map (H×W) of a drawn image to `["class_map"]`.
+
+    Raises Unsupported where there is no twin, or ONNX Runtime cannot run it.
+    """
     import onnx
 
     progress("converting to ONNX", silent=True)
     model = make_twin(Path(request["pdmodel"]), Path(request["pdiparams"]))
     onnx.save(model, request["out"])
+    if request["model"]:
+        progress("running the ONNX twin")
+        predict = onnxruntime.class_maps(Path(request["out"]), "ONNX twin")
+        np.save(request["class_map"], predict(drawn_input(read_json(request["model"]))))
     return {}
 
 
-def run_twin(request: dict[str, str], image: Float32Image) -> Any:
-    """Return ONNX Runtime's class map (H×W) of the twin `request["out"]`. Raises Unsupported where it cannot run it."""
-    progress("running the ONNX twin")
-    return onnxruntime.class_maps(Path(request["out"]), "ONNX twin")(image)
-
-
-def run_paddle(request: dict[str, str], image: Float32Image) -> Any:
-    """Return native Paddle's class map (H×W) of the model."""
+def run_paddle(request: dict[str, str]) -> dict[str, Any]:
+    """Write native Paddle's class map (H×W) of the same image to `request["class_map"]`, in a child of its own."""
     progress("running native Paddle")
-    return run_once(paddle.native_session(Path(request["pdmodel"]), 0, paddle.RunOptions()), image)
+    session = paddle.native_session(Path(request["pdmodel"]), 0, paddle.RunOptions())
+    np.save(request["class_map"], run_once(session, drawn_input(read_json(request["model"]))))
+    return {}
 
 
-RUNNERS = {"twin": run_twin, "paddle": run_paddle}
+WORK = {"convert": convert, "run_paddle": run_paddle}
 
 
 def work(request: dict[str, str]) -> dict[str, Any]:
-    """Convert in the child; or, where `request["run"]` names one of RUNNERS, write its class map to `["class_map"]`."""
-    if "run" not in request:
-        return convert(request)
-    np.save(request["class_map"], RUNNERS[request["run"]](request, drawn_input(read_json(request["model"]))))
-    return {}
+    """Do in the child what `request["do"]` names."""
+    return WORK[request["do"]](request)
 
 
-def compare(request: dict[str, str], limits: Limits, name: str, bound: float = SAME_NETWORK) -> Outcome:
-    """Run twin and model on one image in the parent. A model that Paddle itself cannot run says nothing of its twin."""
-    maps = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for run in RUNNERS:
-            place = Path(folder) / f"{run}.npy"
-            outcome = run_stage(__file__, {**request, "run": run, "class_map": str(place)}, limits, name)
-            if outcome.status != "ok" and run == "paddle":
-                why = outcome.reason.replace("; ", ", ")  # which ends a note in the table
-                return Outcome("ok", result={"notes": [f"its ONNX twin was not compared with Paddle: {why}"]})
-            if outcome.status != "ok":
-                return outcome
-            maps[run] = np.load(place)
+def compare(request: dict[str, str], twin: Path, limits: Limits, name: str, bound: float = SAME_NETWORK) -> Outcome:
+    """Run the model on the image whose class map by the twin is in the file `twin`, and compare. A model that Paddle
+    itself cannot run says nothing of its twin.
+    """
+    native = twin.with_name("paddle.npy")
+    outcome = run_stage(__file__, {**request, "do": "run_paddle", "class_map": str(native)}, limits, name)
+    if outcome.status != "ok":
+        why = outcome.reason.replace("; ", ", ")  # which ends a note in the table
+        return Outcome("ok", result={"notes": [f"its ONNX twin was not compared with Paddle: {why}"]})
+    maps = {"twin": np.load(twin), "paddle": np.load(native)}
     another = "paddle2onnx makes another function of this model"
     if maps["twin"].shape != maps["paddle"].shape:
         sizes = [f"{height}×{width}" for height, width in (maps["twin"].shape, maps["paddle"].shape)]
@@ -97,11 +94,12 @@ def export(
     share of pixels of at least `bound`.
     """
     name = f"{out.parent.name} ONNX twin"
-    with atomic(out) as temporary:
-        asked = {**request, "out": str(temporary)}
+    with atomic(out) as temporary, tempfile.TemporaryDirectory() as folder:
+        twin = Path(folder) / "twin.npy"
+        asked = {**request, "do": "convert", "out": str(temporary), "class_map": str(twin)}
         outcome = made = run_stage(__file__, asked, limits.of_conversion(), name, [read_status(request["model"])])
         if made.status == "ok" and request["model"]:
-            outcome = compare(asked, limits, name, bound)
+            outcome = compare(asked, twin, limits, name, bound)
         if outcome.status != "ok":
             temporary.write_bytes(b"")
     facts = {

@@ -11,53 +11,21 @@ from typing import Any
 
 from segbench.engines.base import load
 from segbench.files import atomic, sha256_of, write_record
-from segbench.images.index import read_index
 from segbench.images.shards import WHOLE
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
-from segbench.process.supervise import progress, stage
-from segbench.scoring.predictions import PredictionsWriter
-from segbench.timing import clock
-from segbench.timing.image_size import NOT_RESIZED, any_resized, keep_class_maps_of_image_size
-from segbench.timing.job import (
-    Entries,
-    PassRequest,
-    TimedSession,
-    engine_arguments,
-    job_arguments,
-    open_engine,
-    request_of,
-)
+from segbench.process.supervise import stage
+from segbench.timing.request import PassRequest, engine_arguments, job_arguments, request_of
 
 
 def infer(request: PassRequest) -> dict[str, Any]:
-    """Open the engine in the child, run the images in the index's order, and write their class maps."""
-    opened = open_engine(request)
-    rows = read_index(request["index"], request["shard"])
-    rows = rows[: request["images"]] if request["images"] else rows
-    protocol = NOT_RESIZED
-    if any_resized(opened, rows):
-        protocol = keep_class_maps_of_image_size(opened, rows, request)
-    else:
-        keep_class_maps(opened, rows, request["predictions"])
-    return {"environment": environment_record(opened.machine, opened.threads, opened.cpus), **protocol}
+    """Run the pass in the child. The parent, which only waits, does without what that imports."""
+    from segbench.timing.accuracy_pass import infer
 
-
-def keep_class_maps(opened: TimedSession, rows: Entries, path: str) -> float:
-    """Run the images of `rows`, write their class maps to `path`, and return the seconds that the network ran."""
-    size, spent = (opened.normalize.height, opened.normalize.width), 0.0
-    with PredictionsWriter(path, *size) as predictions, opened.image_source(rows, predictions) as source:
-        progress("running")  # the first image may crash: that is not the opening's fault
-        for done, (row, image) in enumerate(source.images(), 1):
-            ran = clock.time_once(opened.session, image)
-            source.save(row["image_id"], ran.class_map)
-            spent += ran.compute_s
-            progress("running", done, len(rows))
-        source.finish()
-    return spent
+    return infer(request)
 
 
 def run_pass(request: PassRequest, limits: Limits, outputs: dict[str, Path]) -> None:
@@ -69,6 +37,8 @@ def run_pass(request: PassRequest, limits: Limits, outputs: dict[str, Path]) -> 
         variables = load(request["variant"]["engine"]).child_variables()
         outcome = run_stage(__file__, asked, limits, name, [read_status(request["engine_status"])], variables)
         if outcome.status != "ok":
+            from segbench.scoring.predictions import PredictionsWriter
+
             with PredictionsWriter(predictions, 0, 0):
                 pass  # no image: empty, but valid
     environment = outcome.result.pop("environment", None) or environment_record(this_machine(), request["threads"])

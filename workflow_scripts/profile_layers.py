@@ -18,17 +18,9 @@ from segbench.process.limits import configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 from segbench.timing import clock
-from segbench.timing.job import (
-    Entries,
-    Request,
-    TimedSession,
-    choose_images,
-    engine_arguments,
-    job_arguments,
-    open_engine,
-    request_of,
-)
+from segbench.timing.job import Entries, TimedSession, choose_images, open_engine
 from segbench.timing.layers import Profile, profile_of
+from segbench.timing.request import Request, engine_arguments, job_arguments, request_of
 
 PASSES = 2  # timed ones, at least: quartiles need two runs
 

@@ -25,7 +25,8 @@ from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 from segbench.timing import clock
-from segbench.timing.job import Request, choose_images, engine_arguments, job_arguments, open_engine, request_of
+from segbench.timing.job import choose_images, open_engine
+from segbench.timing.request import Request, engine_arguments, job_arguments, request_of
 
 PACKAGE = "mlcommons-loadgen"
 LIBRARY_IMAGES = 16  # held in memory at once; each takes 25 MB at 1024×2048

@@ -31,19 +31,9 @@ from segbench.table.verdict import paired_ratio
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
 from segbench.timing.flags import any_known
-from segbench.timing.job import (
-    EngineRequest,
-    Entries,
-    JobRequest,
-    Request,
-    TimedSession,
-    choose_images,
-    disturbed,
-    job_arguments,
-    job_request,
-    open_engine,
-)
+from segbench.timing.job import Entries, TimedSession, choose_images, disturbed, open_engine
 from segbench.timing.latencies import read_compute_s
+from segbench.timing.request import EngineRequest, JobRequest, Request, job_arguments, job_request
 from segbench.timing.rounds import shuffled
 
 

@@ -12,35 +12,23 @@ from pathlib import Path
 
 from segbench.engines.base import load
 from segbench.files import atomic, sha256_of, write_record
-from segbench.images.index import read_index
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import config_hash, environment_record
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import stage
-from segbench.scoring.predictions import PredictionsWriter
-from segbench.timing.job import (
-    RoundFacts,
-    RoundRequest,
-    choose_images,
-    engine_arguments,
-    job_arguments,
-    open_engine,
-    request_of,
-)
 from segbench.timing.latencies import write_latencies
-from segbench.timing.rounds import Round, shuffled
+from segbench.timing.request import RoundFacts, RoundRequest, engine_arguments, job_arguments, request_of
 
 WRITTEN = ("latencies", "replaced", "predictions")  # files that the child writes
 
 
 def time_round(request: RoundRequest) -> RoundFacts:
-    """Open the engine in the child, and run the round."""
-    opened, timing = open_engine(request), request["timing"]
-    rows = shuffled(choose_images(read_index(request["index"]), timing), timing, request["round"])
-    facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
-    return {**facts, **Round(opened, rows, request).run()}
+    """Time the round in the child. The parent, which only waits, does without what that imports."""
+    from segbench.timing.rounds import time_round
+
+    return time_round(request)
 
 
 def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path], beside: str) -> None:
@@ -53,6 +41,8 @@ def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path], b
         variables = load(request["variant"]["engine"]).child_variables()
         outcome = run_stage(__file__, asked, limits, name, [read_status(request["engine_status"])], variables)
         if outcome.status != "ok":
+            from segbench.scoring.predictions import PredictionsWriter
+
             # Nothing was timed: the files are empty, but valid.
             for key in ("latencies", "replaced"):
                 write_latencies(paths[key], [])

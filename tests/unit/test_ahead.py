@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.made import make_folder_dataset
-from infer import keep_class_maps
 from segbench.errors import Failed, InputError
 from segbench.images.decoded import ImageReader
 from segbench.images.normalize import Normalizer
 from segbench.machine.cpu import this_machine
 from segbench.scoring.predictions import Predictions, PredictionsWriter, digest_of
+from segbench.timing.accuracy_pass import keep_class_maps
 from segbench.timing.job import TimedSession
 from segbench.timing.latencies import read_latencies
 from segbench.timing.prefetch import PrefetchingSource

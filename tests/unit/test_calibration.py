@@ -86,7 +86,8 @@ def test_mse_gives_up_a_lone_outlier():
 
 
 @pytest.mark.parametrize("method", ["minmax", "percentile"])
-def test_a_stopped_calibration_goes_on_where_it_stopped(prepared, scenes, tmp_path, method):
+def test_a_stopped_calibration_goes_on_where_it_stopped(prepared, scenes, tmp_path, monkeypatch, method):
+    monkeypatch.setattr("segbench.calibration.onnxruntime.KEPT_EVERY_S", 0)
     whole = ranges_of(prepared, CalibrationImages(rows_of(scenes), FACTS), tmp_path, method=method)
 
     class Stops(CalibrationImages):

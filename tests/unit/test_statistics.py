@@ -12,7 +12,6 @@ from segbench.timing.intervals import (
     half_width,
     interval_of_rounds,
     percentile,
-    percentile_of_rounds,
     scatter_of,
 )
 
@@ -90,9 +89,3 @@ def test_a_percentile_is_an_upper_bound():
     true = stats.norm.ppf(0.9)
     below = sum(percentile(list(random.normal(size=200)), 0.9) < true for _ in range(1000))
     assert below <= 20  # 1% of 1000, twice over
-
-
-def test_a_percentile_of_rounds_is_the_median_of_those_with_enough_times():
-    long, longer = [float(i) for i in range(64)], [2.0 * i for i in range(64)]
-    assert percentile_of_rounds([long, longer, [1.0] * 8], 0.9) == (63 + 126) / 2
-    assert percentile_of_rounds([[1.0] * 8], 0.9) is None

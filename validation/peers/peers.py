@@ -22,7 +22,6 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in (".", "workflow_scripts")]  # run by its path
 
-from infer import keep_class_maps
 from score import Scorer, score
 from segbench.errors import InputError
 from segbench.files import read_json, write_json, write_text
@@ -39,7 +38,9 @@ from segbench.scoring.confusion import fold, scores
 from segbench.scoring.predictions import Predictions
 from segbench.table.markdown import table
 from segbench.timing import clock
-from segbench.timing.job import engine_arguments, job_arguments, open_engine, request_of
+from segbench.timing.accuracy_pass import keep_class_maps
+from segbench.timing.job import open_engine
+from segbench.timing.request import engine_arguments, job_arguments, request_of
 
 from validation.peers import other_packages as peers
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tempfile
+import time
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LEVELS = 256
 CANDIDATES = 64  # shares of the full range that MSE tries
+KEPT_EVERY_S = 5.0  # what a stopped calibration loses at most, and an image; to keep its state takes 60 ms on the demo
 
 Float = npt.NDArray[np.float64]
 
@@ -60,7 +62,7 @@ class ONNXRuntimeTables(Calibrator):
     options = Options
 
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
-        """Write `table.json`. Unfinished work is kept in `task.cache`, image by image."""
+        """Write `table.json`. Unfinished work is kept in `task.cache`."""
         with tempfile.TemporaryDirectory(dir=out) as scratch:
             prepared = qdq.prepare(task.model, Path(scratch))
             ranges = collect(prepared, task.images, options, task.cache / f"{_key(task, options)}.npz", Path(scratch))
@@ -78,12 +80,12 @@ class ONNXRuntimeTables(Calibrator):
 def collect(
     prepared: Path, images: CalibrationImages, options: Options, unfinished: Path, scratch: Path
 ) -> dict[str, tuple[float, float]]:
-    """Return ranges by tensor. `unfinished` is read where it exists, written after each image, and removed at the end.
+    """Return ranges by tensor. `unfinished` is read where it exists, written every few seconds, and removed at the end.
 
     Raises Failed, naming the tensor, when an activation is not a number.
     """
     collector = _collector(prepared, options, scratch / "augmented.onnx")
-    done = _restore(collector, unfinished)
+    done, kept = _restore(collector, unfinished), time.monotonic()
     for number in range(done, len(images)):
         try:
             feed = {collector.infer_session.get_inputs()[0].name: images[number]}
@@ -91,7 +93,9 @@ def collect(
                 collector.collect_data(_Once(feed))
         except NotFinite as error:
             raise Failed(f"calibrating: activation {error} is not a number ({images.name(number)})") from None
-        _keep(collector, number + 1, unfinished)
+        if time.monotonic() - kept >= KEPT_EVERY_S:
+            _keep(collector, number + 1, unfinished)
+            kept = time.monotonic()
     progress("computing ranges")
     ranges = _ranges(collector, options)
     unfinished.unlink(missing_ok=True)

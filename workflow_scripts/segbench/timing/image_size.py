@@ -23,7 +23,8 @@ from segbench.images.normalize import class_map_at, class_map_of_logits, enlarge
 from segbench.images.placement import Placement
 from segbench.process.supervise import progress
 from segbench.scoring.predictions import CLASS_MAPS, LOGITS, PredictionsWriter
-from segbench.timing.job import Entries, PassRequest, TimedSession
+from segbench.timing.job import Entries, TimedSession
+from segbench.timing.request import PassRequest
 
 
 class Protocol(TypedDict):

@@ -85,7 +85,7 @@ def quantile_of_t(freedom: float) -> float:
 
 
 def percentile(times: list[float], share: float) -> float | None:
-    """Return an upper bound, at 99%, of the `share` quantile of one round's times; None where there are too few.
+    """Return an upper bound, at 99%, of the `share` quantile of a row's times; None where there are too few.
 
     It is MLPerf's early-stopping estimate (LoadGen, early_stopping.cc): the t-th largest time, for the largest t at
     which at most t times beyond the quantile are so few that it happens in 1% of rounds. It exists from 64 times on for
@@ -98,9 +98,3 @@ def percentile(times: list[float], share: float) -> float | None:
         beyond += 1
     kept = beyond - 1  # `tail` is the chance of at most this many times beyond the quantile
     return sorted(times, reverse=True)[kept - 1] if kept >= 1 else None
-
-
-def percentile_of_rounds(rounds: list[list[float]], share: float) -> float | None:
-    """Return the median over rounds of `percentile`. Rounds with too few times are left out; None where all are."""
-    bounds = [bound for times in rounds if (bound := percentile(times, share)) is not None]
-    return statistics.median(bounds) if bounds else None

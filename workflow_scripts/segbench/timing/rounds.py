@@ -9,19 +9,29 @@ from datetime import datetime, timezone
 from typing import Any
 
 from segbench.arrays import Float32Image
-from segbench.images.index import IndexEntry
+from segbench.images.index import IndexEntry, read_index
+from segbench.machine.environment import environment_record
 from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
-from segbench.timing.job import Entries, RoundFacts, RoundRequest, TimedSession, disturbed
+from segbench.timing.job import Entries, TimedSession, choose_images, disturbed, open_engine
 from segbench.timing.latencies import LatencyLine, write_latencies
 from segbench.timing.prefetch import InlineSource, PrefetchingSource
+from segbench.timing.request import RoundFacts, RoundRequest
 
 
 def shuffled(rows: Entries, timing: dict[str, Any], number: int) -> Entries:
     """Return the images of round `number` in an order of its own, by seed."""
     return random.Random(f"{timing['seed']}-{number}").sample(rows, len(rows))
+
+
+def time_round(request: RoundRequest) -> RoundFacts:
+    """Open the engine, and run the round."""
+    opened, timing = open_engine(request), request["timing"]
+    rows = shuffled(choose_images(read_index(request["index"]), timing), timing, request["round"])
+    facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
+    return {**facts, **Round(opened, rows, request).run()}
 
 
 class Round:
