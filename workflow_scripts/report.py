@@ -47,6 +47,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         compared=compare(claims.rows, read_published(asked.published)),
         environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),
+        stages=provenance.stages(results, rows),
         classes=read_json(results / "data" / selection["dataset"] / "val" / "dataset.json")["classes"],
         settings=asked.settings,
         date=asked.date,
@@ -74,11 +75,12 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder for NAME.svg and NAME.png of every plot")
     args = parser.parse_args()
     args.selection["extra"] = read_json(args.rounds)["extra"]
-    rows, claims, drawn = read(args.results, args.selection)
     # Processes draw, not threads, since the drawing library holds the interpreter lock.
     with lifetime.pool(2) as others:
+        vega = others.submit(render.javascript)
+        rows, claims, drawn = read(args.results, args.selection)
         files = [others.submit(render.write, plot.name, plot.file_spec(), args.plots) for plot in drawn]
-        write_text(args.html, page(gather(args, rows, claims, drawn)))
+        write_text(args.html, page(gather(args, rows, claims, drawn), vega.result))
         for file in files:
             file.result()
     print(f"The report: {args.html}")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers.report_made import ENTRIES, REASON, Made
 from segbench.images.colours import palette
-from segbench.report import PLOTS, derived, lost_objects, render, samples
+from segbench.report import PLOTS, derived, lost_objects, provenance, render, samples
 from segbench.report.derived import warnings_of
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
@@ -264,6 +264,18 @@ def data_of(text: str) -> dict:
 def test_page_is_the_same_twice(tmp_path):
     made = Made(tmp_path)
     assert page(content_of(made)) == page(content_of(made))
+
+
+def test_page_tells_how_long_the_stages_of_its_models_took(tmp_path):
+    made = Made(tmp_path)
+    seconds = {"runs/demo/first/openvino-fp32/9/0": 2.0, "control/demo/first/paddle-fp32/second-0123abcd/1": 0.5}
+    for place in (*seconds, "runs/demo/not_shown/openvino-fp32/9/0"):
+        path = made.results / place.replace("demo", made.selection["dataset"], 1) / "status.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"wall_s": seconds.get(place, 100.0)}))
+    told = {stage: taken for stage, _, taken in provenance.stages(made.results, made_rows(made))}
+    assert (told["timed rounds"], told["rounds of the control"]) == (2.0, 0.5)
+    assert "<td>2.0</td>" in page(content_of(made))
 
 
 def test_page_needs_no_network_and_names_no_host_or_path(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,13 +46,17 @@ class Content:
     compared: list[Compared]
     environments: list[dict[str, Any]]
     models: list[dict[str, str]]
+    stages: list[tuple[str, int, float]]  # see `provenance.stages`
     classes: list[str]
     settings: dict[str, Any]  # `configuration` and `command`
     date: str
 
 
-def page(content: Content) -> str:
-    """Return the page as HTML. Every name in it is text, since Jinja escapes names and its JSON holds no `<`."""
+def page(content: Content, vega: Callable[[], str] = javascript) -> str:
+    """Return the page as HTML. `vega` returns the plotting library's script.
+
+    Every name in it is text, since Jinja escapes names and its JSON holds no `<`.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -101,7 +105,7 @@ def page(content: Content) -> str:
         data=page_data(rows, content.plots, answers["losses"]),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        vega=Markup(javascript()) if any(plot.records for plot in content.plots) else "",
+        vega=Markup(vega()) if any(plot.records for plot in content.plots) else "",
     )
 
 

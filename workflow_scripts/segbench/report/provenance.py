@@ -17,6 +17,33 @@ from segbench.report.derived import Facts
 # These CPU flags decide which kernels an engine takes.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve")
 
+# Records of the supervised stages below the results folder, in the order of a run.
+STAGES = {
+    "ONNX twins": "models/{model}/onnx.json",
+    "INT8 calibrations": "calibration/{dataset}/{model}/*/status.json",
+    "layers kept in FP32": "calibration/{dataset}/{model}/*/layers.*.json",
+    "accuracy passes": "predictions/{dataset}/{model}/*/*/status.json",
+    "timed rounds": "runs/{dataset}/{model}/*/*/*/status.json",
+    "rounds of the control": "control/{dataset}/*/*/{model}-*/*/status.json",
+}
+
+
+def stages(results: Path, rows: list[Facts]) -> list[tuple[str, int, float]]:
+    """Return for each stage of the rows' models how many processes it had, whenever they ran, and their seconds in all.
+
+    Processes that ran side by side both count.
+    """
+    places = sorted({(row["dataset"], row["model"]) for row in rows})
+    found = []
+    for stage, pattern in STAGES.items():
+        paths = [
+            path for dataset, model in places for path in results.glob(pattern.format(dataset=dataset, model=model))
+        ]
+        seconds = [read_json(path).get("wall_s", 0.0) for path in paths]
+        if seconds:
+            found.append((stage, len(seconds), sum(seconds)))
+    return found
+
 
 def environments(results: Path, rows: list[Facts]) -> list[dict[str, Any]]:
     """Return a record per kind of machine and software that rows were timed on, with the labels of those rows."""
