@@ -169,11 +169,14 @@ bench-exports: env ## run sixteen networks that PyTorch exports on two engines, 
 	$(BIN)/python -m validation.exports.exports $(ARGS)
 
 MEASURED := $(addprefix results/,predictions/demo_large/gcnet_demo_large/openvino-fp32/0/predictions.zip \
-	engines/demo/gcnet_demo/openvino-fp32/status.json data/demo/val/decoded.json)
+	engines/demo/gcnet_demo/openvino-fp32/status.json engines/demo/gcnet_demo/onnxruntime-fp32/status.json \
+	data/demo/val/decoded.json)
 bench-speed: env ## measure what runs outside the model on an idle machine, into results/benchmarks/ (5 minutes)
 	$(BIN)/snakemake $(MEASURED)
 	$(BIN)/python -m validation.speed.speed
 	$(BIN)/python -m validation.speed.planning
+	$(BIN)/python -m validation.speed.launchers --variant openvino-fp32
+	$(BIN)/python -m validation.speed.launchers --variant onnxruntime-fp32
 
 .PHONY: docs faults fuzz licences
 faults: env-dev  ## try kills, full disks, damage, hostile input and load, and report losses (over half an hour, partly as root)

@@ -22,7 +22,7 @@ rule time_pair:
         planning.jobs.environment
     threads: workflow.cores
     resources:
-        gpu=planning.jobs.timing_slot,
+        gpu=planning.jobs.gpus,
         slurm_extra=planning.jobs.slurm_options,
         mem_mb=planning.jobs.memory_mb,
     params:
@@ -74,7 +74,7 @@ rule time_loadgen:
         planning.jobs.environment
     threads: workflow.cores
     resources:
-        gpu=planning.jobs.timing_slot,
+        gpu=planning.jobs.gpus,
         slurm_extra=planning.jobs.slurm_options,
         mem_mb=planning.jobs.memory_mb,
     params:

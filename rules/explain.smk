@@ -22,7 +22,7 @@ rule profile_layers:
         planning.jobs.environment
     threads: workflow.cores
     resources:
-        gpu=planning.jobs.timing_slot,
+        gpu=planning.jobs.gpus,
         slurm_extra=planning.jobs.slurm_options,
         mem_mb=planning.jobs.memory_mb,
         runtime=planning.jobs.run_minutes,

@@ -22,7 +22,7 @@ rule infer:
     priority: PRIORITY["infer"]
     conda:
         planning.jobs.environment
-    threads: SIDE_BY_SIDE
+    threads: workflow.cores
     resources:
         gpu=planning.jobs.gpus,
         slurm_extra=planning.jobs.slurm_options,
@@ -80,7 +80,7 @@ rule time_round:
         planning.jobs.environment
     threads: workflow.cores
     resources:
-        gpu=planning.jobs.timing_slot,  # on one machine the timing slot, with or without a GPU
+        gpu=planning.jobs.gpus,  # on one machine the timing slot, with or without a GPU
         slurm_extra=planning.jobs.slurm_options,
         mem_mb=planning.jobs.memory_mb,
         runtime=planning.jobs.run_minutes,

@@ -64,14 +64,10 @@ class Jobs(Lookup):
     # Resources of a job
 
     def gpus(self, w: Any) -> int:
-        """Return the GPUs that a job's engine needs."""
-        return int("gpu" in self._devices(w))
-
-    def timing_slot(self, w: Any) -> int:
         """Return the GPUs of a timed job. On one machine this is the timing slot, which jobs of CPU engines take
         too.
         """
-        return 1 if not self.cluster else self.gpus(w)
+        return 1 if not self.cluster or "gpu" in self._devices(w) else 0
 
     def slurm_options(self, w: Any) -> str:
         """Return the options for Slurm that give a timed job a whole node, where `exclusive_nodes` says so."""
