@@ -211,8 +211,11 @@ class Iterations(Section):
 class FineTuning(Section):
     """How networks that are trained already go on with the rounding of INT8 in place."""
 
-    networks: list[Architecture] = Field(["gcnet"], description="Networks of which there is one in INT8, NETWORK_qat.")
-    iterations: Positive = Field(600, description="Optimiser steps.")
+    networks: list[Architecture] = Field(
+        ["gcnet"],
+        description="Networks of which there is one that is trained for INT8, NETWORK_qat.",
+    )
+    iterations: Positive = Field(300, description="Optimiser steps.")
     batch: Positive = Field(4, description="Number of images per iteration.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(3e-4, description="Learning rate after warm-up.")
 
@@ -495,8 +498,8 @@ class Model(Section):
     )
     float_model: Name | None = Field(
         None,
-        description="For `onnx`, `paddle_inference` and `openvino`: the model that this one was quantised from. Class"
-        " maps and mIoU are then compared with that model's reference.",
+        description="For `onnx`, `paddle_inference` and `openvino`: the model of floats that this one was quantised"
+        " from, or trained beside. Class maps and mIoU are then compared with that model's reference.",
     )
     preprocessing: Preprocessing = Field(
         default_factory=Preprocessing,
