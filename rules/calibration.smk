@@ -72,7 +72,7 @@ rule choose_layers:
     input:
         **code("choose_layers.py"),
         model="results/models/{model}/model.json",
-        files="results/models/{model}/model.onnx",
+        files=planning.calibration.onnx,
         table="results/calibration/{dataset}/{model}/{calibrator}/table.json",
         status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
         index="results/data/{dataset}/calibration/index.csv",

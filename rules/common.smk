@@ -63,6 +63,7 @@ PRIORITY = {
     "export_paddle": 70,
     "export_paddle3": 70,
     "export_onnx_model": 70,
+    "export_openvino": 70,
     "export_onnx": 60,
     "collect_shapes": 60,
     "calibrate_table": 55,

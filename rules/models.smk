@@ -12,7 +12,7 @@ rule fetch_checkpoint:
     log:
         "results/logs/fetch_checkpoint/{model}-{suffix}.log",
     wildcard_constraints:
-        suffix="pdparams|npz|onnx|pdmodel|json|pdiparams",
+        suffix="pdparams|npz|onnx|pdmodel|json|pdiparams|xml|bin",
     priority: PRIORITY["fetch_checkpoint"]
     retries: 0  # the script resumes and retries by itself
     conda:
@@ -97,6 +97,30 @@ rule export_paddle3:
         "{params.python} {input.script} --model {wildcards.model:q} --entry {params.entry:q}"
         " --checkpoint {input.checkpoint[0]:q} --program {output.program:q} --pdiparams {output.pdiparams:q}"
         " --json {output.json:q} 2>&1 | tee {log:q}"
+
+
+rule export_openvino:
+    """Fix the input size of a user's own OpenVINO model, and put the argmax into its graph."""
+    input:
+        **code("export_openvino.py"),
+        checkpoint=planning.models.checkpoint,
+        entry=planning.models.complete_entry,
+    output:
+        xml="results/models/{model}/model.xml",
+        bin="results/models/{model}/model.bin",
+        json="results/models/{model}/model.json",
+    log:
+        "results/logs/export_openvino/{model}.log",
+    wildcard_constraints:
+        model=planning.models.of_form("openvino"),
+    priority: PRIORITY["export_openvino"]
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        entry=planning.models.entry,
+    shell:
+        "python {input.script} --model {wildcards.model:q} --entry {params.entry:q}"
+        " --checkpoint {input.checkpoint[0]:q} --xml {output.xml:q} --json {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule export_onnx:

@@ -4,15 +4,18 @@
 rule demo_models:
     """Train all models from scratch. `make accept-demo-models` copies the weights to resources/."""
     input:
-        expand("results/training/{architecture}/weights.npz", architecture=planning.training.names),
+        planning.training.results(),
 
 
 rule train_demo:
-    """Train one demo model, the first from random weights, others from its backbone. It resumes where it stopped."""
+    """Train one demo model, the first from random weights, others from its backbone or, for further training, from
+    their own weights. It resumes where it stopped.
+    """
     input:
         **code("train_demo.py"),
         drawn=planning.training.manifest,
         init=planning.training.initial_weights,
+        fine_tune=planning.training.trained_weights,
         config=planning.training.config_file,
     output:
         weights="results/training/{architecture}/weights.npz",
@@ -25,8 +28,31 @@ rule train_demo:
     params:
         data=planning.training.images,
         plan=planning.training.plan,
-        init=lambda wildcards, input: ["--init", input.init] if input.init else [],
+        init=planning.training.start,
         out="results/training/{architecture}",
     shell:
         "OMP_NUM_THREADS=1 FLAGS_use_mkldnn=1 python {input.script} --data {params.data:q}"
         " --out {params.out:q} {params.plan:q} {params.init:q} 2>&1 | tee {log:q}"
+
+
+rule quantize_demo:
+    """Make the Q/DQ model of a network that was trained with fake quantisation."""
+    input:
+        **code("quantize_demo.py"),
+        export="workflow_scripts/export_paddle.py",  # the script imports it
+        drawn=planning.training.manifest,
+        weights="results/training/{architecture}/weights.npz",
+    output:
+        "results/training/{architecture}/model.onnx",
+    log:
+        "results/logs/quantize_demo/{architecture}.log",
+    wildcard_constraints:
+        architecture="|".join(planning.training.quantized) or "(?!)",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        data=planning.training.images,
+        network=planning.training.network,
+    shell:
+        "python {input.script} --architecture {params.network} --weights {input.weights:q} --data {params.data:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"

@@ -48,6 +48,10 @@ VARIANTS = {
     "paddle_inference": ["paddle-fp32", "onnxruntime-fp32", "openvino-fp32"],
     "paddleseg": ["paddle-fp32", "onnxruntime-fp32", "openvino-fp32"],
 }
+QUANTIZED = {  # of a model that computes in 8 bits already
+    "onnx": ["onnxruntime-int8-model", "openvino-int8-model"],
+    "paddle_inference": ["paddle_onednn-int8-model"],
+}
 MARK = "?"  # before what a person has to check
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -105,7 +109,8 @@ def configuration(model: Finding | None, data: Finding | None) -> str:
     lines = []
     if model and data:
         lines += [f"dataset: {data.name}", f"models: [{model.name}]"]
-        lines += [f"variants: [{', '.join(VARIANTS[model.entry['kind']])}]"]
+        variants = (QUANTIZED if model.quantized else VARIANTS)[model.entry["kind"]]
+        lines += [f"variants: [{', '.join(variants)}]"]
     for title, found in (("model_catalogue", model), ("dataset_catalogue", data)):
         if found:
             lines += [f"{title}:", f"  {found.name}:", *(f"    {line}" for line in _entry(found))]

@@ -11,7 +11,9 @@ from segbench.config.schema import SUFFIXES
 from segbench.errors import InputError, one_line
 from segbench.models import huggingface_files
 from segbench.models.onnx_files import read_onnx
-from segbench.models.paddle_files import read_program
+from segbench.models.onnx_graph import constants_to_initializers
+from segbench.models.onnx_operators import quantized_operators
+from segbench.models.paddle_files import quantized_in_program, read_program
 from segbench.models.paddleseg_files import DEPLOY_FILES, read_network
 
 MODELS = (".onnx", ".pdmodel", ".yml", ".yaml", ".json")
@@ -32,6 +34,7 @@ class Finding:
     any_size: bool = False  # the file does not fix the input's size
     shares: bool = False  # each channel is a share of its own, as a sigmoid gives it: one may be missing
     resizes: bool = False  # the model's own files say how images get that size
+    quantized: bool = False  # it computes in 8 bits already
 
 
 def is_model(path: Path) -> bool:
@@ -99,7 +102,8 @@ def _of_folder(name: str, folder: Path, size: Size | None) -> Finding:
 def _of_onnx(name: str, file: Path, size: Size | None) -> Finding:
     import onnxruntime
 
-    read_onnx(file)  # it says what is wrong with the file in a sentence
+    network = read_onnx(file)  # it says what is wrong with the file in a sentence
+    constants_to_initializers(network)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
@@ -107,6 +111,7 @@ def _of_onnx(name: str, file: Path, size: Size | None) -> Finding:
     except Exception as error:  # ONNX Runtime has many classes of its own
         raise InputError(f"{file}: ONNX Runtime cannot load it: {one_line(str(error), 300)}") from None
     found = Finding(name, {"kind": "onnx", "weights": {"path": str(file.resolve())}})
+    _note_quantized(found, quantized_operators(network))
     _read_hugging_face(found, file.parent)
     image, *others = session.get_inputs()
     if others:
@@ -130,6 +135,13 @@ def _of_onnx(name: str, file: Path, size: Size | None) -> Finding:
         found.entry["preprocessing"] = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3}
         found.unknown["preprocessing"] = "no file says it: take what the network was trained with"
     return found
+
+
+def _note_quantized(found: Finding, operators: dict[str, int]) -> None:
+    found.quantized = bool(operators)
+    if operators:
+        named = ", ".join(f"{count} {name}" for name, count in operators.items())
+        found.notes["weights"] = f"quantised already ({named}): float_model names the model that it was made from"
 
 
 def _input_size(found: Finding, given: list[Any], size: Size | None) -> Size:
@@ -251,6 +263,7 @@ def _of_paddle(name: str, file: Path, size: Size | None) -> Finding:
         raise InputError(f"{parameters}: no such file; a Paddle model is {file.name} and {parameters.name}")
     found = Finding(name, {"kind": "paddle_inference", "weights": {"path": str(file.resolve())}})
     beside = next((file.with_name(one) for one in DEPLOY_FILES if file.with_name(one).is_file()), None)
+    _note_quantized(found, quantized_in_program(file.read_bytes()) if file.suffix == ".pdmodel" else {})
     image, outputs = _paddle_shapes(file) if file.suffix == ".pdmodel" else ([], [])
     _input_size(found, [length if length > 0 else None for length in image[2:4]] or [None, None], size)
     maps = [shape for shape in outputs if len(shape) == 4 and shape[1] > 1]

@@ -11,7 +11,7 @@ from segbench.errors import InputError
 from segbench.files import atomic, read_json, sha256_of, write_text
 from segbench.process.lifetime import command
 
-KEPT = {"weights.npz": "npz", "training.json": "json", "log.csv": "csv"}
+RECORDS = {"training.json": "json", "log.csv": "csv"}
 
 
 def accept(training: Path, resources: Path, models: Path) -> dict[str, float]:
@@ -24,10 +24,12 @@ def accept(training: Path, resources: Path, models: Path) -> dict[str, float]:
         raise InputError(f"{training}: has no trained model; run: snakemake demo_models")
     text = models.read_text(encoding="utf-8")
     for architecture in found:
-        for name, suffix in KEPT.items():
+        quantized = (training / architecture / "model.onnx").exists()  # its weights are in there, in 8 bits
+        kept = {"model.onnx": "onnx"} if quantized else {"weights.npz": "npz"}
+        for name, suffix in {**kept, **RECORDS}.items():
             with atomic(resources / f"{architecture}.{suffix}") as temporary:
                 shutil.copyfile(training / architecture / name, temporary)
-        weights = resources / f"{architecture}.npz"
+        weights = resources / f"{architecture}.{next(iter(kept.values()))}"
         entry = re.compile(rf"(path: {re.escape(weights.as_posix())}, sha256: )(null|[0-9a-f]+)")
         if not entry.search(text):
             raise InputError(f"{models}: no entry with 'path: {weights.as_posix()}, sha256: …'")

@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
-from segbench.calibration.base import layers_file
+from segbench.calibration.base import OF_MODEL, layers_file
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json, sha256_of, write_json
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.models.exported import ExportedModel, operators_named
+from segbench.models.exported import ExportedModel, operators_named, refuse_quantized
 from segbench.models.logits import LogitsModel, calibration_with_logits
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
@@ -52,6 +52,7 @@ def build(request: Request) -> dict[str, Any]:
         raise InputError(f"{model.folder / 'model.onnx'}: damaged; delete it and run again")
     options = parse_options(engine.build_options, request["options"], f"variant_catalogue.{variant.name}.build")
     table = open_calibration(request["calibration"], model)
+    check_quantized(model, variant, table)
     progress("building")
     out = Path(request["out"])
     started = time.perf_counter()
@@ -70,13 +71,31 @@ def build(request: Request) -> dict[str, Any]:
     return {"build_s": time.perf_counter() - started, "environment": environment_record(machine, 0), **facts}
 
 
-def how_calibrated(status: str, judge: str) -> Outcome:
+def check_quantized(model: ExportedModel, variant: Variant, calibration: Path | None) -> None:
+    """Raise Unsupported where a quantised model is to run in another precision or to be quantised again, and where a
+    model of floats is to run in INT8 as it is.
+    """
+    if not is_of_model(variant.precision, calibration):
+        refuse_quantized(model)
+    elif not model.quantized:
+        raise Unsupported(
+            f"no operator of the model computes in 8 bits: choose {variant.engine}-int8, which calibrates it, or"
+            f" {variant.engine}-fp32"
+        )
+
+
+def is_of_model(precision: str, calibration: Any) -> bool:
+    """Return whether a variant's INT8 is the model's own: it has no calibration."""
+    return precision == "int8" and not calibration
+
+
+def how_calibrated(status: str, judge: str, precision: str) -> Outcome:
     """Return how a calibration and the following choice of layers ended, and their costs; ok where there is none.
 
     `judge` is the runtime that chose the layers.
     """
     if not status:
-        return Outcome("ok")
+        return Outcome("ok", result={"calibrator": OF_MODEL} if is_of_model(precision, status) else {})
     records = [read_json(path) for path in (Path(status), Path(status).with_name(layers_file(judge))) if path.exists()]
     worst = next((record for record in records if record["status"] != "ok"), records[0])
     peaks = [record["peak_rss_bytes"] for record in records if record["peak_rss_bytes"]]
@@ -112,7 +131,7 @@ def build_engine(request: Request, limits: Limits, engine: Path, status: Path, c
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     name += " with logits" if request["logits"] else ""
     plugin = load(request["variant"]["engine"])
-    calibrated = how_calibrated(request["calibration"], plugin.table_judge)
+    calibrated = how_calibrated(request["calibration"], plugin.table_judge, request["variant"]["precision"])
     before = [read_status(request["model"]), read_status(check)]
     beside = [read_status(request[key]) for key in ("shapes", "passes")]
     upstream = [*before, *beside, calibrated, read_status(request["twin"], "no ONNX twin")]

@@ -19,7 +19,7 @@ from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json
 from segbench.machine.cpu import this_machine
 from segbench.machine.environment import environment_record
-from segbench.models.exported import ExportedModel, operators_named
+from segbench.models.exported import ExportedModel, operators_named, refuse_quantized
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
@@ -49,6 +49,7 @@ def calibrate(request: Request) -> dict[str, Any]:
     where = f"calibrator_catalogue.{entry['name']}.options"
     options = parse_options(calibrator.options, entry["options"], where)
     model, dataset = ExportedModel.open(Path(request["model"])), read_json(request["dataset"])
+    refuse_quantized(model)
     index = Path(request["index"])
     rows, judging = split_rows(index, settings["images"])[0], held_out(index, settings["images"], model.facts, dataset)
     if len(rows) < settings["images"]:

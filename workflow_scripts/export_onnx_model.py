@@ -12,7 +12,7 @@ from segbench.models.onnx_files import count_parameters, read_onnx
 from segbench.models.onnx_float32 import to_float32
 from segbench.models.onnx_graph import constants_to_initializers, drop_unused, fold, keep_shapes, opset_of
 from segbench.models.onnx_input import fix_input
-from segbench.models.onnx_operators import foreign_note, foreign_operators, refuse_quantized
+from segbench.models.onnx_operators import foreign_note, foreign_operators, quantized_operators
 from segbench.models.onnx_output import append_class_map
 from segbench.models.record import check_class_map, read_entry, write_model
 from segbench.process.lifetime import command
@@ -32,7 +32,7 @@ def export(name: str, entry: dict[str, Any], source: Path) -> tuple[Any, dict[st
     model = read_onnx(source)
     _check(model, source)
     _plain_initializers(model)
-    refuse_quantized(model, str(source))
+    quantized = quantized_operators(model)
     foreign = foreign_operators(model)
     notes = [*foreign_note(model, foreign), *to_float32(model)]
     more, facts = fix_input(model, str(source), where, entry)
@@ -41,6 +41,7 @@ def export(name: str, entry: dict[str, Any], source: Path) -> tuple[Any, dict[st
     drop_unused(model)
     _check(model, source)
     keep_shapes(model)
+    facts |= {"quantized": quantized} if quantized else {}
     return model, {"notes": notes, "foreign_operators": foreign, **facts}
 
 

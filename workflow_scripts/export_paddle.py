@@ -12,7 +12,7 @@ from segbench.files import as_fetched, atomic, scratch
 from segbench.models import architectures, inference_model, paddleseg_network
 from segbench.models.checkpoint import read_arrays
 from segbench.models.fold_paddle import count_constants
-from segbench.models.paddle_files import count_parameters, has_loop, without_call_stacks
+from segbench.models.paddle_files import count_parameters, has_loop, quantized_in_program, without_call_stacks
 from segbench.models.record import check_class_map, read_entry, write_model
 from segbench.process.lifetime import command
 
@@ -164,7 +164,8 @@ def main() -> None:
         for path in checkpoints:
             as_fetched(path)
         count, notes = export(args.model, args.entry, args.checkpoint, args.pdmodel, args.pdiparams)
-        return {"parameter_count": count, "notes": notes}
+        quantized = quantized_in_program(args.pdmodel.read_bytes())
+        return {"parameter_count": count, "notes": notes, **({"quantized": quantized} if quantized else {})}
 
     files = {"model.pdmodel": args.pdmodel, "model.pdiparams": args.pdiparams}
     write_model(args.json, args.model, args.entry, checkpoints, files, PACKAGES, work)

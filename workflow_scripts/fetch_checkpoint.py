@@ -12,7 +12,7 @@ from urllib.parse import urlunsplit
 
 from segbench.errors import InputError
 from segbench.files import atomic, need_room, record_beside, sha256_of, source_record, write_text
-from segbench.models.download import Download, local_path, split_address
+from segbench.models.download import BESIDE, Download, local_path, split_address
 from segbench.models.paddle_files import refuse_json_model
 from segbench.models.stand_ins import refuse_stand_in
 from segbench.process.lifetime import command
@@ -24,18 +24,18 @@ def fetch(weights: dict[str, Any], out: Path, cache: Path, state: str = "") -> N
     """Write the file that `weights` (url or path, sha256 or None) names to `out`, and a record beside it: how that
     ended, its SHA-256, the `state` that planning knows its sources by, and these sources, where they are files.
 
-    An ONNX model's external data is folded into `out`. For `out` X.pdiparams, the file of that suffix beside the named
-    one and `pdiparams_sha256` are used. Raises InputError for a missing path, an unreachable address, a Paddle 3 model,
-    or another SHA-256 than the configured one.
+    An ONNX model's external data is folded into `out`. For `out` X.pdiparams or X.bin, the file of that suffix beside
+    the named one and `pdiparams_sha256` are used. Raises InputError for a missing path, an unreachable address, a
+    Paddle 3 model, or another SHA-256 than the configured one.
     """
     path = local_path(weights)
     url = "" if path else str(weights["url"])
     refuse_json_model(Path(path or split_address(url).path), f"weights: {path or url}")
     expected, belongs_to = weights.get("sha256"), ""
-    if out.suffix == ".pdiparams":
+    if out.suffix in BESIDE.values():
         expected, belongs_to = weights.get("pdiparams_sha256"), path or url
-        path = str(Path(path).with_suffix(".pdiparams")) if path else ""
-        beside = Path(split_address(url).path).with_suffix(".pdiparams") if url else ""
+        path = str(Path(path).with_suffix(out.suffix)) if path else ""
+        beside = Path(split_address(url).path).with_suffix(out.suffix) if url else ""
         url = urlunsplit(split_address(url)._replace(path=str(beside)))
     sources: list[Path] = []
     if path:
@@ -90,7 +90,7 @@ def check(path: Path, origin: str, expected: str | None) -> None:
     refuse_stand_in(path, origin)
     found = sha256_of(path)
     if expected is None:
-        key = "pdiparams_sha256" if ".pdiparams" in origin else "sha256"
+        key = "pdiparams_sha256" if any(suffix in origin for suffix in BESIDE.values()) else "sha256"
         print(f"{origin}: not pinned; put this into its entry: {key}: {found}", file=sys.stderr, flush=True)
     elif found != expected:
         raise InputError(f"{origin}: SHA-256 is {found}, expected {expected}; nothing was kept")

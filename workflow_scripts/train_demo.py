@@ -1,7 +1,8 @@
 """Train one narrow demo model on the demo set: seeded, resumable, with a learning curve and a record of its cost.
 
 The network is one of eight by its name, or that of a PaddleSeg configuration. The configuration's iters, batch_size,
-learning_rate and the coef of its losses hold, too; everything else is trained as the eight are.
+learning_rate and the coef of its losses hold, too; everything else is trained as the eight are. `--fine-tune` goes on
+from trained weights, with batch normalisation's statistics as they are; `--fake-quantization` rounds as INT8 does.
 
 Interrupted training goes on by itself from the last checkpoint in the output folder. Paddle computes with one thread
 unless OMP_NUM_THREADS says otherwise. Two trainings side by side use two cores better than one training with two
@@ -21,7 +22,7 @@ import sys
 import time
 import zipfile
 import zlib  # noqa: F401  # before paddle 2.6.2, else a later inflate crashes (PaddlePaddle/Paddle#70538)
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -39,6 +40,7 @@ from segbench.images.labels import read_label
 from segbench.images.normalize import Normalizer
 from segbench.images.read import read_image
 from segbench.models import paddleseg_files, paddleseg_network
+from segbench.models.fake_quantization import fake_quantize, keep_statistics
 from segbench.models.narrow import ARCHITECTURES, build_narrow, load_arrays, parameter_count, save_arrays
 from segbench.process.lifetime import command
 from segbench.scoring.confusion import Matrix, Scores, confusion_matrix, scores
@@ -70,6 +72,7 @@ class Plan:
     class_weight_power: float = 0.4  # weight ∝ frequency^-power: 0 learns no rare class, 1 overshoots into false alarms
     scales: tuple[float, float] = (0.75, 1.6)
     loss_weights: tuple[float, ...] = (1.0,)  # of each output in training; further ones are auxiliary heads
+    fake_quantization: bool = False  # convolutions round to 8 bits
 
 
 @dataclass
@@ -223,6 +226,7 @@ def train(
     init: Path | None,
     checkpoint_every: int,
     val_every: int,
+    fine_tune: Path | None = None,
 ) -> None:
     """Train to the end, from the last checkpoint in `out` where there is one. Write weights.npz and training.json.
 
@@ -233,6 +237,11 @@ def train(
     layer = build(plan, config)
     if init is not None:
         init_backbone(layer, init)
+    if fine_tune is not None:
+        load_arrays(layer, fine_tune)
+        keep_statistics(layer)
+    if plan.fake_quantization:
+        fake_quantize(layer)
     weights = paddle.to_tensor(class_weights(train_split, plan.class_weight_power))
     optimizer = _optimizer(layer, plan)
     progress = resume(out, plan, layer, optimizer)
@@ -244,7 +253,7 @@ def train(
             report.validated(evaluate(layer, val_split, step=3).miou)
         if progress.iteration % checkpoint_every == 0:
             checkpoint(out, plan, layer, optimizer, progress)
-    finish(layer, val_split, init, report)
+    finish(layer, val_split, fine_tune or init, report)
 
 
 def _step(
@@ -498,6 +507,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="after warm-up; decays to zero")
     parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights.npz whose backbone to start from")
+    parser.add_argument("--fine-tune", type=Path, metavar="WEIGHTS", help="weights.npz to start from, all of it")
+    parser.add_argument("--fake-quantization", action="store_true", help="round convolutions to 8 bits in training")
     parser.add_argument("--checkpoint-every", type=_positive, default=200, metavar="N", help="iterations")
     parser.add_argument("--val-every", type=_positive, default=300, metavar="N", help="iterations (a third of val)")
     return parser.parse_args()
@@ -518,6 +529,7 @@ def main() -> None:
     )
     if arguments.config:
         plan = plan_of(arguments.config, arguments.crop, arguments.seed)
+    plan = replace(plan, fake_quantization=arguments.fake_quantization)
     arguments.out.mkdir(parents=True, exist_ok=True)
     train(
         plan,
@@ -527,6 +539,7 @@ def main() -> None:
         init=arguments.init,
         checkpoint_every=arguments.checkpoint_every,
         val_every=arguments.val_every,
+        fine_tune=arguments.fine_tune,
     )
 
 

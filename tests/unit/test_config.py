@@ -208,7 +208,7 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
         (
             {"model_catalogue": {"m": {**MODEL, "kind": "onyx"}}},
             "mine.yaml: model_catalogue.m.kind: 'onyx': input should be 'paddleseg', 'narrow', 'onnx',"
-            " 'paddle_inference' or 'huggingface'",
+            " 'paddle_inference', 'openvino' or 'huggingface'",
         ),
         (
             {"model_catalogue": {"m": {"kind": "huggingface", "input": MODEL["input"]}}},
@@ -289,6 +289,42 @@ def test_bound_of_one_precision_leaves_the_others_as_they_are():
         (
             {"reference": "paddle-fp23"},
             "mine.yaml: reference: unknown variant 'paddle-fp23'; did you mean 'paddle-fp32'?",
+        ),
+        (
+            {"dataset_catalogue": {"demo": {"objects": {"classes": ["car"], "found": 0.2}}}},
+            "mine.yaml: dataset_catalogue.demo.objects: lost_below is 0.25, above found, 0.2; give less, or null",
+        ),
+        (
+            {"variant_catalogue": {"v": {"engine": "tensorrt_rtx", "precision": "int8", "calibrator": "model"}}},
+            "mine.yaml: variant_catalogue.v.calibrator: 'model': tensorrt_rtx runs no model that is quantised already",
+        ),
+        (
+            {"variant_catalogue": {"v": {"engine": "openvino", "precision": "fp32", "calibrator": "model"}}},
+            "mine.yaml: variant_catalogue.v.calibrator: 'model': precision fp32 is not calibrated; remove the key",
+        ),
+        (
+            {"calibrator_catalogue": {"model": {"library": "nncf"}}},
+            "mine.yaml: calibrator_catalogue.model: 'model' stands for models that are quantised already; give this"
+            " calibrator another name",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "float_model": "gcnet_demmo"}}},
+            "mine.yaml: model_catalogue.m.float_model: unknown model 'gcnet_demmo'; did you mean 'gcnet_demo'?",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "float_model": "gcnet_demo"}}},
+            "mine.yaml: model_catalogue.m.float_model: 'gcnet_demo' has another input; name a model whose class maps"
+            " can be compared",
+        ),
+        (
+            {"model_catalogue": {"m": {**MODEL, "float_model": "n"}, "n": {**MODEL, "float_model": "m"}}},
+            "mine.yaml: model_catalogue.m.float_model: 'n' has a float_model, too; name one of floats\n"
+            "mine.yaml: model_catalogue.n.float_model: 'm' has a float_model, too; name one of floats",
+        ),
+        (
+            {"model_catalogue": {"gcnet_demo": {"float_model": "unet_demo"}}},
+            "mine.yaml: model_catalogue.gcnet_demo: float_model is for kinds 'onnx', 'paddle_inference' and"
+            " 'openvino', not 'narrow'",
         ),
         (
             {"model_catalogue": {"unet": MODEL}, "models": ["unet"]},
@@ -407,3 +443,11 @@ def test_preprocessing_is_written_as_it_always_was_unless_more_is_asked_for(give
     assert model["preprocessing"] == always | kept
     of_files = {**MODEL, "kind": "paddle_inference", "weights": {"path": "m.pdmodel"}, "preprocessing": given}
     assert Model.model_validate(of_files).model_dump(mode="json")["preprocessing"].keys() == given.keys()
+
+
+def test_model_that_brings_its_int8_needs_no_training_split(tmp_path):
+    path = tmp_path / "mine.yaml"
+    chosen = {"models": ["m"], "model_catalogue": {"m": MODEL}, "dataset": "d", "dataset_catalogue": {"d": FOLDER}}
+    path.write_text(yaml.safe_dump({**chosen, "variants": ["openvino-int8-model"]}))
+    files = [*CATALOGUES, str(path)]
+    assert read_config(merged(files), files)["variants"] == ["openvino-int8-model"]

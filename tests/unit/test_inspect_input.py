@@ -12,7 +12,9 @@ import pytest
 import yaml
 from helpers.huggingface_made import make_folder
 from helpers.made import COLOURS, make_folder_dataset, make_onnx_model
-from helpers.paddle_made import run_paddle, save_network
+from helpers.onnx_made import HEIGHT, WIDTH
+from helpers.paddle_made import run_paddle, save_network, street_images
+from helpers.quantized_made import by_onnxruntime, float_network
 from onnx import TensorProto, helper, numpy_helper
 from segbench.config.schema import Model
 from segbench.errors import InputError
@@ -408,3 +410,12 @@ def test_set_that_has_only_a_test_split(tmp_path):
     write_pair(tmp_path / "train/images/1.png", tmp_path / "train/masks/1.png")
     found = inspect_data(tmp_path)
     assert found.entry["split"] == "test" and sorted(found.entry["splits"]) == ["test", "train"]
+
+
+def test_quantised_network_gets_the_variants_that_run_it(made, tmp_path):
+    source = float_network(tmp_path / "raw.onnx")
+    net = by_onnxruntime(source, tmp_path / "net.onnx", street_images(HEIGHT, WIDTH, 1))
+    text = configuration(*inspect_input([net, made[1]]))
+    assert "variants: [onnxruntime-int8-model, openvino-int8-model]\n" in text
+    assert "QuantizeLinear): float_model names the model that it was made from\n" in text
+    assert "-model" not in configuration(*inspect_input([source, made[1]]))

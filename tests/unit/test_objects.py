@@ -16,7 +16,7 @@ from segbench.scoring.score_record import Judgement
 from test_merge_scores import score_shard
 from test_score import CLASSES, Run
 
-OF = {"classes": ["person", "car"], "min_pixels": 3, "found": 0.5, "sizes": [5, 9]}
+OF = {"classes": ["person", "car"], "min_pixels": 3, "found": 0.5, "lost_below": None, "sizes": [5, 9]}
 EIGHT = np.ones((3, 3), int)
 
 
@@ -32,15 +32,18 @@ def expected(pairs, of):
                 if here.sum() < of["min_pixels"]:
                     continue
                 size = SIZES[sum(int(here.sum()) >= bound for bound in of["sizes"])]
-                by = [np.mean(one[here] == mine) >= of["found"] for one in (reference, own)]
-                found[name, size] += [1, by[0], by[1], by[0] and not by[1], by[1] and not by[0]]
+                shares = [np.mean(one[here] == mine) for one in (reference, own)]
+                by = [share >= of["found"] for share in shares]
+                missed = [share < (of["lost_below"] or of["found"]) for share in shares]
+                found[name, size] += [1, by[0], by[1], by[0] and missed[1], by[1] and missed[0]]
     return found
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32), st.sampled_from([0.5, 1.0, 0.3]))
-def test_numbers_are_those_of_scipys_components(seed, share):
-    random, of = np.random.default_rng(seed), {**OF, "found": share}
+@given(st.integers(0, 2**32), st.sampled_from([(0.5, None), (1.0, None), (0.3, None), (0.5, 0.5), (0.7, 0.4)]))
+def test_numbers_are_those_of_scipys_components(seed, shares):
+    share, least = shares
+    random, of = np.random.default_rng(seed), {**OF, "found": share, "lost_below": least}
     tally = Objects(ObjectSettings.of(of, CLASSES), len(CLASSES))
     triples = []
     for number in range(3):
@@ -57,7 +60,7 @@ def test_numbers_are_those_of_scipys_components(seed, share):
     for one in tally.lost:
         left, top, width, height = one.box
         label = triples[int(one.image_id[-1])][0]
-        assert one.own < share <= one.reference and one.pixels <= width * height
+        assert one.own < (least or share) and share <= one.reference and one.pixels <= width * height
         assert (label[top : top + height, left : left + width] == CLASSES.index(one.name)).sum() >= one.pixels
 
 
@@ -66,6 +69,17 @@ def test_outputs_are_compared_as_the_classes_that_they_mean():
     tally = Objects(ObjectSettings.of(OF, CLASSES), len(CLASSES), class_map=[255, 2, 2, 0])
     tally.add("image", tally.seen(label, np.ones_like(label), np.full_like(label, 2)))
     assert by_class(tally.counts, "own") == by_class(tally.counts, "reference") == {"person": 1, "car": 0}
+
+
+def test_an_object_that_is_just_not_found_is_not_lost():
+    label = np.full((1, 100), 2, np.uint8)
+    maps = {share: np.where(np.arange(100) < share, 2, 0).astype(np.uint8)[None] for share in (60, 49, 25, 24)}
+    numbers = {}
+    for share, own in maps.items():
+        tally = Objects(ObjectSettings.of({**OF, "lost_below": 0.25}, CLASSES), len(CLASSES))
+        tally.add("image", tally.seen(label, maps[60], own))
+        numbers[share] = [by_class(tally.counts, key)["person"] for key in ("reference", "own", "lost")]
+    assert numbers == {60: [1, 1, 0], 49: [1, 0, 0], 25: [1, 0, 0], 24: [1, 0, 1]}
 
 
 def test_the_worst_lost_objects_are_those_that_cost_most_pixels():

@@ -26,6 +26,7 @@ from helpers.onnx_made import (
     scores,
 )  # fmt: skip
 from helpers.paddle_made import run_onnxruntime, run_openvino
+from helpers.quantized_made import by_onnxruntime
 from onnx import TensorProto as T
 from onnx import numpy_helper
 from segbench.calibration import qdq
@@ -525,22 +526,18 @@ def test_an_operator_that_hides_the_size_is_named_with_its_domain(tmp_path: Path
     assert said.startswith("FILE: the size of its outputs does not follow from operator Twist of domain org.example; ")
 
 
-@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
-def test_a_quantised_network_is_refused_by_name(tmp_path: Path, image: np.ndarray, form: str) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.left = [image]
-
-        def get_next(self) -> Any:
-            return {"x": self.left.pop()} if self.left else None
-
+@pytest.mark.parametrize(
+    ("form", "kinds"), [("QDQ", {"QuantizeLinear"}), ("QOperator", {"QuantizeLinear", "QLinearConv"})]
+)
+def test_a_quantised_network_is_told_by_its_operators(
+    tmp_path: Path, image: np.ndarray, form: str, kinds: set[str]
+) -> None:
     raw = network(tmp_path / "raw.onnx", [SCORES], [("scores", T.FLOAT, FULL)])
-    quantize_static(str(raw), str(tmp_path / "net.onnx"), Reader(), quant_format=QuantFormat[form])
-    said = message(tmp_path / "net.onnx")
-    assert said.startswith("FILE: is quantised already (") and "no row of it may be called FP32" in said
-    assert "QuantizeLinear" in said
+    model, facts = exported(by_onnxruntime(raw, tmp_path / "net.onnx", [image], form))
+    nodes = [node.op_type for node in onnx.load(str(model)).graph.node]
+    assert facts["quantized"] == {kind: nodes.count(kind) for kind in kinds}
+    (found,) = run_onnxruntime(model, [image])
+    assert (found[0] == scores(image)[0].argmax(0)).mean() > 0.97
 
 
 def test_weights_that_are_stored_in_8_bits_are_no_quantised_network(tmp_path: Path, image: np.ndarray) -> None:
@@ -549,4 +546,5 @@ def test_weights_that_are_stored_in_8_bits_are_no_quantised_network(tmp_path: Pa
     step = np.array(1 / 40, np.float32)
     path = network(tmp_path / "net.onnx", nodes, [("scores", T.FLOAT, FULL)], w8=weight, step=step)
     found, _ = class_map(path, image)
+    assert "quantized" not in exported(path)[1]
     assert (found == scores(image, weight * step)[0].argmax(0)).mean() > 0.999

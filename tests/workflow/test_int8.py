@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 from conftest import Workflow, copy_workflow, small_config
 from helpers.made import make_folder_dataset
+from helpers.quantized_made import by_onnxruntime
 
 
 def with_int8(folder, config: dict) -> dict:
@@ -48,6 +50,41 @@ def test_table_tells_its_provenance_and_takes_training_images_only(finished_int8
     assert set(table["versions"]) == {"onnxruntime", "onnx"}
     index = (finished_int8.folder / "results/data/made/calibration/images.csv").read_text()
     assert "/train/" in index and "/val/" not in index
+
+
+@pytest.mark.slow
+def test_model_that_is_quantised_already_runs_as_it_is_beside_its_sibling_of_floats(tmp_path):
+    import nncf
+    import openvino
+
+    folder = copy_workflow(tmp_path / "work flow")
+    config = small_config(folder)
+    raw = folder / config["model_catalogue"]["nearest"]["weights"]["path"]
+    random = np.random.default_rng(0)
+    images = [random.uniform(-1, 1, (1, 3, 32, 64)).astype(np.float32) for _ in range(4)]
+    by_onnxruntime(raw, raw.with_name("qdq.onnx"), images, name="image")
+    entry = {**config["model_catalogue"]["nearest"], "float_model": "nearest"}
+    entry["weights"] = {"path": str(raw.with_name("qdq.onnx"))}
+    config["model_catalogue"]["qdq"] = entry
+    graph = openvino.Core().read_model(str(raw))
+    openvino.save_model(nncf.quantize(graph, nncf.Dataset(images), subset_size=4), str(folder / "own.xml"))
+    config["model_catalogue"]["own"] = {**entry, "kind": "openvino", "weights": {"path": "own.xml"}}
+    variants = ["onnxruntime-fp32", "onnxruntime-int8-model", "openvino-int8-model"]
+    flow = Workflow(folder, config | {"rounds": 1, "models": ["nearest", "qdq", "own"], "variants": variants})
+    assert not {rule for rule in flow.plan() if "calibrate" in rule or "reference" in rule}
+    flow.snakemake()
+    rows = {(row["model"], row["variant"]): row for row in flow.rows()}
+    for model, variant in (("qdq", variants[1]), ("qdq", variants[2]), ("own", variants[2])):
+        row = rows[model, variant]
+        assert (row["status"], row["calibrator"], row["reference"]) == ("ok", "model", "nearest/onnxruntime-fp32")
+        assert 0.9 < float(row["pixel_agreement"]) <= 1 and row["fp32_layers"] == ""
+        lost = float(rows["nearest", variants[0]]["miou_labelled"]) - float(row["miou_labelled"])
+        assert float(row["miou_delta"]) == pytest.approx(-lost)
+        assert rows["nearest", variant]["status"] == "unsupported"
+        assert rows["nearest", variant]["reason"].startswith("no operator of the model computes in 8 bits: choose")
+    for model in ("qdq", "own"):
+        assert rows[model, variants[0]]["reason"].startswith("the model is quantised already (")
+    assert rows["own", variants[1]]["reason"] == "this model has no ONNX form"
 
 
 INT8 = {"onnxruntime-int8", "openvino-int8", "openvino-int8-table"}

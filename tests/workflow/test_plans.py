@@ -38,16 +38,23 @@ def test_default_trains_nothing_and_fetches_nothing_from_the_network(bare):
     assert "http" not in Path(bare.folder / "config/config.yaml").read_text()
 
 
-def test_demo_models_are_the_eight_and_those_of_paddleseg_configurations(bare):
+def test_demo_models_are_the_eight_those_of_paddleseg_configurations_and_one_for_int8(bare):
     bare.config = {}
     planned = bare.plan("demo_models", "--quiet", "rules")
-    assert planned == {"demo_models": 1, "make_demo_set": 1, "train_demo": 8 + 4}
+    assert planned == {"demo_models": 1, "make_demo_set": 1, "train_demo": 8 + 4 + 1, "quantize_demo": 1}
 
 
 def test_study_of_further_families_needs_no_network_and_trains_nothing(bare):
     planned = jobs(bare, "studies/int8_families")
     assert planned["build_engine"] == planned["infer"] == planned["score"] == 4 * 7
     assert planned["read_settings"] == planned["export_paddle"] == 4 and "train_demo" not in planned
+
+
+def test_study_of_quantisation_aware_training_calibrates_the_models_of_floats_too(bare):
+    planned = jobs(bare, "studies/int8_trained")
+    assert planned["build_engine"] == planned["infer"] == planned["score"] == 2 * 6
+    assert planned["export_paddle"] == planned["export_onnx_model"] == 1 and "train_demo" not in planned
+    assert "infer_reference" not in planned
 
 
 def test_page_protocol_is_one_round_of_all_images(bare):

@@ -25,6 +25,8 @@ TABLE = "table.json"
 JUDGE = "onnxruntime"  # judges what a table costs, for engines whose own runtime does not
 QUANTIZED = "quantized"
 ANY_TABLE = "any table"  # an engine that takes this builds from the table of any calibrator
+# What stands for a calibrator where a model is quantised already. An engine that takes this runs such a model as it is.
+OF_MODEL = "model"
 # Without one of these, a CPU sums products of 8-bit numbers in pairs to 16 bits, where they may saturate.
 DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 

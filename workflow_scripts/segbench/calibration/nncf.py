@@ -40,7 +40,7 @@ class NNCF(Calibrator):
     """Post-training quantisation. Where the result loses too much, a careful preset and then layers in FP32 follow."""
 
     packages = ("nncf", "openvino")
-    reads = ("paddle", "onnx")
+    reads = ("paddle", "onnx", "openvino")
     falls_back = ("onnx",)
     options = Options
 

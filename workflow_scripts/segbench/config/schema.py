@@ -208,6 +208,18 @@ class Iterations(Section):
     unet: Positive = Field(5000, description="Iterations, starting from random weights, since its backbone is its own.")
 
 
+class FineTuning(Section):
+    """How networks that are trained already go on with the rounding of INT8 in place."""
+
+    networks: list[Architecture] = Field(
+        ["gcnet"],
+        description="Networks of which there is one that is trained for INT8, NETWORK_qat.",
+    )
+    iterations: Positive = Field(300, description="Optimiser steps.")
+    batch: Positive = Field(4, description="Number of images per iteration.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(3e-4, description="Learning rate after warm-up.")
+
+
 class Training(Section):
     """How `snakemake demo_models` trains."""
 
@@ -216,6 +228,9 @@ class Training(Section):
         "deeplabv3p", description="Network that is trained from random weights; the others get its backbone."
     )
     iterations: Iterations = Field(default_factory=Iterations, description="Optimiser steps.")
+    quantization: FineTuning = Field(
+        default_factory=FineTuning, description="Quantisation-aware training, which starts from trained weights."
+    )
     batch: Positive = Field(2, description="Number of images per iteration.")
     crop: CropSize = Field("160x320", description="Height x width of the windows that a network learns from.")
     unet_crop: CropSize = Field(
@@ -251,7 +266,9 @@ class Weights(Section):
     url: str | None = Field(None, description="Address of the file, http or https.")
     path: PathOfInput | None = Field(None, description="Path of the file; a relative one starts from `model_root`.")
     sha256: Sha256 | None = Field(None, description="SHA-256 of the file; null: not checked, its hash is printed.")
-    pdiparams_sha256: Sha256 | None = Field(None, description="SHA-256 of X.pdiparams beside X.pdmodel or X.json.")
+    pdiparams_sha256: Sha256 | None = Field(
+        None, description="SHA-256 of X.pdiparams beside X.pdmodel or X.json, or of X.bin beside X.xml."
+    )
 
     @model_validator(mode="after")
     def one_source(self) -> Weights:
@@ -266,6 +283,7 @@ SUFFIXES = {
     "narrow": (".pdparams", ".npz"),
     "onnx": (".onnx",),
     "paddle_inference": (".pdmodel", ".json"),
+    "openvino": (".xml",),
 }
 
 
@@ -278,6 +296,8 @@ def forms_of(model: dict[str, Any]) -> tuple[str, ...]:
     """Forms that a model has once it is exported, its own first; `onnx` beside another is its twin."""
     if model["kind"] in ("onnx", "huggingface"):
         return ("onnx",)
+    if model["kind"] == "openvino":
+        return ("openvino",)
     is_json = model["weights"] != "random" and suffix_of(model["weights"]) == ".json"
     return ("paddle3" if is_json else "paddle", "onnx")
 
@@ -423,9 +443,10 @@ class Preprocessing(Section):
 class Model(Section):
     """A model: weights and input size. Its name is unique, since its results lie under it."""
 
-    kind: Literal["paddleseg", "narrow", "onnx", "paddle_inference", "huggingface"] = Field(
+    kind: Literal["paddleseg", "narrow", "onnx", "paddle_inference", "openvino", "huggingface"] = Field(
         description="`paddleseg`: a network of PaddleSeg's and its weights; `narrow`: the demo's narrow ones;"
-        " `onnx`, `paddle_inference`: your own exported file; `huggingface`: a folder of a network of transformers."
+        " `onnx`, `paddle_inference`, `openvino`: your own exported file; `huggingface`: a folder of a network of"
+        " transformers."
     )
     title: str = Field("", description="Name in the tables; empty: the entry's name.", max_length=200)
     config: PathOfInput | None = Field(
@@ -475,6 +496,11 @@ class Model(Section):
         description="For `onnx`: value above which an output of one channel is class 1; null: 0.5 of a `sigmoid`, 0 of"
         " `logits`, by `auto` what the network ends in.",
     )
+    float_model: Name | None = Field(
+        None,
+        description="For `onnx`, `paddle_inference` and `openvino`: the model of floats that this one was quantised"
+        " from, or trained beside. Class maps and mIoU are then compared with that model's reference.",
+    )
     preprocessing: Preprocessing = Field(
         default_factory=Preprocessing,
         description="How images become the network's input; keys that are not given are read from `config`, from"
@@ -496,6 +522,8 @@ class Model(Section):
             raise ValueError("package is for a network of config")
         if self.kind != "onnx" and (self.output_kind != "auto" or self.threshold is not None):
             raise ValueError(f"output_kind and threshold are for kind 'onnx', not {self.kind!r}")
+        if self.float_model is not None and self.kind not in ("onnx", "paddle_inference", "openvino"):
+            raise ValueError(f"float_model is for kinds 'onnx', 'paddle_inference' and 'openvino', not {self.kind!r}")
         if self.output_kind == "ids" and self.threshold is not None:
             raise ValueError("output_kind 'ids' takes no threshold; 'sigmoid' does")
         if self.class_count is None and self.config is None and self.folder is None:
@@ -550,7 +578,11 @@ class Variant(Section):
 
     engine: str = Field(description="A file of workflow_scripts/segbench/engines/.")
     precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(description="Arithmetic of the network.")
-    calibrator: Name | None = Field(None, description="For INT8: a name of `calibrator_catalogue`.")
+    calibrator: Name | None = Field(
+        None,
+        description="For INT8: a name of `calibrator_catalogue`, or `model`: the model is quantised already and runs as"
+        " it is.",
+    )
     build: dict[str, Any] = Field({}, description="Options of the engine's build.")
     run: dict[str, Any] = Field({}, description="Options of the engine's timed run.")
 
@@ -606,6 +638,11 @@ class CountedObjects(Section):
     found: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="Share of an object's pixels, predicted as its class, from which it is found; up to 1."
     )
+    lost_below: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Share of its pixels below which an object is lost that the reference finds, `found` at most; null:"
+        " `found`. A lower one leaves out those that are near the bound in both.",
+    )
     sizes: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
         [1024, 9216],
         description="Pixels from which an object is medium, and large, the lower number first (COCO's: 32² and 96²).",
@@ -618,6 +655,13 @@ class CountedObjects(Section):
         if sizes[0] >= sizes[1]:
             raise ValueError("the second bound must be the greater one")
         return sizes
+
+    @model_validator(mode="after")
+    def lost_is_not_found(self) -> CountedObjects:
+        """Require what is lost not to be found."""
+        if self.lost_below is not None and self.lost_below > self.found:
+            raise ValueError(f"lost_below is {self.lost_below:g}, above found, {self.found:g}; give less, or null")
+        return self
 
 
 class Dataset(Section):
@@ -710,7 +754,7 @@ class Config(Section):
         None,
         description="What class maps are compared with: a variant, or a file of stored predictions (a pattern that ends"
         " in .zip, with `{dataset}` and `{model}` in it); null: `paddle-fp32` for Paddle models, `paddle3-fp32` for"
-        " Paddle 3's (.json), `onnxruntime-fp32` for ONNX models.",
+        " Paddle 3's (.json), `onnxruntime-fp32` for ONNX models, `openvino-fp32` for OpenVINO's.",
     )
     agreement_images: Positive | None = Field(
         None, description="Number of first images that a reference outside `variants` runs; null: all."

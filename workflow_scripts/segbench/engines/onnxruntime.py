@@ -11,7 +11,7 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
-from segbench.calibration.base import ANY_TABLE
+from segbench.calibration.base import ANY_TABLE, OF_MODEL
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, LayerTimes, none_in_int8
 from segbench.errors import Unsupported, framework_errors
@@ -21,7 +21,10 @@ from segbench.models.exported import ExportedModel
 ENGINE_FILE = "model.onnx"
 KERNEL = "_kernel_time"  # how a trace calls the time inside a node
 TYPES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "uint8": "int8", "int8": "int8"}
-INT8_KERNELS = ("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm")
+INT8_KERNELS = (
+    "QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm", "ConvInteger", "MatMulInteger",
+    "DynamicQuantizeMatMul",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class ONNXRuntime(Engine):
     precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
     modules = ("onnx", "onnxruntime")
-    calibrators = (ANY_TABLE,)
+    calibrators: tuple[str, ...] = (ANY_TABLE, OF_MODEL)
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions
@@ -59,7 +62,8 @@ class ONNXRuntime(Engine):
     ) -> dict[str, Any]:
         """Optimise the graph once and save it. The engine is the optimised ONNX file.
 
-        INT8 is made from the table's Q/DQ model. ONNX Runtime fuses its pairs into 8-bit kernels.
+        INT8 is the model's own, or is made from the table's Q/DQ model. ONNX Runtime fuses the pairs into 8-bit
+        kernels.
         """
         import onnxruntime
 
@@ -82,7 +86,8 @@ class ONNXRuntime(Engine):
             onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
         if calibration:
             source.unlink()
-            facts["int8_layers"] = _count_int8(out / ENGINE_FILE, facts["fp32_layers"])
+        if variant.precision == "int8":
+            facts["int8_layers"] = _count_int8(out / ENGINE_FILE, facts.get("fp32_layers", 0))
         return facts
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:

@@ -10,7 +10,7 @@ import numpy as np
 
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
-from segbench.calibration.base import ANY_TABLE
+from segbench.calibration.base import ANY_TABLE, OF_MODEL
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, LayerTimes, Support, first_no, has_instructions, none_in_int8
 from segbench.errors import Unsupported, framework_errors
@@ -42,11 +42,12 @@ class OpenVINO(Engine):
     """OpenVINO with its CPU plug-in, which is named so that AUTO cannot choose another device."""
 
     plugin = "CPU"
+    reads = ("paddle", "onnx", "openvino")
     falls_back = ("onnx",)
     precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
     modules = ("openvino",)
-    calibrators = ("nncf", ANY_TABLE)
+    calibrators: tuple[str, ...] = ("nncf", ANY_TABLE, OF_MODEL)
     table_judge = "openvino"
     run_options: type = RunOptions
 
@@ -59,7 +60,7 @@ class OpenVINO(Engine):
     ) -> dict[str, Any]:
         """Convert to OpenVINO's intermediate representation and save it in full precision.
 
-        INT8 is NNCF's quantised model as it is, or the Q/DQ model of a table.
+        INT8 is the model's own, NNCF's quantised model as it is, or the Q/DQ model of a table.
         """
         import openvino
 
@@ -80,7 +81,7 @@ class OpenVINO(Engine):
                     graph, facts["notes"] = read_model(model)
                 openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
         if variant.precision == "int8":
-            facts |= _refuse_float(out / ENGINE_FILE, facts["fp32_layers"])
+            facts |= _refuse_float(out / ENGINE_FILE, facts.get("fp32_layers", 0))
         return facts
 
     def settings(self, options: Any, threads: int) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Paddle(Engine):
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Link to the exported or quantised model. It is the engine: Paddle has no serialized form for this path."""
+        """Link to the exported or calibrated model. It is the engine: Paddle has no serialized form for this path."""
         if calibration is None:
             link_files(paddle_files(model), out)
             return {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.calibration.base import OF_MODEL
 from segbench.config.options import Variant
 from segbench.engines import paddle
 from segbench.engines.base import Support, first_no, has_instructions
@@ -41,7 +42,7 @@ class PaddleOneDNN(paddle.Paddle):
 
     accelerated = True
     precisions = ("fp32", "bf16", "int8")
-    calibrators = ("paddle",)
+    calibrators = ("paddle", OF_MODEL)
     run_options = RunOptions
     leaves_passes_out = True
 

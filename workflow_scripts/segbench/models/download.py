@@ -19,6 +19,7 @@ from segbench.errors import InputError
 
 MAX_BYTES = 4 << 30
 BLOCK = 1 << 16
+BESIDE = {".pdmodel": ".pdiparams", ".json": ".pdiparams", ".xml": ".bin"}  # suffix of the file with a model's weights
 
 
 class Download:

@@ -18,13 +18,21 @@ FILES = {  # of each form of a model, the network first
     "paddle": ("model.pdmodel", "model.pdiparams"),
     "paddle3": PADDLE_3,
     "onnx": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin"),
+}
+
+
+TAKES_QUANTIZED = {  # engines that take a quantised model, by its file
+    "model.pdmodel": ("paddle_onednn",),
+    "model.xml": ("openvino",),
+    "model.onnx": ("onnxruntime", "openvino"),
 }
 
 
 @dataclass(frozen=True)
 class ExportedModel:
     """An exported model's files: `folder` holds model.json and model.pdmodel + model.pdiparams, program.json +
-    program.pdiparams (Paddle 3's form) or model.onnx."""
+    program.pdiparams (Paddle 3's form), model.onnx, or model.xml + model.bin (OpenVINO's)."""
 
     folder: Path
     facts: dict[str, Any]
@@ -49,6 +57,12 @@ class ExportedModel:
         return hashlib.sha256(json.dumps(self.facts["files"], sort_keys=True).encode()).hexdigest()
 
     @property
+    def quantized(self) -> dict[str, int]:
+        """Return how many operators, by name, round activations to 8 bits; none of a model of floats."""
+        found: dict[str, int] = self.facts.get("quantized", {})
+        return found
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """Return the input shape: 1, 3, height, width."""
         return 1, 3, int(self.facts["input"]["height"]), int(self.facts["input"]["width"])
@@ -65,13 +79,25 @@ def operators_named(model: ExportedModel) -> Iterator[None]:
         raise
 
 
+def refuse_quantized(model: ExportedModel) -> None:
+    """Raise Unsupported for a model that is quantised already, where one of floats is wanted."""
+    if model.quantized:
+        named = ", ".join(f"{count} {name}" for name, count in model.quantized.items())
+        takes = next(taken for name, taken in TAKES_QUANTIZED.items() if model.file(name))
+        raise Unsupported(
+            f"the model is quantised already ({named}) and computes in 8 bits: choose"
+            f" {' or '.join(f'{engine}-int8-model' for engine in takes)}, or give the model that it was made from"
+        )
+
+
 def paddle_files(model: ExportedModel) -> list[Path]:
     """model.pdmodel and model.pdiparams. Raises Unsupported for a model that is an ONNX file or a Paddle 3 model."""
     if model.file(PADDLE_3[0]):
         raise Unsupported("this is a Paddle 3 model (.json), which paddle3 and paddle3_onednn alone read")
     files = [model.file("model.pdmodel"), model.file("model.pdiparams")]
     if None in files:
-        raise Unsupported("this model is an ONNX file; Paddle engines need a Paddle inference model")
+        whose = "of OpenVINO" if model.file("model.xml") else "an ONNX file"
+        raise Unsupported(f"this model is {whose}; Paddle engines need a Paddle inference model")
     return [path for path in files if path]
 
 

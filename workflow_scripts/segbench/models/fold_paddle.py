@@ -129,8 +129,8 @@ class _Round:
         return key not in self.sources and not operator.has_attr("sub_block")
 
     def _is_constant(self, operator: Any) -> bool:
-        if operator.type in NEVER or operator.has_attr("sub_block"):
-            return False
+        if operator.type in NEVER or "quantize" in operator.type or operator.has_attr("sub_block"):
+            return False  # weights of 8 bits would be stored as floats
         if operator.type == "shape":
             return all(size > 0 for size in self._shape(operator.input("Input")[0]) or [0])
         if not all(name in self.known or name in self.stored for name in operator.input_arg_names):

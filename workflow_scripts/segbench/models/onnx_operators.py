@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from segbench.errors import InputError
-
 OWN_DOMAINS = ("", "ai.onnx")
 OPTIMISED = "com.microsoft.nchwc"  # ONNX Runtime's optimiser imports this domain into every graph that it saves
 EIGHT_BITS = (
@@ -15,20 +13,18 @@ EIGHT_BITS = (
 )  # fmt: skip
 
 
-def refuse_quantized(model: Any, source: str) -> None:
-    """Raise InputError where the network rounds its activations to 8 bits. Weights alone may be stored so."""
+def quantized_operators(model: Any) -> dict[str, int]:
+    """Count the operators, by name, by which the network rounds its activations to 8 bits. Weights alone may be stored
+    so.
+    """
     constants = {tensor.name for tensor in model.graph.initializer}
-    found = Counter(
-        node.op_type
-        for node in model.graph.node
-        if node.op_type in EIGHT_BITS or (node.op_type == "QuantizeLinear" and node.input[0] not in constants)
-    )
-    if found:
-        named = ", ".join(f"{count} {name}" for name, count in found.items())
-        raise InputError(
-            f"{source}: is quantised already ({named} of {len(model.graph.node)} operators): it computes in 8 bits, so"
-            " no row of it may be called FP32; give the model that it was made from"
+    return dict(
+        Counter(
+            node.op_type
+            for node in model.graph.node
+            if node.op_type in EIGHT_BITS or (node.op_type == "QuantizeLinear" and node.input[0] not in constants)
         )
+    )
 
 
 def operator_name(node: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,22 @@ def has_loop(pdmodel: bytes) -> bool:
     return any(block.op(number).type() == "while" for number in range(block.op_size()))
 
 
+def quantized_in_program(pdmodel: bytes) -> dict[str, int]:
+    """Count the operators, by name, by which a program rounds its activations to 8 bits: those of Paddle's and
+    PaddleSlim's exports, older and newer. Weights alone may be stored so.
+    """
+    program = read_program(pdmodel)
+    block = program.block(0)
+    operators = [operator for operator in map(block.op, range(block.op_size())) if is_quantizer(operator.type())]
+    stored = {variable.name() for variable in block.all_vars() if variable.persistable()}
+    return dict(Counter(operator.type() for operator in operators if operator.input("X")[0] not in stored))
+
+
+def is_quantizer(kind: str) -> bool:
+    """Return whether operators of that name round to 8 bits: quantize_linear, fake_quantize_abs_max, …"""
+    return kind == "quantize_linear" or (kind.startswith("fake_") and "_quantize_" in kind)
+
+
 def count_parameters(pdmodel: bytes) -> int:
     """Trained values of a program: its stored variables without the running statistics of batch normalisation."""
     program = read_program(pdmodel)
@@ -96,8 +113,13 @@ def check_files(pdmodel: Path, pdiparams: Path, named: str) -> None:
         stored = []
     if not stored:
         raise InputError(f"{named}: {pdmodel}: not a Paddle inference model, or a damaged one")
-    if shapes_in(pdiparams, named) != stored:
+    if [*map(_without_ones, shapes_in(pdiparams, named))] != [*map(_without_ones, stored)]:
         raise InputError(f"{named}: {pdmodel} and {pdiparams} do not belong together: their parameters differ")
+
+
+def _without_ones(shape: Shape) -> Shape:
+    """Return a shape without sides of 1: Paddle's quantiser declares a scale as [8] and stores [1, 8]."""
+    return tuple(side for side in shape if side != 1)
 
 
 def shapes_in(pdiparams: Path, named: str) -> list[Shape]:

@@ -19,5 +19,6 @@ def refuse_stand_in(path: Path, origin: str) -> None:
         raise InputError(f"{origin}: is empty; fetch it again")
     if head.startswith(LFS):
         raise InputError(f"{origin}: is a pointer of Git LFS, not the file; run 'git lfs pull' where it was cloned")
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+    is_page = text.startswith((b"<!doctype html", b"<html", b"<?xml"))
+    if is_page and b"<net " not in text:  # with which OpenVINO's model begins
         raise InputError(f"{origin}: is a page (HTML or XML), not the file; open it to see what it says")

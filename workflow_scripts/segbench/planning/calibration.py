@@ -40,6 +40,10 @@ class Calibration(Lookup):
         """Return the exported files that the calibrator reads: its preferred form among those that the model has."""
         return self._models.with_fallback(w, self.library(w.calibrator))
 
+    def onnx(self, w: Any) -> list[str]:
+        """Return the ONNX file that a table belongs to; none for a model of another form: the calibration says why."""
+        return self._models.files(w, ("onnx",))
+
     def conversion(self, w: Any) -> str | list[str]:
         """Return the status of the conversion to ONNX, where the calibrator reads its result."""
         return self._models.conversion(w, self.files(w))

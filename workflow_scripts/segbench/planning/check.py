@@ -218,10 +218,32 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
             known = _nearest(name, counted.classes) if counted else "it has no objects"
             fault = f"{name!r} is not among dataset_catalogue.{config.dataset}.objects.classes; {known}"
             faults.append(f"{sources.of(location)}: {_key(location)}: {fault}")
+    faults += _bad_float_models(config, sources)
     reference = config.reference
     if reference is not None and not reference.endswith(".zip") and reference not in config.variant_catalogue:
         nearest = _nearest(reference, list(config.variant_catalogue))
         faults.append(f"{sources.of(('reference',))}: reference: unknown variant {reference!r}; {nearest}")
+    return faults
+
+
+def _bad_float_models(config: Config, sources: Sources) -> list[str]:
+    """Return a fault for each model whose float sibling is not there, or has class maps of another size or meaning."""
+    faults = []
+    for name, model in config.model_catalogue.items():
+        if model.float_model is None:
+            continue
+        location: Location = ("model_catalogue", name, "float_model")
+        sibling, fault = config.model_catalogue.get(model.float_model), ""
+        if sibling is None:
+            fault = f"unknown model {model.float_model!r}; {_nearest(model.float_model, list(config.model_catalogue))}"
+        elif sibling.float_model is not None:
+            fault = f"{model.float_model!r} has a float_model, too; name one of floats"
+        else:
+            for key in ("input", "class_map"):
+                if getattr(sibling, key) != getattr(model, key):
+                    fault = f"{model.float_model!r} has another {key}; name a model whose class maps can be compared"
+        if fault:
+            faults.append(f"{sources.of(location)}: {_key(location)}: {fault}")
     return faults
 
 
@@ -274,6 +296,9 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
                 faults.append(str(error))
     for name, calibrator in config.calibrator_catalogue.items():
         location = ("calibrator_catalogue", name, "options")
+        if name == calibration.OF_MODEL:
+            word = "stands for models that are quantised already; give this calibrator another name"
+            faults.append(f"{sources.of(location)}: {_key(location[:2])}: {name!r} {word}")
         try:
             kind = calibration.load(calibrator.library).options
             parse_options(kind, calibrator.options, f"{sources.of(location)}: {_key(location)}")
@@ -288,7 +313,8 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
 
 def _no_training_split(config: Config, sources: Sources) -> list[str]:
     splits = config.dataset_catalogue[config.dataset].splits
-    calibrated = next((name for name in config.variants if config.variant_catalogue[name].calibrator), None)
+    without = (None, calibration.OF_MODEL)
+    calibrated = next((n for n in config.variants if config.variant_catalogue[n].calibrator not in without), None)
     if calibrated is None or splits is None or "train" in splits:
         return []
     where: Location = ("dataset_catalogue", config.dataset, "splits")
@@ -297,7 +323,7 @@ def _no_training_split(config: Config, sources: Sources) -> list[str]:
 
 def _calibration_fault(config: Config, variant: Variant, engine: base.Engine) -> str:
     """Say what keeps a variant from using its calibrator's result. Empty: nothing does, or the options are faulty."""
-    if variant.calibrator is None:
+    if variant.calibrator in (None, calibration.OF_MODEL):
         return ""
     entry = config.calibrator_catalogue[variant.calibrator]
     try:
@@ -316,9 +342,13 @@ def _calibrator_fault(config: Config, variant: Variant, engine: base.Engine) -> 
         if not taken or variant.precision != "int8":
             return ""
         allowed = [library for library in calibration.names() if calibration.fits(library, taken)]
-        return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}"
+        brought = f"; {calibration.OF_MODEL!r} is for models that are quantised already"
+        brought = brought if calibration.OF_MODEL in taken else ""
+        return f"missing: int8 on {variant.engine} needs one of library {' or '.join(allowed)}{brought}"
     if variant.precision != "int8":
         return f"{name!r}: precision {variant.precision} is not calibrated; remove the key"
+    if name == calibration.OF_MODEL:
+        return "" if name in taken else f"{name!r}: {variant.engine} runs no model that is quantised already"
     if name not in config.calibrator_catalogue:
         return f"unknown calibrator {name!r}; {_nearest(name, list(config.calibrator_catalogue))}"
     library = config.calibrator_catalogue[name].library

@@ -38,6 +38,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "limits": schema.Limits,
     "calibration": schema.Calibration,
     "training": schema.Training,
+    "training.quantization": schema.FineTuning,
     "model_catalogue.NAME": schema.Model,
     "model_catalogue.NAME.weights": schema.Weights,
     "model_catalogue.NAME.input": schema.InputSize,

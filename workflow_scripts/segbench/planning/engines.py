@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from segbench.calibration.base import QUANTIZED, TABLE, layers_file
+from segbench.calibration.base import OF_MODEL, QUANTIZED, TABLE, layers_file
 from segbench.planning.lookup import Lookup, options
 from segbench.planning.models import Models
 
@@ -33,7 +33,7 @@ class Engines(Lookup):
     def files(self, w: Any) -> list[str]:
         """Return the exported files that the engine builds from: its preferred form among those that the model has."""
         calibrator = self.variant(w)["calibrator"]
-        if calibrator is None:
+        if calibrator in (None, OF_MODEL):
             return self._models.with_fallback(w, self.engine(w))
         library = self.library(calibrator)
         if library.leaves_table:
@@ -55,7 +55,7 @@ class Engines(Lookup):
     def calibration(self, w: Any) -> list[str]:
         """Return the files that the variant's calibrator writes, its status first; none without a calibrator."""
         name = self.variant(w)["calibrator"]
-        if name is None:
+        if name in (None, OF_MODEL):
             return []
         folder, library = f"results/calibration/{w.dataset}/{w.model}/{name}", self.library(name)
         results = [TABLE, layers_file(self.engine(w).table_judge)] if library.leaves_table else [library.folder]

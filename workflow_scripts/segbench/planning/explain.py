@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segbench.calibration.base import OF_MODEL
 from segbench.planning.lookup import Lookup
 
 LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
@@ -12,8 +13,8 @@ class Explain(Lookup):
     """A pair goes from `variant` to `other`."""
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return the pairs: the first FP32 variant of an engine and each of its INT8 variants, then those that
-        `comparison.pairs` names.
+        """Return the pairs: the first FP32 variant of an engine and each of its INT8 variants (but for models that are
+        quantised already, which have no row in FP32), then those that `comparison.pairs` names.
         """
         entries = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
         fp32: dict[str, str] = {}
@@ -23,7 +24,7 @@ class Explain(Lookup):
         quantised = [
             (fp32[entry["engine"]], name)
             for name, entry in entries.items()
-            if entry["precision"] == "int8" and entry["engine"] in fp32
+            if entry["precision"] == "int8" and entry["engine"] in fp32 and entry["calibrator"] != OF_MODEL
         ]
         named = [(first, second) for first, second in self.config["comparison"]["pairs"]]
         return list(dict.fromkeys([*quantised, *named]))

@@ -15,7 +15,7 @@ from segbench.config.schema import Preprocessing, forms_of, suffix_of
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.models import huggingface_files, paddleseg_files
-from segbench.models.download import local_path
+from segbench.models.download import BESIDE, local_path
 from segbench.models.exported import FILES
 from segbench.planning.lookup import Lookup, any_of, options
 from segbench.planning.state import Seen, seen_by, state_of
@@ -33,10 +33,10 @@ class Models(Lookup):
         return any_of([name for name, entry in catalogue.items() if forms_of(entry)[0] in forms])
 
     def given_entry(self, w: Any) -> str:
-        """Return the model's entry for a command line. Its title is left out, since only tables show it, and so are
-        keys of a kind that it is not.
+        """Return the model's entry for a command line. Title and float_model are left out, since no file depends on
+        them, and so are keys of a kind that it is not.
         """
-        entry = {key: value for key, value in self.model(w).items() if key != "title"}
+        entry = {key: value for key, value in self.model(w).items() if key not in ("title", "float_model")}
         for key in ("config", "package", "folder"):
             if entry[key] is None:
                 del entry[key]
@@ -113,7 +113,7 @@ class Models(Lookup):
         """Return the path of the file that is fetched; empty for one from the network."""
         weights = self._weights(w)
         path: str = local_path(weights)
-        return os.path.splitext(path)[0] + ".pdiparams" if path and w.suffix == "pdiparams" else path
+        return os.path.splitext(path)[0] + f".{w.suffix}" if path and f".{w.suffix}" in BESIDE.values() else path
 
     def weights_state(self, w: Any) -> str:
         """Return what stands for the weights' file, and for the files that its external data lie in (see state.py)."""
@@ -142,15 +142,15 @@ class Models(Lookup):
         return self._state_of(tuple(self.folder_files(w)), f"{FROM_FOLDER.format(model=w.model)}.json")
 
     def checkpoint(self, w: Any) -> list[str]:
-        """The fetched weights of a model, with the suffix that they came with (X.pdmodel and X.json have X.pdiparams
-        beside them); none for random weights."""
+        """The fetched weights of a model, with the suffix that they came with, and what stands beside them (X.pdmodel
+        and X.json have X.pdiparams, X.xml has X.bin); none for random weights."""
         weights = self.model(w)["weights"]
         if weights is None:
             return [FROM_FOLDER.format(model=w.model)]
         if weights == "random":
             return []
         suffix = suffix_of(weights)
-        suffixes = [suffix, ".pdiparams"] if suffix in (".pdmodel", ".json") else [suffix]
+        suffixes = [suffix, BESIDE[suffix]] if suffix in BESIDE else [suffix]
         return [f"results/models/{w.model}/checkpoint{suffix}" for suffix in suffixes]
 
     def checkpoint_argument(self, w: Any) -> list[str]:

@@ -32,7 +32,7 @@ class Planning(Lookup):
         self.calibration = Calibration(config, self.jobs, self.models)
         self.engines = Engines(config, self.models)
         self.inference = Inference(config)
-        self.scoring = Scoring(config, self.models)
+        self.scoring = Scoring(config)
         self.comparison = Comparison(config, self.jobs, self.engines)
         self.explain = Explain(config)
         self.report = Report(config, self.inference, overlays)

@@ -6,13 +6,18 @@ import json
 import os
 from typing import Any
 
+from segbench.calibration.base import OF_MODEL
 from segbench.config.schema import forms_of
 from segbench.images import shards
 from segbench.planning.lookup import Lookup, options
-from segbench.planning.models import Models
 
 PREPROCESSING = "results/preprocessing/{dataset}/{model}.json"
-NATIVE = {"paddle": "paddle-fp32", "paddle3": "paddle3-fp32", "onnx": "onnxruntime-fp32"}  # by a model's form
+NATIVE = {  # by a model's form
+    "paddle": "paddle-fp32",
+    "paddle3": "paddle3-fp32",
+    "onnx": "onnxruntime-fp32",
+    "openvino": "openvino-fp32",
+}
 
 
 def searched(config: dict[str, Any]) -> list[str]:
@@ -24,21 +29,24 @@ def searched(config: dict[str, Any]) -> list[str]:
     return [
         PREPROCESSING.format(dataset=config["dataset"], model=name)
         for name in own
-        if forms_of(catalogue[name])[0] != "paddle3"
+        if forms_of(catalogue[name])[0] not in ("paddle3", "openvino")
     ]
 
 
 class Scoring(Lookup):
-    """The reference is a chosen variant, a variant that runs for it alone, or a stored file."""
-
-    def __init__(self, config: dict[str, Any], models: Models) -> None:
-        super().__init__(config)
-        self._models = models
+    """The reference is a chosen variant, a variant that runs for it alone, or a stored file. That of a quantised model
+    is its float sibling's.
+    """
 
     def reference_name(self, w: Any) -> str:
-        """Return the variant, or file of stored predictions, that class maps are compared with."""
-        native = NATIVE[self._models.form(w)]
-        return str(self.config["reference"] or native).format(dataset=w.dataset, model=w.model)
+        """Return the variant, or file of stored predictions, that class maps are compared with; MODEL/VARIANT where it
+        is a variant of another model.
+        """
+        sibling = self.model(w)["float_model"]
+        model = sibling or w.model
+        native = NATIVE[forms_of(self.config["model_catalogue"][model])[0]]
+        name = str(self.config["reference"] or native).format(dataset=w.dataset, model=model)
+        return f"{sibling}/{name}" if sibling and not name.endswith(".zip") else name
 
     def reference_files(self, w: Any) -> dict[str, str]:
         """Return predictions and status of the reference: the pass of a chosen variant (the same shard of it), a pass
@@ -49,9 +57,12 @@ class Scoring(Lookup):
         name = self.reference_name(w)
         if name.endswith(".zip"):
             return {"reference": name} if os.path.exists(name) else {}
-        here = f"{w.dataset}/{w.model}/{name}"
+        sibling, _, variant = name.rpartition("/")
+        model = sibling or w.model
+        here = f"{w.dataset}/{model}/{variant}"
         run = f"results/predictions/{here}/{getattr(w, 'shard', shards.WHOLE)}"
-        folder = run if name in self.config["variants"] else f"results/references/{here}"
+        is_row = variant in self.config["variants"] and (not sibling or sibling in self.config["models"])
+        folder = run if is_row else f"results/references/{here}"
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
 
     def reference_arguments(self, w: Any) -> list[str]:
@@ -60,10 +71,11 @@ class Scoring(Lookup):
 
     def score_of_first(self, w: Any) -> str:
         """Return the score that tells whether a model's preprocessing is searched: that of its reference where it is a
-        row, else of its first row in FP32, else of its first.
+        row, else of its first row in FP32 (of a quantised model, as it is), else of its first.
         """
-        chosen = self.config["variants"]
-        full = [name for name in chosen if self.config["variant_catalogue"][name]["precision"] == "fp32"]
+        chosen, entries = self.config["variants"], self.config["variant_catalogue"]
+        key, value = ("calibrator", OF_MODEL) if self.model(w)["float_model"] else ("precision", "fp32")
+        full = [name for name in chosen if entries[name][key] == value]
         first = next(name for name in (self.reference_name(w), *full, *chosen) if name in chosen)
         return f"results/scores/{w.dataset}/{w.model}/{first}.json"
 

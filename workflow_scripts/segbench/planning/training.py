@@ -8,9 +8,10 @@ from typing import Any
 from segbench.config.schema import ARCHITECTURES
 from segbench.models.paddleseg_files import read_network
 from segbench.planning.data import GENERATED
-from segbench.planning.lookup import Lookup
+from segbench.planning.lookup import Lookup, options
 
 BACKBONE = "NarrowResNet"  # of all of the eight but UNet
+QUANTIZED = "_qat"  # ends the name of a network that goes on from the trained one of the name, with INT8's rounding
 
 
 class Training(Lookup):
@@ -19,7 +20,12 @@ class Training(Lookup):
     @property
     def names(self) -> list[str]:
         """Names of all models that are trained."""
-        return [*ARCHITECTURES, *self._configs]
+        return [*ARCHITECTURES, *self._configs, *self.quantized]
+
+    @property
+    def quantized(self) -> list[str]:
+        """Names of the networks that are trained further with fake quantisation, and then quantised."""
+        return [f"{name}{QUANTIZED}" for name in self.config["training"]["quantization"]["networks"]]
 
     @property
     def _configs(self) -> dict[str, str]:
@@ -43,12 +49,36 @@ class Training(Lookup):
         if files := self.config_file(w):
             other = read_network(Path(files[0])).section.get("backbone", {}).get("type") != BACKBONE
         else:
-            other = w.architecture in (first, "unet")
+            other = w.architecture in (first, "unet", *self.quantized)
         return [] if other else f"results/training/{first}/weights.npz"
+
+    def start(self, w: Any) -> list[str]:
+        """Return the argument of the training script that names the weights to start from."""
+        return options(init=self.initial_weights(w), fine_tune=self.trained_weights(w))
+
+    def network(self, w: Any) -> str:
+        """Return the architecture of a network that is trained further."""
+        return str(w.architecture).removesuffix(QUANTIZED)
+
+    def trained_weights(self, w: Any) -> str | list[str]:
+        """Return the weights that a further training goes on from."""
+        return f"results/training/{self.network(w)}/weights.npz" if w.architecture in self.quantized else []
+
+    def results(self) -> list[str]:
+        """Return what a demo model is made of: trained weights, or a Q/DQ model."""
+        floats = [name for name in self.names if name not in self.quantized]
+        files = [f"results/training/{name}/weights.npz" for name in floats]
+        return [*files, *(f"results/training/{name}/model.onnx" for name in self.quantized)]
 
     def plan(self, w: Any) -> list[str]:
         """Return the arguments of the training script."""
         plan = self.config["training"]
+        if w.architecture in self.quantized:
+            of, further = self.network(w), plan["quantization"]
+            numbers = {**{key: further[key] for key in ("iterations", "batch", "learning_rate")}, "seed": plan["seed"]}
+            crop = plan["unet_crop" if of == "unet" else "crop"]
+            given = [f"--{key.replace('_', '-')}={value}" for key, value in numbers.items()]
+            return [f"--architecture={of}", "--fake-quantization", f"--crop={crop}", *given]
         if files := self.config_file(w):
             return [f"--config={files[0]}", f"--crop={plan['unet_crop']}", f"--seed={plan['seed']}"]
         crop = plan["unet_crop" if w.architecture == "unet" else "crop"]

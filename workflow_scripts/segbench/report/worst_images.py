@@ -14,6 +14,7 @@ from segbench.scoring import bootstrap
 from segbench.scoring.image_counts import MAX_ROWS, ImageCounts
 from segbench.scoring.predictions import key_of
 from segbench.table.formats import change, miou
+from segbench.table.row import place_of_reference
 
 COUNT = 10
 HEADER = ["image", "Δ mIoU of the image", "reference", "this row"]
@@ -42,7 +43,8 @@ def worst_images(results: Path, rows: list[Facts]) -> list[WorstImages]:
     names = {key_of(entry["image_id"]): entry["image_id"] for entry in index_rows(index)}
     found = []
     for row in compared:
-        own, reference = (_counts(results, row, variant) for variant in (row["variant"], row["reference"]))
+        places = (row["model"], row["variant"]), place_of_reference(row["model"], row["reference"])
+        own, reference = (_counts(results, row["dataset"], *place) for place in places)
         if own.images > MAX_ROWS or not own.rows or own.rows.keys() != reference.rows.keys():
             continue
         keys, counts = own.arrays()
@@ -55,6 +57,6 @@ def worst_images(results: Path, rows: list[Facts]) -> list[WorstImages]:
     return found
 
 
-def _counts(results: Path, row: Facts, variant: str) -> ImageCounts:
-    packed = read_json(results / "scores" / row["dataset"] / row["model"] / f"{variant}.json")["image_counts"]
+def _counts(results: Path, dataset: str, model: str, variant: str) -> ImageCounts:
+    packed = read_json(results / "scores" / dataset / model / f"{variant}.json")["image_counts"]
     return ImageCounts.unpacked(packed) if packed else ImageCounts()

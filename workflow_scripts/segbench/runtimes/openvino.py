@@ -23,7 +23,7 @@ def read_model(model: ExportedModel) -> tuple[Any, list[str]]:
 
     program = model.file("model.pdmodel")
     if program is None:
-        return _read(model, model.file("model.onnx")), []
+        return _read(model, model.file("model.onnx") or model.file("model.xml")), []
     twin = exact_twin(model)
     if twin is None:
         return _read(model, program), []

@@ -1,7 +1,8 @@
 """Objects that the reference finds and a variant does not, and the other way round.
 
 An object is a connected component (8-connected) of a class in the label. It is found where at least a share of its
-pixels is predicted as its class. Two people who touch in the label are one object, and a person behind a pole is two.
+pixels is predicted as its class, and lost where the reference finds it and a variant has less than another share. Two
+people who touch in the label are one object, and a person behind a pole is two.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ KEPT = 12  # lost objects of a row that are kept to be shown
 @dataclass(frozen=True)
 class ObjectSettings:
     """The name of each trainId whose objects count, their least size in pixels, the share of its pixels from which an
-    object is found, and the pixels from which it is medium and large.
+    object is found, the share below which it is lost, and the pixels from which it is medium and large.
     """
 
     classes: Mapping[int, str]
     min_pixels: int
     found: float
+    lost_below: float
     sizes: Sequence[int]
 
     @classmethod
@@ -41,7 +43,8 @@ class ObjectSettings:
             if name not in classes:
                 raise InputError(f"objects.classes: the data set has no class {name!r}; it has {', '.join(classes)}")
         named = {classes.index(name): name for name in entry["classes"]}
-        return cls(named, entry["min_pixels"], entry["found"], entry["sizes"])
+        lost_below = entry["lost_below"] or entry["found"]
+        return cls(named, entry["min_pixels"], entry["found"], lost_below, entry["sizes"])
 
     def size(self, pixels: int) -> str:
         """Return whether an object is small, medium or large."""
@@ -49,8 +52,8 @@ class ObjectSettings:
 
 
 class ObjectCounts(TypedDict):
-    """Numbers of objects: labelled, found by the reference, found by the variant, found by the reference alone (lost),
-    found by the variant alone (gained).
+    """Numbers of objects: labelled, found by the reference, found by the variant, found by the reference and missed by
+    the variant (lost), and the other way round (gained).
     """
 
     labelled: int
@@ -64,7 +67,7 @@ ByClass = dict[str, dict[str, ObjectCounts]]  # by class and size
 
 
 class LostObject(NamedTuple):
-    """An object that the reference finds and the variant does not: where it is, and the share that each of them hits.
+    """An object that the reference finds and the variant misses: where it is, and the share that each of them hits.
 
     `box` is x, y, width and height in pixels of the label.
     """
@@ -127,13 +130,15 @@ class Objects:
             self.counts = {name: copy.deepcopy(of_none) for name in self.settings.classes.values()}
         for one in seen:
             of, needed = self.counts[one.name][self.settings.size(one.pixels)], self.settings.found * one.pixels
+            least = self.settings.lost_below * one.pixels
             reference, own = one.reference >= needed, one.own >= needed
+            lost, gained = reference and one.own < least, own and one.reference < least
             of["labelled"] += 1
             of["reference"] += reference
             of["own"] += own
-            of["lost"] += reference and not own
-            of["gained"] += own and not reference
-            if reference and not own:
+            of["lost"] += lost
+            of["gained"] += gained
+            if lost:
                 of_reference, of_own = one.reference / one.pixels, one.own / one.pixels
                 self.lost.append(LostObject(image_id, one.name, one.pixels, one.box, of_reference, of_own))
         self.lost = worst(self.lost)

@@ -307,12 +307,13 @@ COLUMNS = (
         lambda s: s.objects("reference"),
     ),
     Column(
-        "objects_lost", COUNT, "Objects that the reference finds and this row does not.",
+        "objects_lost", COUNT,
+        "Objects that the reference finds and this row misses: it has less than `lost_below` of their pixels.",
         lambda s: s.objects("lost"), "objects lost",
         cell=lambda row: formats.part_of(row["objects_lost"], row["objects_found"]),
     ),
     Column(
-        "objects_gained", COUNT, "Objects that this row finds and the reference does not.",
+        "objects_gained", COUNT, "Objects that this row finds and the reference misses.",
         lambda s: s.objects("gained"), "objects gained",
     ),
     Column(
@@ -324,7 +325,8 @@ COLUMNS = (
         scored("agrees"),
     ),
     Column(
-        "reference", TEXT, "What class maps are compared with: a variant or a file.",
+        "reference", TEXT,
+        "What class maps are compared with: a variant, MODEL/VARIANT of the `float_model`, or a file.",
         lambda s: s.score["reference"],
     ),
     Column(
@@ -500,7 +502,8 @@ COLUMNS = (
         built("fp32_layers"), "layers in FP32",
     ),
     Column(
-        "calibrator", TEXT, "What INT8 was calibrated with: a name of `calibrator_catalogue`.",
+        "calibrator", TEXT,
+        "What INT8 was calibrated with: a name of `calibrator_catalogue`; `model`: the model was quantised already.",
         built("calibrator"),
     ),
     Column(

@@ -68,6 +68,12 @@ class Row(TypedDict):
     iou_per_class: Any  # IoU by class name, or None
 
 
+def place_of_reference(model: str, reference: str) -> tuple[str, str]:
+    """Return model and variant of the reference of a row of `model`, which names a model where that is another one."""
+    sibling, _, variant = reference.rpartition("/")
+    return sibling or model, variant
+
+
 def value(row: Mapping[str, object], name: str) -> Any:
     """Return the cell of a column whose name is a variable."""
     return row[name]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from segbench.table.columns import COLUMNS
 from segbench.table.control import Control
-from segbench.table.row import Row
+from segbench.table.row import Row, place_of_reference
 from segbench.table.sources import Sources
 
 
@@ -21,13 +21,13 @@ def read_rows(results: Path, selection: dict[str, Any], only: Collection[str] | 
     found = []
     for model in selection["models"]:
         variants = [name for name in selection["variants"] if only is None or f"{model}/{name}" in only]
-        of_model = [Sources(results, selection, model, variant, control=control) for variant in variants]
-        reference = next((one for one in of_model if one.score["reference"] == one.variant), None)
-        for one in of_model:
-            # An mIoU by resized logits and one by resized class maps do not compare.
-            same = reference is not None and reference.score["scored_by"] == one.score["scored_by"]
-            one.reference = reference if same else None
-        found += of_model
+        found += [Sources(results, selection, model, variant, control=control) for variant in variants]
+    by_name = {f"{one.model}/{one.variant}": one for one in found}
+    for one in found:
+        reference = by_name.get("/".join(place_of_reference(one.model, one.score["reference"])))
+        # An mIoU by resized logits and one by resized class maps do not compare.
+        same = reference is not None and reference.score["scored_by"] == one.score["scored_by"]
+        one.reference = reference if same else None
     first = next((one.hardware_id for one in found if one.hardware_id), None)
     for one in found:
         one.first_hardware = first
