@@ -40,3 +40,11 @@ def test_model_that_the_file_does_not_name_is_told(trained):
     (trained / "models.yaml").write_text("model_catalogue: {}\n")
     with pytest.raises(InputError, match="no entry with 'path: "):
         accept(trained / "training", trained / "kept", trained / "models.yaml")
+
+
+def test_network_that_is_quantised_is_copied_as_its_file_with_8_bits(trained):
+    (trained / "training" / "ann" / "model.onnx").write_bytes(b"8 bits")
+    (trained / "models.yaml").write_text((trained / "models.yaml").read_text().replace("ann.npz", "ann.onnx"))
+    accept(trained / "training", trained / "kept", trained / "models.yaml")
+    assert sorted(path.name for path in (trained / "kept").iterdir()) == ["ann.csv", "ann.json", "ann.onnx"]
+    assert sha256_of(trained / "kept/ann.onnx") in (trained / "models.yaml").read_text()

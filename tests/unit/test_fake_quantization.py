@@ -78,10 +78,10 @@ def test_training_goes_on_from_weights_with_the_rounding_in_place(streets, tmp_p
     )
     record = json.loads((out / "training.json").read_text())
     assert record["plan"]["fake_quantization"] and record["init_sha256"] == sha256_of(tmp_path / "start.npz")
-    quantize_demo("gcnet", out / "weights.npz", streets, (32, 64), tmp_path / "model.onnx")
+    quantize_demo("gcnet", out / "weights.npz", streets, (256, 512), tmp_path / "model.onnx")
     made = onnx.load(str(tmp_path / "model.onnx"))
     assert quantized_operators(made)["QuantizeLinear"] > 20
-    assert [dim.dim_value for dim in made.graph.output[0].type.tensor_type.shape.dim] == [1, 19, 32, 64]
+    assert [dim.dim_value for dim in made.graph.output[0].type.tensor_type.shape.dim] == [1, 19, 256, 512]
 
 
 def test_committed_network_segments_streets_that_it_has_not_seen(streets):
