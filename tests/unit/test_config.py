@@ -407,3 +407,8 @@ def test_preprocessing_is_written_as_it_always_was_unless_more_is_asked_for(give
     assert model["preprocessing"] == always | kept
     of_files = {**MODEL, "kind": "paddle_inference", "weights": {"path": "m.pdmodel"}, "preprocessing": given}
     assert Model.model_validate(of_files).model_dump(mode="json")["preprocessing"].keys() == given.keys()
+
+
+def test_a_calibrator_that_keeps_no_layers_in_fp32_is_told(tmp_path):
+    told = fault(tmp_path, calibrator_catalogue={"paddle_tensorrt": {"fp32_layers": {"gcnet_demo": "mine.json"}}})
+    assert "mine.yaml: calibrator_catalogue.paddle_tensorrt.fp32_layers: library paddle_tensorrt keeps no layers" in told

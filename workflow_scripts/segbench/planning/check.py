@@ -273,9 +273,14 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
             except InputError as error:
                 faults.append(str(error))
     for name, calibrator in config.calibrator_catalogue.items():
-        location = ("calibrator_catalogue", name, "options")
+        location, library = ("calibrator_catalogue", name, "options"), calibration.load(calibrator.library)
+        if calibrator.fp32_layers and not library.keeps_layers:
+            where = ("calibrator_catalogue", name, "fp32_layers")
+            faults.append(
+                f"{sources.of(where)}: {_key(where)}: library {calibrator.library} keeps no layers in FP32; remove it"
+            )
         try:
-            kind = calibration.load(calibrator.library).options
+            kind = library.options
             parse_options(kind, calibrator.options, f"{sources.of(location)}: {_key(location)}")
         except InputError as error:
             faults.append(str(error))
