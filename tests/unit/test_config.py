@@ -411,4 +411,4 @@ def test_preprocessing_is_written_as_it_always_was_unless_more_is_asked_for(give
 
 def test_a_calibrator_that_keeps_no_layers_in_fp32_is_told(tmp_path):
     told = fault(tmp_path, calibrator_catalogue={"paddle_tensorrt": {"fp32_layers": {"gcnet_demo": "mine.json"}}})
-    assert "mine.yaml: calibrator_catalogue.paddle_tensorrt.fp32_layers: library paddle_tensorrt keeps no layers" in told
+    assert "calibrator_catalogue.paddle_tensorrt.fp32_layers: library paddle_tensorrt keeps no layers in FP32" in told

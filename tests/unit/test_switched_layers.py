@@ -170,8 +170,8 @@ def test_page_has_the_promise_beside_what_was_measured():
     said, lines = page_of(1.025)
     assert said == (
         "The chosen mix has group1 of 2 groups in FP32. The groups promise +0.200 ms (+0.100 to +0.300) against"
-        " engine-int8; measured as a whole it is +0.250 ms (+0.150 to +0.350), within the intervals. It takes ×1.025 of the time of"
-        " the faster one of both, at most ×1.035, and regains 0.1917 of mean IoU with FP32."
+        " engine-int8; measured as a whole it is +0.250 ms (+0.150 to +0.350), within the intervals. It takes ×1.025"
+        " of the time of the faster one of both, at most ×1.035, and regains 0.1917 of mean IoU with FP32."
     )
     assert [line[0] for line in lines] == ["int8", "group1", "chosen", "group2", "fp32"]  # the fastest first
     assert [line[-2] for line in lines] == ["yes", "yes", "", "", "yes"]

@@ -275,9 +275,9 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
     for name, calibrator in config.calibrator_catalogue.items():
         location, library = ("calibrator_catalogue", name, "options"), calibration.load(calibrator.library)
         if calibrator.fp32_layers and not library.keeps_layers:
-            where = ("calibrator_catalogue", name, "fp32_layers")
+            kept: Location = ("calibrator_catalogue", name, "fp32_layers")
             faults.append(
-                f"{sources.of(where)}: {_key(where)}: library {calibrator.library} keeps no layers in FP32; remove it"
+                f"{sources.of(kept)}: {_key(kept)}: library {calibrator.library} keeps no layers in FP32; remove it"
             )
         try:
             kind = library.options
