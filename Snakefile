@@ -30,6 +30,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
     include: "rules/report.smk"
     include: "rules/comparison.smk"
     include: "rules/explain.smk"
+    include: "rules/mixed_precision.smk"
     include: "rules/training.smk"
     include: "rules/peers.smk"
 
@@ -46,6 +47,8 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         update_baseline,
         explain,
         explanations,
+        choose_mix,
+        mixed_precision,
         tell_faults,
         plan_rounds,
 

@@ -10,6 +10,7 @@ rule calibrate_table:
         conversion=planning.calibration.conversion,
         shapes=planning.calibration.shapes,
         passes=planning.calibration.passes,
+        layers=planning.calibration.fp32_layers_of_model,
         index=planning.calibration.index,
         summary=planning.calibration.summary,
         check=check_of_inputs,
@@ -75,6 +76,7 @@ rule choose_layers:
         files=planning.calibration.onnx,
         table="results/calibration/{dataset}/{model}/{calibrator}/table.json",
         status="results/calibration/{dataset}/{model}/{calibrator}/status.json",
+        layers=planning.calibration.fp32_layers,
         index="results/data/{dataset}/calibration/index.csv",
         summary="results/data/{dataset}/calibration/dataset.json",
     output:
@@ -93,7 +95,8 @@ rule choose_layers:
     params:
         settings=planning.section("calibration"),
         fingerprint=planning.calibration.fingerprint,
+        more=planning.calibration.fp32_layers_argument,
     shell:
-        "python {input.script} --model {input.model:q} --table {input.table:q} --status {input.status:q}"
+        "python {input.script} {params.more:q} --model {input.model:q} --table {input.table:q} --status {input.status:q}"
         " --index {input.index:q} --dataset {input.summary:q} --settings {params.settings:q} --runtime {wildcards.runtime}"
         " --cache results/cache/calibration --out {output:q} 2>&1 | tee {log:q}"

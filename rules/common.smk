@@ -82,6 +82,11 @@ def extra_rounds(wildcards):
     return planning.inference.extra(checkpoints.plan_rounds.get().output[0])
 
 
+def groups_of(wildcards):
+    """Return the groups of an INT8 row's layers, which are known when `group_layers` has dealt them out."""
+    return planning.mixed_precision.groups_in(checkpoints.group_layers.get(**wildcards).output.groups)
+
+
 def check_of_inputs(wildcards):
     """Return the check of data set and model. What was built does not depend on it, but what was refused does."""
     path = "results/data/{dataset}/checks/{model}.json".format(**wildcards)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
-from segbench.calibration.base import OF_MODEL, layers_file
+from segbench.calibration.base import OF_MODEL, TABLE, layers_file
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import InputError, Unsupported
@@ -33,6 +33,7 @@ class Request(TypedDict):
     variant: dict[str, Any]
     options: dict[str, Any]
     calibration: str
+    fp32_layers: str  # JSON file of the layers that stay in FP32 in place of those beside a table
     twin: str
     shapes: str
     passes: str
@@ -57,6 +58,8 @@ def build(request: Request) -> dict[str, Any]:
     out = Path(request["out"])
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=out.name) as work, operators_named(model):
+        if table and request["fp32_layers"]:
+            table = table_with_layers(table, Path(request["fp32_layers"]), engine.table_judge, Path(work) / "layers")
         if request["logits"]:
             model = LogitsModel(model.folder, model.facts, Path(work))
             table = table and calibration_with_logits(table, Path(work), model.facts["class_count"])
@@ -89,19 +92,28 @@ def is_of_model(precision: str, calibration: Any) -> bool:
     return precision == "int8" and not calibration
 
 
-def how_calibrated(status: str, judge: str, precision: str) -> Outcome:
+def table_with_layers(calibration: Path, layers: Path, judge: str, out: Path) -> Path:
+    """Copy a calibration's table to folder `out`, and put the layers there that stay in FP32."""
+    out.mkdir()
+    shutil.copyfile(calibration / TABLE, out / TABLE)
+    write_json(out / layers_file(judge), {"fp32_layers": read_json(layers)["fp32_layers"]})
+    return out
+
+
+def how_calibrated(status: str, judge: str, precision: str, fp32_layers: str = "") -> Outcome:
     """Return how a calibration and the following choice of layers ended, and their costs; ok where there is none.
 
-    `judge` is the runtime that chose the layers.
+    `judge` is the runtime that chose the layers, unless the file `fp32_layers` has them.
     """
     if not status:
         return Outcome("ok", result={"calibrator": OF_MODEL} if is_of_model(precision, status) else {})
-    records = [read_json(path) for path in (Path(status), Path(status).with_name(layers_file(judge))) if path.exists()]
+    layers = Path(fp32_layers) if fp32_layers else Path(status).with_name(layers_file(judge))
+    records = [read_json(path) for path in (Path(status), layers) if path.exists()]
     worst = next((record for record in records if record["status"] != "ok"), records[0])
-    peaks = [record["peak_rss_bytes"] for record in records if record["peak_rss_bytes"]]
+    peaks = [record["peak_rss_bytes"] for record in records if record.get("peak_rss_bytes")]
     facts = {
         "calibrator": records[0]["calibrator"]["name"],
-        "calibration_s": sum(record["wall_s"] for record in records),
+        "calibration_s": sum(record.get("wall_s", 0.0) for record in records),
         "calibration_rss_bytes": max(peaks, default=None),
         "calibration_drop": records[-1].get("drop"),
         "calibration_drop_high": records[-1].get("drop_high"),
@@ -131,7 +143,9 @@ def build_engine(request: Request, limits: Limits, engine: Path, status: Path, c
     name = f"{Path(request['model']).parent.name} {request['variant']['name']} engine"
     name += " with logits" if request["logits"] else ""
     plugin = load(request["variant"]["engine"])
-    calibrated = how_calibrated(request["calibration"], plugin.table_judge, request["variant"]["precision"])
+    calibrated = how_calibrated(
+        request["calibration"], plugin.table_judge, request["variant"]["precision"], request["fp32_layers"]
+    )
     before = [read_status(request["model"]), read_status(check)]
     beside = [read_status(request[key]) for key in ("shapes", "passes")]
     upstream = [*before, *beside, calibrated, read_status(request["twin"], "no ONNX twin")]
@@ -166,14 +180,17 @@ def main() -> None:
     parser.add_argument("--shapes", default="", help="shapes.json of the model, where the engine wants it")
     parser.add_argument("--passes", default="", help="wrong_passes.json of the model, where the engine leaves them out")
     parser.add_argument("--calibration", default="", help="status.json of the calibration, for INT8")
+    parser.add_argument(
+        "--fp32-layers", default="", help="JSON file of the layers that stay in FP32 (none: those beside the table)"
+    )
     parser.add_argument("--logits", action="store_true", help="end in logits, for the accuracy of resized images")
     parser.add_argument("--engine", type=Path, required=True, help="folder to make")
     parser.add_argument("--status", type=Path, required=True, help="status.json to write")
     args = parser.parse_args()
     request: Request = {
         "model": str(args.model), "variant": args.variant, "options": args.options,
-        "calibration": args.calibration, "twin": args.twin, "shapes": args.shapes, "passes": args.passes,
-        "logits": args.logits, "out": "",
+        "calibration": args.calibration, "fp32_layers": args.fp32_layers, "twin": args.twin, "shapes": args.shapes,
+        "passes": args.passes, "logits": args.logits, "out": "",
     }  # fmt: skip
     build_engine(request, configured_limits(), args.engine, args.status, args.check)
 

@@ -37,6 +37,7 @@ class Request(TypedDict):
     settings: dict[str, Any]
     shapes: str
     passes: str
+    fp32_layers: str  # JSON file of the layers that stay in FP32; "": those that `max_drop` asks for
     out: str  # folder to fill; the parent names it
 
 
@@ -47,7 +48,8 @@ def calibrate(request: Request) -> dict[str, Any]:
     if missing := calibrator.missing():
         raise Unsupported(missing)
     where = f"calibrator_catalogue.{entry['name']}.options"
-    options = parse_options(calibrator.options, entry["options"], where)
+    given = read_json(request["fp32_layers"]) if request["fp32_layers"] else {}
+    options = parse_options(calibrator.options, given.get("options") or entry["options"], where)
     model, dataset = ExportedModel.open(Path(request["model"])), read_json(request["dataset"])
     refuse_quantized(model)
     index = Path(request["index"])
@@ -58,10 +60,11 @@ def calibrate(request: Request) -> dict[str, Any]:
         model=model,
         images=CalibrationImages(rows, model.facts),
         held_out=judging,
-        max_drop=settings["max_drop"] if model.facts["has_trained_weights"] and judging.rows else None,
+        max_drop=settings["max_drop"] if model.facts["has_trained_weights"] and judging.rows and not given else None,
         reduce_range=needs_reduced_range(machine),
         cache=Path(request["cache"]),
         left_out=tuple(read_json(request["passes"])["left_out"]) if request["passes"] else (),
+        fp32_layers=tuple(given.get("fp32_layers", ())),
     )
     task.cache.mkdir(parents=True, exist_ok=True)
     progress("opening the model")
@@ -77,7 +80,7 @@ def run(request: Request, twin: str, limits: Limits, result: Path, status: Path,
     """
     name = f"{Path(request['model']).parent.name} calibration {request['calibrator']['name']}"
     before = [read_status(request["model"]), read_status(check)]
-    beside = [read_status(request[key]) for key in ("shapes", "passes")]
+    beside = [read_status(request[key]) for key in ("shapes", "passes", "fp32_layers")]
     upstream = [*before, read_status(twin, "no ONNX twin"), *beside]
     calibrator = load(request["calibrator"]["library"])
     is_table = calibrator.leaves_table
@@ -114,6 +117,7 @@ def main() -> None:
     parser.add_argument("--twin", default="", help="onnx.json of the ONNX twin, where the calibrator reads it")
     parser.add_argument("--shapes", default="", help="shapes.json of the model, where the calibrator wants it")
     parser.add_argument("--passes", default="", help="wrong_passes.json of the model, where its judge leaves them out")
+    parser.add_argument("--fp32-layers", default="", help="JSON file of layers to keep in FP32 (none: max_drop)")
     parser.add_argument("--index", type=Path, required=True, help="index.csv of the images: calibration's first")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--calibrator", type=json.loads, required=True, help="JSON: name, library, options")
@@ -129,7 +133,7 @@ def main() -> None:
     request: Request = {
         "model": str(args.model), "index": str(args.index), "dataset": str(args.dataset), "cache": str(args.cache),
         "calibrator": args.calibrator, "settings": args.settings, "shapes": args.shapes,
-        "passes": args.passes, "out": "",
+        "passes": args.passes, "fp32_layers": args.fp32_layers, "out": "",
     }  # fmt: skip
     run(request, args.twin, configured_limits(), args.result, args.status, args.check)
 

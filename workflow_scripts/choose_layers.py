@@ -40,11 +40,17 @@ class Request(TypedDict):
     dataset: str
     runtime: str
     cache: str
+    fp32_layers: str  # JSON file of the layers that are chosen already; "": there is none
     settings: dict[str, Any]
 
 
 def choose(request: Request) -> dict[str, Any]:
-    """Judge the model with all layers in INT8. Above the bound, put layers back to FP32 until it holds."""
+    """Judge the model with all layers in INT8. Above the bound, put layers back to FP32 until it holds.
+
+    Layers that are given are taken as they are.
+    """
+    if request["fp32_layers"]:
+        return {"fp32_layers": read_json(request["fp32_layers"])["fp32_layers"]}
     model, settings = ExportedModel.open(Path(request["model"])), request["settings"]
     judging = held_out(Path(request["index"]), settings["images"], model.facts, read_json(request["dataset"]))
     if settings["max_drop"] is None or not model.facts["has_trained_weights"] or not judging.rows:
@@ -109,7 +115,7 @@ def run(request: Request, status: Path, limits: Limits, out: Path) -> None:
     calibrated = read_json(status)
     if calibrated["status"] == "ok" and sha256_of(request["table"]) != calibrated["manifest"]["table.json"]:
         raise InputError(f"{request['table']}: damaged (not the recorded SHA-256); delete it and run again")
-    outcome = run_stage(__file__, request, limits, name, [read_status(status)])
+    outcome = run_stage(__file__, request, limits, name, [read_status(status), read_status(request["fp32_layers"])])
     facts = {"settings": request["settings"], "wall_s": outcome.wall_s, "peak_rss_bytes": outcome.peak_rss_bytes}
     write_status(out, name, outcome, facts)
 
@@ -125,12 +131,13 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json beside it")
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: images, max_drop")
     parser.add_argument("--runtime", choices=RUNTIMES, required=True, help="what runs the Q/DQ model")
+    parser.add_argument("--fp32-layers", default="", help="JSON file of layers to keep in FP32 (none: max_drop)")
     parser.add_argument("--cache", type=Path, required=True, help="folder for rankings of layers")
     parser.add_argument("--out", type=Path, required=True, help="file of the layers to write")
     args = parser.parse_args()
     request: Request = {
         "model": str(args.model), "table": str(args.table), "index": str(args.index), "dataset": str(args.dataset),
-        "runtime": args.runtime, "cache": str(args.cache), "settings": args.settings,
+        "runtime": args.runtime, "cache": str(args.cache), "fp32_layers": args.fp32_layers, "settings": args.settings,
     }  # fmt: skip
     run(request, args.status, configured_limits(), args.out)
 

@@ -451,3 +451,8 @@ def test_model_that_brings_its_int8_needs_no_training_split(tmp_path):
     path.write_text(yaml.safe_dump({**chosen, "variants": ["openvino-int8-model"]}))
     files = [*CATALOGUES, str(path)]
     assert read_config(merged(files), files)["variants"] == ["openvino-int8-model"]
+
+
+def test_a_calibrator_that_keeps_no_layers_in_fp32_is_told(tmp_path):
+    told = fault(tmp_path, calibrator_catalogue={"paddle_tensorrt": {"fp32_layers": {"gcnet_demo": "mine.json"}}})
+    assert "calibrator_catalogue.paddle_tensorrt.fp32_layers: library paddle_tensorrt keeps no layers in FP32" in told

@@ -74,8 +74,9 @@ def build(model: Path, engine: str, out: Path, *, logits: bool) -> Any:
     """A session of the engine that the build script makes."""
     variant = {"name": f"{engine}-fp32", "engine": engine, "precision": "fp32"}
     request: build_engine.Request = {
-        "model": str(model), "variant": variant, "options": {}, "calibration": "", "shapes": "", "passes": "",
-        "logits": logits, "twin": str(model.with_name("onnx.json")), "out": str(out),
+        "model": str(model), "variant": variant, "options": {}, "calibration": "", "fp32_layers": "",
+        "shapes": "", "passes": "", "logits": logits, "twin": str(model.with_name("onnx.json")),
+        "out": str(out),
     }  # fmt: skip
     build_engine.build(request)
     return load(engine).open(out, Variant(**variant), load(engine).run_options(), 2)

@@ -371,7 +371,8 @@ def test_pass_and_round_run_all_windows_of_images_of_differing_sizes(tmp_path: P
     for engine, more in zip(engines, ([], ["--logits"]), strict=True):
         request: build_engine.Request = {
             "model": str(folder / "model.json"), "variant": json.loads(variant), "options": {}, "calibration": "",
-            "shapes": "", "passes": "", "logits": bool(more), "twin": "", "out": str(engine / "engine"),
+            "shapes": "", "passes": "", "fp32_layers": "", "logits": bool(more), "twin": "",
+            "out": str(engine / "engine"),
         }  # fmt: skip
         engine.mkdir()
         build_engine.build(request)

@@ -98,7 +98,7 @@ def engine_agrees(folder: Path, model: Path, precision: str = "fp32") -> float:
     variant = {"name": "v", "engine": "paddle_onednn", "precision": precision}
     request: build_engine.Request = {
         "model": str(model), "variant": variant, "options": {}, "calibration": "", "shapes": "", "logits": False,
-        "passes": str(folder / "wrong_passes.json"), "twin": "", "out": "",
+        "passes": str(folder / "wrong_passes.json"), "twin": "", "fp32_layers": "", "out": "",
     }  # fmt: skip
     build_engine.build_engine(request, Limits(), folder / "engine", folder / "status.json")
     record = read_json(folder / "status.json")

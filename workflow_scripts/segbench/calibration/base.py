@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segbench import plugins
 from segbench.config.options import NoOptions
+from segbench.errors import Unsupported
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
 
@@ -42,6 +43,16 @@ class Task:
     reduce_range: bool  # 7-bit weights
     cache: Path  # folder for unfinished work
     left_out: tuple[str, ...] = ()  # graph passes that the judging engine leaves out
+    fp32_layers: tuple[str, ...] = ()  # layers of a quantised model that stay in FP32 without being judged
+
+
+class Operator(NamedTuple):
+    """An operator of a network that was calibrated. `layer` names it where it is quantised ("": it is not), so that it
+    can stay in FP32. An engine's profiler calls it, or what it was fused into, by one of `names`.
+    """
+
+    layer: str
+    names: tuple[str, ...]
 
 
 class Calibrator(ABC):
@@ -56,9 +67,18 @@ class Calibrator(ABC):
     leaves_passes_out: bool = False  # whether its judge needs what `find_wrong_passes` finds
     options: type = NoOptions  # dataclass of the options that config may set, with defaults
 
+    @property
+    def keeps_layers(self) -> bool:
+        """Return whether single layers can stay in FP32 with what it makes."""
+        return self.leaves_table or self.folder == QUANTIZED
+
     @abstractmethod
     def calibrate(self, task: Task, options: Any, out: Path) -> dict[str, Any]:
         """Fill folder `out` with `table.json` or the quantised model's files. Return facts for the record."""
+
+    def operators(self, model: ExportedModel, calibration: Path, work: Path) -> list[Operator]:
+        """Return the operators in the graph's order. `calibration` is the folder that was written; `work` is empty."""
+        raise Unsupported(f"calibrator library {type(self).__name__} keeps no layers in FP32")
 
     def child_variables(self) -> dict[str, str]:
         """Environment variables that its process has to start with, beside the shell's."""

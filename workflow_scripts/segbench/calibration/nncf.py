@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segbench.calibration.base import Calibrator, Task
+from segbench.calibration.base import QUANTIZED, Calibrator, Operator, Task
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4
 from segbench.errors import Failed, framework_errors
 from segbench.process.supervise import progress
@@ -17,6 +17,7 @@ from segbench.runtimes.openvino import class_maps, read_model
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.judging import Judge
+    from segbench.models.exported import ExportedModel
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class NNCF(Calibrator):
         graph, notes = read_model(task.model)
         search = _Search(task, graph, options)
         quantized = search.quantized
-        facts: dict[str, Any] = {"fp32_layers": []}
+        facts: dict[str, Any] = {"fp32_layers": list(task.fp32_layers)}
         if task.max_drop is not None:
             judge = task.held_out.judge(class_maps(graph))
             taken, facts = judge.choose(search.candidates(judge), task.max_drop)
@@ -59,13 +60,22 @@ class NNCF(Calibrator):
         openvino.save_model(quantized, str(out / "model.xml"), compress_to_fp16=False)
         return facts | {"options": asdict(search.options), "notes": notes}
 
+    def operators(self, model: ExportedModel, calibration: Path, work: Path) -> list[Operator]:
+        """Return the operators of the quantised model, whose names are those of the FP32 model."""
+        import openvino
+
+        quantized = openvino.Core().read_model(str(calibration / QUANTIZED / "model.xml"))
+        layers = set(_quantized_layers(quantized))
+        names = [node.get_friendly_name() for node in quantized.get_ordered_ops()]
+        return [Operator(name if name in layers else "", (name,)) for name in names]
+
 
 class _Search:
     """Quantise one FP32 graph, more exactly each time. `quantized` is the first; `options` are the last ones."""
 
     def __init__(self, task: Task, graph: Any, options: Options) -> None:
         self._task, self._graph, self.options = task, graph, options
-        self.quantized = self._quantize()
+        self.quantized = self._quantize(task.fp32_layers)
         _refuse_not_finite(self.quantized)
 
     def candidates(self, judge: Judge) -> Iterator[Candidate]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segbench.calibration import qdq
-from segbench.calibration.base import TABLE, Calibrator, Task
+from segbench.calibration.base import TABLE, Calibrator, Operator, Task
 from segbench.calibration.table import CalibrationTable, write_table
 from segbench.errors import Failed
 from segbench.files import atomic
@@ -26,6 +26,7 @@ from segbench.process.supervise import progress
 
 if TYPE_CHECKING:
     from segbench.calibration.images import CalibrationImages
+    from segbench.models.exported import ExportedModel
 
 LEVELS = 256
 CANDIDATES = 64  # shares of the full range that MSE tries
@@ -75,6 +76,10 @@ class ONNXRuntimeTables(Calibrator):
         )
         write_table(out / TABLE, table)
         return {"tensor_count": len(ranges)}
+
+    def operators(self, model: ExportedModel, calibration: Path, work: Path) -> list[Operator]:
+        """Return the nodes of the prepared graph. Engines call them by their own names or by those of their results."""
+        return qdq.operators(qdq.prepare(model, work))
 
 
 def collect(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segbench.calibration.base import Calibrator, Task
+from segbench.calibration.base import Calibrator, Operator, Task
 from segbench.calibration.masks import masked
 from segbench.calibration.mixed_precision import Candidate, first_1_2_4, worst_first
 from segbench.errors import Failed, framework_errors
@@ -26,6 +26,7 @@ from segbench.process.supervise import progress
 
 if TYPE_CHECKING:  # rules look calibrators up: nothing heavy is imported for that
     from segbench.calibration.judging import Judge
+    from segbench.models.exported import ExportedModel
 
 SUM = "elementwise_add"
 LAYERS = ("conv2d", "depthwise_conv2d", "mul")
@@ -57,8 +58,8 @@ class PaddlePTQ(Calibrator):
         for _ in task.images:  # Paddle's loader waits for ever for an image that cannot be read
             pass
         if task.max_drop is None:
-            quantize(source, task, options.method, out, [])
-            return {"fp32_layers": []}
+            quantize(source, task, options.method, out, list(task.fp32_layers))
+            return {"fp32_layers": list(task.fp32_layers)}
         with tempfile.TemporaryDirectory(dir=out) as folder:
             search = _Search(source, task, options.method, Path(folder))
             whole = search.candidate([])  # quantising refuses what is not a number, which judging would not
@@ -66,6 +67,13 @@ class PaddlePTQ(Calibrator):
             taken, facts = judge.choose(search.candidates(whole, judge, task.max_drop), task.max_drop)
             stage_files([taken.made / name for name in FILES.values()], out)
         return facts
+
+    def operators(self, model: ExportedModel, calibration: Path, work: Path) -> list[Operator]:
+        """Return the operators of the FP32 program. A layer is named by its input, as Paddle's quantiser wants it."""
+        program = read_program(paddle_files(model)[0].read_bytes())
+        block = program.block(0)
+        found = [block.op(number) for number in range(block.op_size())]
+        return [Operator(_layer(one) if one.type() in LAYERS else "", tuple(one.output_arg_names())) for one in found]
 
 
 class _Search:
@@ -192,6 +200,11 @@ def rank(source: Path, task: Task) -> list[str]:
     finally:
         paddle.disable_static()
     return worst_first(losses)
+
+
+def _layer(operator: Any) -> str:
+    """Return the name of what a layer of a program that was read computes from."""
+    return str(operator.input("X" if operator.type() == "mul" else "Input")[0])
 
 
 def _rounding_loss(rows: Any) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from segbench.calibration.base import JUDGE, TABLE, layers_file, needs_reduced_range
+from segbench.calibration.base import JUDGE, TABLE, Operator, layers_file, needs_reduced_range
 from segbench.calibration.masks import masked
 from segbench.calibration.table import CalibrationTable, read_table
 from segbench.errors import InputError, Unsupported, framework_errors
@@ -60,6 +60,13 @@ def prepare(model: ExportedModel, folder: Path) -> Path:
 def layers(prepared: Path) -> list[str]:
     """Return the names of the nodes that are quantised, in the graph's order."""
     return _layers(_graph(prepared))
+
+
+def operators(prepared: Path) -> list[Operator]:
+    """Return all nodes in the graph's order, with their own names and those of their results."""
+    graph = _graph(prepared)
+    known = set(_layers(graph))
+    return [Operator(node.name if node.name in known else "", (node.name, *node.output)) for node in graph.node]
 
 
 def _layers(graph: Any) -> list[str]:

@@ -195,6 +195,17 @@ class Calibration(Section):
     )
 
 
+class MixedPrecision(Section):
+    """How `results/mixed_precision/…` measures what each group of layers gains by INT8."""
+
+    groups: Annotated[int, Field(ge=1, le=8)] = Field(8, description="Groups that the layers are put into, at most.")
+    budget_s: PositiveSeconds = Field(
+        300,
+        description="Seconds of timed runs in all pairs of a row together. Of a slow network there are fewer groups;"
+        " building, opening and warm-up come on top.",
+    )
+
+
 class Iterations(Section):
     """Optimiser steps for each demo model. Training from a trained backbone needs fewer steps."""
 
@@ -592,6 +603,11 @@ class Calibrator(Section):
 
     library: str = Field(description="Its calibrator: a file of `segbench/calibration/`.")
     options: dict[str, Any] = Field({}, description="Options passed to that library.")
+    fp32_layers: dict[Name, PathOfInput] = Field(
+        {},
+        description="By model, a JSON file whose `fp32_layers` names layers that stay in FP32, in place of those by"
+        " `calibration.max_drop`: results/mixed_precision/…/chosen/layers.json, or your own.",
+    )
 
 
 class FolderSplit(Section):
@@ -784,6 +800,9 @@ class Config(Section):
         default_factory=Comparison, description="What is compared, and what counts as a difference."
     )
     calibration: Calibration = Field(default_factory=Calibration, description="How INT8 is calibrated.")
+    mixed_precision: MixedPrecision = Field(
+        default_factory=MixedPrecision, description="How the layers' precisions are switched and timed."
+    )
     training: Training = Field(default_factory=Training, description="How the demo models are trained.")
     limits: Limits = Field(default_factory=Limits, description="What a stage may use.")
     interpreters: dict[str, ExpandedPath] = Field(

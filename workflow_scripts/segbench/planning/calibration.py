@@ -60,7 +60,20 @@ class Calibration(Lookup):
         """Return the arguments of the calibration script that only some calibrators need: a conversion, shapes, wrong
         passes.
         """
-        return options(twin=self.conversion(w), shapes=self.shapes(w), passes=self.passes(w))
+        beside = {"shapes": self.shapes(w), "passes": self.passes(w), "fp32_layers": self.fp32_layers_of_model(w)}
+        return options(twin=self.conversion(w), **beside)
+
+    def fp32_layers(self, w: Any) -> str | list[str]:
+        """Return the file of the layers that stay in FP32 whatever they lose, where the entry names one."""
+        return self.calibrator(w)["fp32_layers"].get(w.model, [])
+
+    def fp32_layers_of_model(self, w: Any) -> str | list[str]:
+        """Return this file where the calibrator quantises the model itself. No table depends on it."""
+        return [] if self.library(w.calibrator).leaves_table else self.fp32_layers(w)
+
+    def fp32_layers_argument(self, w: Any) -> list[str]:
+        """Return the argument that names this file."""
+        return options(fp32_layers=self.fp32_layers(w))
 
     def interpreter(self, w: Any) -> str:
         """Return the Python that the calibrator works in."""
@@ -69,7 +82,8 @@ class Calibration(Lookup):
 
     def entry(self, w: Any) -> str:
         """Return the calibrator's entry with its name."""
-        return json.dumps({"name": w.calibrator, **self.calibrator(w)})
+        entry = self.calibrator(w)
+        return json.dumps({"name": w.calibrator, "library": entry["library"], "options": entry["options"]})
 
     def settings_without_loss(self, w: Any) -> str:
         """Return the settings that ranges depend on. The accepted loss is not one of them."""

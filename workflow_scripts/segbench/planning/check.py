@@ -295,12 +295,17 @@ def _bad_variants(config: Config, sources: Sources) -> list[str]:
             except InputError as error:
                 faults.append(str(error))
     for name, calibrator in config.calibrator_catalogue.items():
-        location = ("calibrator_catalogue", name, "options")
+        location, library = ("calibrator_catalogue", name, "options"), calibration.load(calibrator.library)
         if name == calibration.OF_MODEL:
             word = "stands for models that are quantised already; give this calibrator another name"
             faults.append(f"{sources.of(location)}: {_key(location[:2])}: {name!r} {word}")
+        if calibrator.fp32_layers and not library.keeps_layers:
+            kept: Location = ("calibrator_catalogue", name, "fp32_layers")
+            faults.append(
+                f"{sources.of(kept)}: {_key(kept)}: library {calibrator.library} keeps no layers in FP32; remove it"
+            )
         try:
-            kind = calibration.load(calibrator.library).options
+            kind = library.options
             parse_options(kind, calibrator.options, f"{sources.of(location)}: {_key(location)}")
         except InputError as error:
             faults.append(str(error))

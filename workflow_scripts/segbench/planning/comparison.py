@@ -52,9 +52,10 @@ class Comparison(Lookup):
 
     def pair(self, w: Any) -> str:
         """Return both variants of a pair: their entries, options, interpreters and fingerprints."""
-        return json.dumps([self._side(side) for side in self._sides(w)])
+        return json.dumps([self.side(side) for side in self._sides(w)])
 
-    def _side(self, w: Any) -> dict[str, Any]:
+    def side(self, w: Any) -> dict[str, Any]:
+        """Return one variant of a pair."""
         return {
             "variant": json.loads(self._engines.identity(w)),
             "options": self.variant(w)["run"],
@@ -113,7 +114,7 @@ class Comparison(Lookup):
             "python": self._jobs.interpreter_of(engine),
             "fingerprint": self._jobs.fingerprint_of(engine),
         }
-        return json.dumps([kept, self._side(w)])
+        return json.dumps([kept, self.side(w)])
 
     def to_keep(self, w: Any) -> str:
         """Return what `update_baseline` keeps, and where."""

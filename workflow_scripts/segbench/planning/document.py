@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "comparison": schema.Comparison,
     "limits": schema.Limits,
     "calibration": schema.Calibration,
+    "mixed_precision": schema.MixedPrecision,
     "training": schema.Training,
     "training.quantization": schema.FineTuning,
     "model_catalogue.NAME": schema.Model,

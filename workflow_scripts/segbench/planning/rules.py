@@ -13,6 +13,7 @@ from segbench.planning.explain import Explain
 from segbench.planning.inference import Inference
 from segbench.planning.jobs import Jobs
 from segbench.planning.lookup import Lookup
+from segbench.planning.mixed_precision import MixedPrecision
 from segbench.planning.models import Models
 from segbench.planning.report import Report
 from segbench.planning.scoring import Scoring
@@ -35,5 +36,6 @@ class Planning(Lookup):
         self.scoring = Scoring(config)
         self.comparison = Comparison(config, self.jobs, self.engines)
         self.explain = Explain(config)
+        self.mixed_precision = MixedPrecision(config, self.calibration, self.engines, self.comparison)
         self.report = Report(config, self.inference, overlays)
         self.training = Training(config)

@@ -32,6 +32,10 @@ PATTERNS = (
     "pictures/{dataset}/{model}/*.json",
     "pairs/{dataset}/{model}/*.json",
     "loadgen/{dataset}/{model}/*.json",
+    "mixed_precision/{dataset}/{model}/*.json",
+    "mixed_precision/{dataset}/{model}/*/*.json",
+    "mixed_precision/{dataset}/{model}/*/*/*.json",
+    "mixed_precision/{dataset}/{model}/*/*/calibration/status.json",
 )
 
 
