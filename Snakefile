@@ -30,6 +30,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
     include: "rules/report.smk"
     include: "rules/comparison.smk"
     include: "rules/explain.smk"
+    include: "rules/diverge.smk"
     include: "rules/training.smk"
     include: "rules/peers.smk"
 

@@ -32,6 +32,8 @@ PATTERNS = (
     "pictures/{dataset}/{model}/*.json",
     "pairs/{dataset}/{model}/*.json",
     "loadgen/{dataset}/{model}/*.json",
+    "layers/{dataset}/{model}/*.json",
+    "diverge/{dataset}/{model}/*.json",
 )
 
 
