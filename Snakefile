@@ -31,6 +31,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
     include: "rules/comparison.smk"
     include: "rules/explain.smk"
     include: "rules/mixed_precision.smk"
+    include: "rules/diverge.smk"
     include: "rules/training.smk"
     include: "rules/peers.smk"
 

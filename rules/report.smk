@@ -55,6 +55,7 @@ rule report:
     params:
         selection=planning.report.selection,
         settings=planning.report.settings,
+        asked_for=planning.report.asked_for,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --settings {params.settings:q}"
         " --rounds {input.plan:q} --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
-from segbench.calibration.base import OF_MODEL, TABLE, layers_file
+from segbench.calibration.base import OF_MODEL, TABLE, layers_file, open_calibration
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import load
 from segbench.errors import InputError, Unsupported
@@ -121,21 +121,6 @@ def how_calibrated(status: str, judge: str, precision: str, fp32_layers: str = "
         "calibration_warnings": records[-1].get("warnings", []),
     }
     return Outcome(worst["status"], worst["reason"], facts)
-
-
-def open_calibration(status: str, model: ExportedModel) -> Path | None:
-    """Check the folder of a calibration; None for ''. Raises InputError when it is damaged or of another model."""
-    if not status:
-        return None
-    folder, record = Path(status).parent, read_json(status)
-    if record["model_digest"] != model.digest:
-        raise InputError(f"{status}: is the calibration of another model (its files differ); delete {folder}")
-    for name, digest in record["manifest"].items():
-        places = (folder / name, folder / "quantized" / name, folder / "tables" / name)
-        path = next((place for place in places if place.exists()), places[0])
-        if not path.exists() or sha256_of(path) != digest:
-            raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete {folder} and run again")
-    return folder
 
 
 def build_engine(request: Request, limits: Limits, engine: Path, status: Path, check: str = "") -> None:

@@ -15,6 +15,7 @@ from segbench.report import lost_objects, provenance, render
 from segbench.report.answer import Claims
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts, claims_of
+from segbench.report.explanations import explanations, partings
 from segbench.report.page import Content, page
 from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
@@ -44,6 +45,8 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         lost=lost_objects.table_of(results, rows),
         lost_lines=lost_objects.lines_of(results, rows, selection["shards"]),
         worst_images=worst_images(results, rows),
+        explanations=explanations(results, rows),
+        partings=partings(results, rows),
         compared=compare(claims.rows, read_published(asked.published)),
         environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),

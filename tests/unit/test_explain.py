@@ -32,13 +32,19 @@ INT8 = profile(
     ("group", "kinds"),
     [
         ("convolutions", ["Conv", "QLinearConv", "FusedConv", "Convolution", "fused_conv2d", "conv2d_transpose"]),
-        ("matrix products", ["MatMul", "QLinearMatMul", "QGemm", "FullyConnected", "fc", "matmul_v2", "mul"]),
+        (
+            "matrix products",
+            ["MatMul", "QLinearMatMul", "QGemm", "FullyConnected", "fc", "matmul_v2", "mul", "MatrixMultiply"],
+        ),
         ("softmax", ["Softmax", "QLinearSoftmax"]),
         ("resizing", ["Resize", "Upsample", "Interpolate", "bilinear_interp_v2"]),
         ("argmax", ["ArgMax", "TopK", "arg_max"]),
         ("pooling and means", ["AveragePool", "QLinearAveragePool", "AvgPool", "pool2d", "ReduceMean"]),
-        ("conversions", ["QuantizeLinear", "DequantizeLinear", "ReorderInput", "Reorder", "Convert", "requantize"]),
-        ("concatenation and slices", ["Concat", "QLinearConcat", "slice", "reshape2", "unsqueeze2"]),
+        (
+            "conversions",
+            ["QuantizeLinear", "DequantizeLinear", "ReorderInput", "Reorder", "Convert", "requantize", "Reformat"],
+        ),
+        ("concatenation and slices", ["Concat", "QLinearConcat", "slice", "reshape2", "unsqueeze2", "Shuffle"]),
         (REST, ["Add", "QLinearAdd", "Mul", "Relu", "elementwise_add", "Subgraph", "MVN", "layer_norm", "Sigmoid"]),
     ],
 )

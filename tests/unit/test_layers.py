@@ -63,9 +63,9 @@ def test_openvino_names_the_kernel_and_its_arithmetic(model, tmp_path):
 
 
 def test_engine_without_a_profiler_is_unsupported(tmp_path):
-    variant = Variant("tensorrt-fp32", "tensorrt", "fp32")
-    with pytest.raises(Unsupported, match="tensorrt gives SegBench no times of its layers"):
-        load("tensorrt").open_profiled(tmp_path, variant, None, 1)
+    variant = Variant("tensorrt_rtx-fp32", "tensorrt_rtx", "fp32")
+    with pytest.raises(Unsupported, match="tensorrt_rtx gives SegBench no times of its layers"):
+        load("tensorrt_rtx").open_profiled(tmp_path, variant, None, 1)
 
 
 def test_gpu_is_not_profiled_by_the_launches_of_its_kernels(tmp_path):

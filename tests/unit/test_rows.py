@@ -222,6 +222,15 @@ def test_row_that_lost_more_than_its_calibration_accepted_says_so(results):
     assert warnings(0.1) == warnings(None) == ""
 
 
+def test_row_below_its_bound_names_the_command_that_finds_the_layer(results):
+    path = results / "scores/made/small/b.json"
+    write_json(path, read_json(path) | {"agrees": False, "warnings": ["agrees with a on only 0.9 of pixels"]})
+    assert [row["warnings"] for row in read_rows(results, SELECTION)] == [
+        "",
+        "agrees with a on only 0.9 of pixels: snakemake results/diverge/made/small/b.md says at which layer",
+    ]
+
+
 def test_warnings_of_the_calibration_reach_the_row(results):
     write_json(results / "engines/made/small/b/status.json", {"status": "ok", "calibration_warnings": ["one", "two"]})
     a, b = read_rows(results, SELECTION)

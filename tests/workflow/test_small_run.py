@@ -218,4 +218,10 @@ def test_pairs_are_explained_by_the_times_of_layers_and_nothing_is_timed_again(d
     page = done.folder / "results/explain/made/nearest/onnxruntime-fp32--openvino-fp32.md"
     assert "| convolutions" in page.read_text() and page.with_suffix(".svg").exists()
     assert done.plan("results/explanations.md") == {}
-    assert done.plan() == {}
+    parted = "results/diverge/made/nearest/openvino-fp32.md"
+    assert done.plan(parted) == {"diverge": 1}
+    done.snakemake(parted)
+    said = "openvino-fp32 does not part from ONNX Runtime without optimisations: 0 of 8192 pixels of 4 images differ"
+    assert said in (done.folder / parted).read_text()
+    assert done.plan(parted) == {}
+    assert done.plan() == {"report": 1}  # which shows what was said

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segbench import plugins
 from segbench.config.options import NoOptions
-from segbench.errors import Unsupported
+from segbench.errors import InputError, Unsupported
+from segbench.files import read_json, sha256_of
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
 
@@ -119,3 +120,18 @@ def layers_file(runtime: str = JUDGE) -> str:
 def needs_reduced_range(machine: Machine) -> bool:
     """Return whether weights need 7 bits on this CPU, since it lacks the instructions that sum to 32 bits."""
     return not machine.cpu_flags & DOT_PRODUCT_FLAGS
+
+
+def open_calibration(status: str, model: ExportedModel) -> Path | None:
+    """Check the folder of a calibration; None for ''. Raises InputError when it is damaged or of another model."""
+    if not status:
+        return None
+    folder, record = Path(status).parent, read_json(status)
+    if record["model_digest"] != model.digest:
+        raise InputError(f"{status}: is the calibration of another model (its files differ); delete {folder}")
+    for name, digest in record["manifest"].items():
+        places = (folder / name, folder / "quantized" / name, folder / "tables" / name)
+        path = next((place for place in places if place.exists()), places[0])
+        if not path.exists() or sha256_of(path) != digest:
+            raise InputError(f"{path}: damaged or missing (not the recorded SHA-256); delete {folder} and run again")
+    return folder

@@ -10,8 +10,11 @@ from __future__ import annotations
 import importlib
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+import numpy.typing as npt
 
 from segbench import plugins
 from segbench.arrays import ClassMap, Float32Image, Logits
@@ -114,6 +117,13 @@ class ProfiledSession(Session, Protocol):
         """End the session. Return the executed nodes in running order, with their times in every run so far."""
 
 
+class TensorSession(Session, Protocol):
+    """A session of a piece of a network, which has as many inputs and outputs as it needs."""
+
+    def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Run the piece on its inputs, by name. Return all outputs, in its order."""
+
+
 class Engine(ABC):
     """One inference engine on one device."""
 
@@ -132,6 +142,7 @@ class Engine(ABC):
     run_options: type = NoOptions
     venv: str = ""  # folder of its own virtual environment, used where it exists; "": Snakemake's
     gpu_code: tuple[GPUCode, ...] = ()  # NVIDIA's GPUs that its releases run on
+    runs_pieces: bool = False  # whether pieces of its network run on it, which tells where its class maps go wrong
     needs_shapes: bool = False  # whether it builds from the shapes that `collect_shapes` writes
     leaves_passes_out: bool = (
         False  # whether its class maps are right without the passes that `find_wrong_passes` finds
@@ -177,6 +188,18 @@ class Engine(ABC):
     def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledSession:
         """Open a built engine as `open` does, with its own profiler on."""
         raise Unsupported(f"engine {variant.engine} gives SegBench no times of its layers")
+
+    def network(self, engine: Path, model: ExportedModel, calibration: Path | None, work: Path) -> Path:
+        """Return the network that `engine` was built from, or is, in a form that `models/pieces.py` cuts. One that has
+        to be made is made in `work`. An engine that `runs_pieces` has this and `open_piece`.
+        """
+        raise NotImplementedError
+
+    def open_piece(
+        self, piece: Path, variant: Variant, build_options: Any, run_options: Any, threads: int
+    ) -> TensorSession:
+        """Open a piece of `network` as the engine itself was built and opened. It lies in a folder of its own."""
+        raise NotImplementedError
 
 
 def own_interpreter(engine: str) -> str | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
@@ -56,6 +58,7 @@ class ONNXRuntime(Engine):
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions
+    runs_pieces = True
 
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
@@ -65,8 +68,6 @@ class ONNXRuntime(Engine):
         INT8 is the model's own, or is made from the table's Q/DQ model. ONNX Runtime fuses the pairs into 8-bit
         kernels.
         """
-        import onnxruntime
-
         source = model.file("model.onnx")
         if source is None:
             raise Unsupported("this model has no ONNX form")
@@ -75,15 +76,7 @@ class ONNXRuntime(Engine):
         if calibration:
             source = out / "qdq.onnx"
             facts = qdq.build(model, calibration, source)
-        settings = onnxruntime.SessionOptions()
-        settings.graph_optimization_level = getattr(
-            onnxruntime.GraphOptimizationLevel,
-            f"ORT_{'DISABLE' if options.optimization == 'disable' else 'ENABLE'}_"
-            + ("ALL" if options.optimization == "disable" else options.optimization.upper()),
-        )
-        settings.optimized_model_filepath = str(out / ENGINE_FILE)
-        with framework_errors("optimising the graph", Exception, unsupported=True):
-            onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
+        _optimise(source, options, out / ENGINE_FILE)
         if calibration:
             source.unlink()
         if variant.precision == "int8":
@@ -103,6 +96,22 @@ class ONNXRuntime(Engine):
         settings.profile_file_prefix = str(Path(folder.name) / "trace")
         return ProfiledONNXRuntimeSession(_session(engine, settings), folder)
 
+    def network(self, engine: Path, model: ExportedModel, calibration: Path | None, work: Path) -> Path:
+        """Return the network before it was optimised: a piece of it is optimised anew."""
+        if calibration is None:
+            return model.folder / "model.onnx"
+        qdq.build(model, calibration, work / "qdq.onnx")
+        return work / "qdq.onnx"
+
+    def open_piece(
+        self, piece: Path, variant: Variant, build_options: Any, run_options: Any, threads: int
+    ) -> ONNXRuntimeSession:
+        """Optimise the piece, and load it."""
+        engine = piece.parent / "optimised"
+        engine.mkdir()
+        _optimise(piece, build_options, engine / ENGINE_FILE)
+        return self.open(engine, variant, run_options, threads)
+
     @staticmethod
     def _settings(options: Any, threads: int) -> Any:
         import onnxruntime
@@ -114,6 +123,21 @@ class ONNXRuntime(Engine):
         settings.enable_cpu_mem_arena = options.memory_arena
         settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
         return settings
+
+
+def _optimise(source: Path, options: BuildOptions, out: Path) -> None:
+    """Optimise a graph once, and write the result."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel,
+        f"ORT_{'DISABLE' if options.optimization == 'disable' else 'ENABLE'}_"
+        + ("ALL" if options.optimization == "disable" else options.optimization.upper()),
+    )
+    settings.optimized_model_filepath = str(out)
+    with framework_errors("optimising the graph", Exception, unsupported=True):
+        onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
 
 
 def _session(engine: Path, settings: Any) -> Any:
@@ -158,6 +182,12 @@ class ONNXRuntimeSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
+
+    def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Run a graph of many inputs and outputs."""
+        with framework_errors("running the network", Exception):
+            found: list[npt.NDArray[Any]] = self._session.run(None, dict(tensors))
+        return found
 
 
 class ProfiledONNXRuntimeSession(ONNXRuntimeSession):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration import qdq
@@ -50,6 +52,7 @@ class OpenVINO(Engine):
     calibrators: tuple[str, ...] = ("nncf", ANY_TABLE, OF_MODEL)
     table_judge = "openvino"
     run_options: type = RunOptions
+    runs_pieces = True
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Refuse a precision that this CPU only emulates in another one."""
@@ -95,6 +98,16 @@ class OpenVINO(Engine):
     def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledOpenVINOSession:
         """Compile it in the same way, with OpenVINO's performance counters on."""
         return ProfiledOpenVINOSession(self._compile(engine, variant, options, threads, PERF_COUNT=True))
+
+    def network(self, engine: Path, model: ExportedModel, calibration: Path | None, work: Path) -> Path:
+        """Return the saved representation, which the CPU's plug-in compiles."""
+        return engine / ENGINE_FILE
+
+    def open_piece(
+        self, piece: Path, variant: Variant, build_options: Any, run_options: Any, threads: int
+    ) -> OpenVINOSession:
+        """Compile the piece as a whole network is compiled."""
+        return self.open(piece.parent, variant, run_options, threads)
 
     def _compile(self, engine: Path, variant: Variant, options: Any, threads: int, **more: Any) -> Any:
         import openvino
@@ -161,6 +174,13 @@ class OpenVINOSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.array(self._request.get_output_tensor().data[0])
+
+    def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Run a network of many inputs and outputs."""
+        with framework_errors("running the network", Exception):
+            self._request.infer(dict(tensors))
+        count = len(self._request.model_outputs)
+        return [np.array(self._request.get_output_tensor(number).data) for number in range(count)]
 
 
 class ProfiledOpenVINOSession(OpenVINOSession):

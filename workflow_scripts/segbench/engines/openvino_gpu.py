@@ -26,6 +26,7 @@ class OpenVINOGPU(openvino.OpenVINO):
     """OpenVINO with its GPU plug-in, which needs Intel's OpenCL driver beside the kernel's."""
 
     device = "gpu"
+    runs_pieces = False
     plugin = "GPU"
     precisions = ("fp32", "fp16", "int8")
     run_options = RunOptions

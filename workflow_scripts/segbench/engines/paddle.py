@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import Variant
@@ -36,6 +38,7 @@ class Paddle(Engine):
     modules = ("zlib", "paddle.inference")  # zlib first: PaddlePaddle/Paddle#70538
     reads: tuple[str, ...] = ("paddle",)
     run_options: type = RunOptions
+    runs_pieces = True
 
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
@@ -56,6 +59,16 @@ class Paddle(Engine):
         if self.device != "cpu":
             raise Unsupported(f"engine {variant.engine}: of a GPU, Paddle's profiler counts the launches only")
         return ProfiledPaddleSession(self.open(engine, variant, options, threads))
+
+    def network(self, engine: Path, model: ExportedModel, calibration: Path | None, work: Path) -> Path:
+        """Return the program, which is the engine."""
+        return engine / "model.pdmodel"
+
+    def open_piece(
+        self, piece: Path, variant: Variant, build_options: Any, run_options: Any, threads: int
+    ) -> PaddleSession:
+        """Load the piece as a whole program is loaded."""
+        return self.open(piece.parent, variant, run_options, threads)
 
 
 class PaddleSession:
@@ -86,6 +99,13 @@ class PaddleSession:
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, or C×H×W logits."""
         return np.ascontiguousarray(self._output.copy_to_cpu()[0])
+
+    def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Run a program of many inputs and outputs."""
+        for name, value in tensors.items():
+            self._predictor.get_input_handle(name).copy_from_cpu(value)
+        self.execute()
+        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self._predictor.get_output_names()]
 
 
 class ProfiledPaddleSession:

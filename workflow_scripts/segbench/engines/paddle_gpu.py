@@ -44,6 +44,7 @@ class PaddleGPU(paddle.Paddle):
     """Native CUDA kernels; nothing falls back to the CPU, since supports() wants a driver."""
 
     device = "gpu"
+    runs_pieces = False
     accelerated = False
     environment = "envs/gpu.yaml"
     install = "make env-gpu"

@@ -20,19 +20,30 @@ from segbench.calibration.base import ANY_TABLE, layers_file
 from segbench.calibration.table import read_table
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, GPUCode, Session
+from segbench.engines.base import Engine, GPUCode, LayerTimes, Session
 from segbench.errors import Unsupported
 from segbench.files import atomic, read_json, write_text
 from segbench.models.exported import ExportedModel
 from segbench.runtimes.tensorrt.calibration_cache import cache_text
 from segbench.runtimes.tensorrt.flags import keep_in_fp32, make_calibrator, write_with_wide_output
 from segbench.runtimes.tensorrt.libraries import import_tensorrt
-from segbench.runtimes.tensorrt.plan import FIRST_TYPED, Builder, load_plan, major
-from segbench.runtimes.tensorrt.session import CUDASession, check_identity, this_gpu, write_identity
+from segbench.runtimes.tensorrt.plan import FIRST_TYPED, Builder, Plan, load_plan, major
+from segbench.runtimes.tensorrt.session import (
+    CUDASession,
+    ProfiledCUDASession,
+    check_identity,
+    this_gpu,
+    write_identity,
+)
 
 NO_NUMBER = re.compile(r"(?<=[:\[,\s])-?(?:nan|inf)(?=\s*[,\]}])")  # as C++ writes them: not JSON's
 TIMINGS, LAYERS = "timing.cache", "layers.json"
 FORMATS = re.compile(r"\b(FP32|FP16|BF16|Half|Int8|INT8|Float)\b")  # as the inspector writes them
+PRECISIONS = {"FP32": "fp32", "FLOAT": "fp32", "FP16": "fp16", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
+REFORMAT, UNNAMED = "Reformatting CopyNode", "(Unnamed Layer"  # layers that no ONNX node became, by their names
+POINTWISE = "PWN("
+ONNX_NODES = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+PARTS = re.compile(r" \+ |, |\.\.\.")  # what stands between the nodes of a name
 
 TURING_AND_LATER = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))
 
@@ -120,6 +131,26 @@ class TensorRT(Engine):
         loaded = load_plan(trt, engine)
         return CUDASession(trt, loaded, loaded.engine.create_execution_context(), options.cuda_graph)
 
+    def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledTensorRTSession:
+        """Load the plan as `open` does, and attach a profiler. The report of its layers is the build's."""
+        trt = import_tensorrt()
+        check_identity(engine, trt, this_gpu())
+        loaded = load_plan(trt, engine)
+        report = (engine / LAYERS).read_text(encoding="utf-8")
+        return ProfiledTensorRTSession(trt, loaded, loaded.engine.create_execution_context(), report)
+
+
+class ProfiledTensorRTSession(ProfiledCUDASession):
+    """A session of a plan with the inspector's report of its layers."""
+
+    def __init__(self, trt: Any, plan: Plan, context: Any, report: str) -> None:
+        super().__init__(trt, plan, context)
+        self._report = report
+
+    def layers(self) -> list[LayerTimes]:
+        """Return the layers in running order."""
+        return layers_of_runs(self.runs, reported(self._report))
+
 
 def _take_timings(config: Any, shared: Path | None) -> Any:
     """The timing cache of a build: the shared file's, or an empty one where that is damaged, or of another GPU or
@@ -151,14 +182,71 @@ def _report_layers(trt: Any, folder: Path) -> dict[str, Any]:
 def read_layers(report: str) -> dict[str, Any]:
     """The number of a report's layers and how many write each format; empty where it cannot be read: a report decides
     nothing about a row."""
+    layers = reported(report)
+    if layers is None:
+        return {}
+    counts = Counter(found.upper() for layer in layers if (found := _format(layer.get("Outputs", ""))))
+    return {"layer_count": len(layers), "layers_by_format": dict(counts)}
+
+
+def reported(report: str) -> list[dict[str, Any]] | None:
+    """Return the layers of the inspector's report; None where it cannot be read. One that has names only, as of a build
+    without detailed verbosity, gives layers with a `Name` alone.
+    """
     try:
         layers = json.loads(NO_NUMBER.sub("null", report))["Layers"]
     except (ValueError, KeyError, TypeError) as error:
-        print(f"{LAYERS} cannot be read, so no layers are counted: {error}", flush=True)
-        return {}
-    written = [FORMATS.search(json.dumps(layer.get("Outputs", ""))) for layer in layers if isinstance(layer, dict)]
-    counts = Counter(found.group(1).upper() for found in written if found)
-    return {"layer_count": len(layers), "layers_by_format": dict(counts)}
+        print(f"{LAYERS} cannot be read, so nothing of the layers is told: {error}", flush=True)
+        return None
+    return [layer if isinstance(layer, dict) else {"Name": str(layer)} for layer in layers]
+
+
+def _format(tensors: Any) -> str:
+    """Return the first format that the report names of some tensors; "": it names none."""
+    found = FORMATS.search(json.dumps(tensors))
+    return found.group(1) if found else ""
+
+
+def layers_of_runs(runs: list[list[tuple[str, float]]], layers: list[dict[str, Any]] | None) -> list[LayerTimes]:
+    """Return the layers that TensorRT's profiler told of in each run, with what the inspector's report says of them.
+
+    A layer that is told twice in a run is two layers.
+    """
+    of_name = {str(layer.get("Name", "")): layer for layer in layers or []}
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for run in runs:
+        told: Counter[str] = Counter()
+        for name, took in run:
+            seconds.setdefault((name, told[name]), []).append(took)
+            told[name] += 1
+    return [_layer(name, number, of_name.get(name, {}), took) for (name, number), took in seconds.items()]
+
+
+def _layer(name: str, number: int, facts: dict[str, Any], seconds: list[float]) -> LayerTimes:
+    kind = str(facts.get("LayerType") or ("Reformat" if name.startswith(REFORMAT) else ""))
+    precision = PRECISIONS.get(_format(facts.get("Inputs", "")).upper(), "")
+    numbered = f"{name} #{number + 1}" if number else name
+    kernel = str(facts.get("TacticName", ""))
+    return LayerTimes(numbered, kind, kernel, precision, fused_nodes(name, facts), tuple(seconds))
+
+
+def fused_nodes(name: str, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return the ONNX nodes that a layer was fused from: those that the report's metadata name (from 8.6 on), else the
+    parts of its name, "conv1 + PWN(relu1)". A layer that TensorRT added stands for none.
+    """
+    if found := ONNX_NODES.findall(str(facts.get("Metadata", ""))):
+        return tuple(dict.fromkeys(found))
+    if name.startswith(REFORMAT):
+        return ()
+    parts = map(_bare, PARTS.split(name.removeprefix("{ForeignNode[").removesuffix("]}")))
+    return tuple(dict.fromkeys(part for part in parts if not part.startswith(UNNAMED)))
+
+
+def _bare(part: str) -> str:
+    """Return a part of a layer's name without the brackets of pointwise fusions that it is in."""
+    bare = part.replace(POINTWISE, "")
+    closing = bare.count(")") - bare.count("(")
+    return bare[:-closing] if closing > 0 and bare.endswith(")" * closing) else bare
 
 
 ENGINE = TensorRT()

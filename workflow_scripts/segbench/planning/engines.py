@@ -61,6 +61,10 @@ class Engines(Lookup):
         results = [TABLE, layers_file(self.engine(w).table_judge)] if library.leaves_table else [library.folder]
         return [f"{folder}/{file}" for file in ("status.json", *results)]
 
+    def calibration_argument(self, w: Any) -> list[str]:
+        """Return the argument that names the status of the variant's calibration; none without a calibrator."""
+        return options(calibration=next(iter(self.calibration(w)), ""))
+
     def more(self, w: Any) -> list[str]:
         """Return the arguments of the build script that only some engines need: a conversion, a calibration, shapes,
         wrong passes.

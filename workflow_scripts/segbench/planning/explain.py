@@ -1,4 +1,4 @@
-"""Look-ups of rules/explain.smk: which pairs of variants are explained."""
+"""Look-ups of rules/explain.smk and rules/diverge.smk: which pairs of variants are explained, and into which files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from segbench.planning.lookup import Lookup
 
 LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
 EXPLAINED = "results/explain/{dataset}/{model}/{variant}--{other}"
+PARTED = "results/diverge/{dataset}/{model}/{variant}"
 
 
 class Explain(Lookup):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from segbench.images import shards
@@ -85,6 +87,16 @@ class Report(Lookup):
         if self.config["dataset_root"]:
             command += " --config dataset_root=PATH"
         return json.dumps({"configuration": chosen, "command": command})
+
+    def asked_for(self, w: Any) -> str:
+        """Return what stands for the explanations that are there, so that the report is made again with new ones. They
+        are no inputs: nobody may have asked for them.
+        """
+        found = hashlib.sha256()
+        folders = [Path("results", name, self.config["dataset"]) for name in ("explain", "diverge")]
+        for path in sorted(path for folder in folders for path in folder.glob("*/*.json")):
+            found.update(path.as_posix().encode() + path.read_bytes())
+        return found.hexdigest()[:24]
 
     def pictures(self) -> list[str]:
         """Return the pictures of every chosen model's first variant, and their records."""

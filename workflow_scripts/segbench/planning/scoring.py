@@ -93,9 +93,13 @@ class Scoring(Lookup):
 
     def agreement_bounds(self, w: Any) -> list[str]:
         """Return the arguments of the scoring scripts with the bounds below which the variant gets a warning."""
-        precision = self.variant(w)["precision"]
-        pixels, classes = (self.config[key][precision] for key in ("agreement_bounds", "class_agreement_bounds"))
-        return options(agreement_bound=str(pixels), class_agreement_bound=str(classes))
+        classes = self.config["class_agreement_bounds"][self.variant(w)["precision"]]
+        return options(agreement_bound=str(self.pixel_bound(w)), class_agreement_bound=str(classes))
+
+    def pixel_bound(self, w: Any) -> float:
+        """Return the share of pixels with the reference's class below which the variant gets a warning."""
+        bound: float = self.config["agreement_bounds"][self.variant(w)["precision"]]
+        return bound
 
     def shard(self, w: Any) -> str:
         """Return the shard that is scored, or the whole where the job has no shard."""

@@ -36,6 +36,8 @@ PATTERNS = (
     "mixed_precision/{dataset}/{model}/*/*.json",
     "mixed_precision/{dataset}/{model}/*/*/*.json",
     "mixed_precision/{dataset}/{model}/*/*/calibration/status.json",
+    "layers/{dataset}/{model}/*.json",
+    "diverge/{dataset}/{model}/*.json",
 )
 
 

@@ -18,6 +18,7 @@ from segbench.images.colours import palette
 from segbench.report import answer, derived, lost_objects, worst_images
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
+from segbench.report.explanations import Explanation
 from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
@@ -43,6 +44,8 @@ class Content:
     lost: list[tuple[str, list[str]]]  # see `lost_objects.table_of`
     lost_lines: Sequence[Line]
     worst_images: list[WorstImages]
+    explanations: list[Explanation]
+    partings: list[Explanation]
     compared: list[Compared]
     environments: list[dict[str, Any]]
     models: list[dict[str, str]]

@@ -13,13 +13,16 @@ from segbench.timing.layers import Layer, Profile
 # is a matrix product, ONNX's `Mul` is not.
 GROUPS = (
     ("convolutions", r"conv(?!ert)"),
-    ("matrix products", r"matmul|gemm|fullyconnected|^fc$|(?-i:^mul$)|attention|^mha|einsum"),
+    ("matrix products", r"matmul|matrixmultiply|gemm|fullyconnected|^fc$|(?-i:^mul$)|attention|^mha|einsum"),
     ("softmax", r"softmax"),
     ("resizing", r"resize|interp|upsample"),
     ("argmax", r"arg_?max|topk|top_k"),
     ("pooling and means", r"pool|reduce|mean"),
-    ("conversions", r"quantize|reorder|convert|cast|transpose|transfer|layout"),
-    ("concatenation and slices", r"concat|split|slice|gather|reshape|flatten|squeeze|stack|tile|expand|pad|shape"),
+    ("conversions", r"quantize|reorder|convert|cast|transpose|transfer|layout|reformat"),
+    (
+        "concatenation and slices",
+        r"concat|split|slice|gather|reshape|flatten|squeeze|stack|tile|expand|pad|shape|shuffle",
+    ),
 )
 REST = "arithmetic and others"
 OUTSIDE = "gaps between layers"

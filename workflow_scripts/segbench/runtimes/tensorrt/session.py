@@ -158,3 +158,34 @@ class CUDASession:
         check(self._cuda.cudaMemcpyAsync(self._map.ctypes.data, self._map_on_gpu, size, kind, self._stream))
         self.synchronize()
         return as_downloaded(self._map[0])
+
+
+class ProfiledCUDASession(CUDASession):
+    """A session whose `runs` hold the layers of each run since it was opened, in running order, with their seconds.
+
+    With a profiler the call waits for the GPU (IExecutionContext::setEnqueueEmitsProfile, true by default). A replayed
+    CUDA graph would tell nothing.
+    """
+
+    def __init__(self, trt: Any, plan: Plan, context: Any) -> None:
+        super().__init__(trt, plan, context, cuda_graph=False)
+        self.runs: list[list[tuple[str, float]]] = []
+        self._profiler = _profiler(trt, self.runs)  # the context does not keep it alive
+        self._context.profiler = self._profiler
+
+    def execute(self) -> None:
+        """Run the network, and read what each layer took."""
+        self.runs.append([])
+        super().execute()
+        self.synchronize()
+
+
+def _profiler(trt: Any, runs: list[list[tuple[str, float]]]) -> Any:
+    class Profiler(trt.IProfiler):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            runs[-1].append((layer_name, ms * 1e-3))
+
+    return Profiler()
