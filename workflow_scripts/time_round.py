@@ -37,7 +37,7 @@ WRITTEN = ("latencies", "replaced", "predictions")  # files that the child write
 
 def time_round(request: RoundRequest) -> RoundFacts:
     """Open the engine in the child, and run the round."""
-    opened, timing = open_engine(request), request["timing"]
+    opened, timing = open_engine(request, one_by_one=False), request["timing"]
     rows = shuffled(choose_images(read_index(request["index"]), timing), timing, request["round"])
     facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
     return {**facts, **Round(opened, rows, request).run()}

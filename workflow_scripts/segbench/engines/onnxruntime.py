@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image, Logits
+from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, LayerTimes, none_in_int8
+from segbench.engines.base import Engine, LayerTimes, Session, none_in_int8
 from segbench.errors import Unsupported, framework_errors
 from segbench.files import read_json
 from segbench.models.exported import ExportedModel
+from segbench.models.onnx_batch import set_batch
 
 ENGINE_FILE = "model.onnx"
 KERNEL = "_kernel_time"  # how a trace calls the time inside a node
@@ -49,6 +50,7 @@ class ONNXRuntime(Engine):
     precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
     modules = ("onnx", "onnxruntime")
+    scenarios = ("batch", "streams")
     calibrators = (ANY_TABLE,)
     reads = ("onnx",)
     build_options = BuildOptions
@@ -59,8 +61,10 @@ class ONNXRuntime(Engine):
     ) -> dict[str, Any]:
         """Optimise the graph once and save it. The engine is the optimised ONNX file.
 
-        INT8 is made from the table's Q/DQ model. ONNX Runtime fuses its pairs into 8-bit kernels.
+        INT8 is made from the table's Q/DQ model. ONNX Runtime fuses its pairs into 8-bit kernels. A batch is set last,
+        so that a table of the model serves every batch.
         """
+        import onnx
         import onnxruntime
 
         source = model.file("model.onnx")
@@ -71,6 +75,12 @@ class ONNXRuntime(Engine):
         if calibration:
             source = out / "qdq.onnx"
             facts = qdq.build(model, calibration, source)
+        made = [source] if calibration else []
+        if variant.batch > 1:
+            network = onnx.load(str(source))
+            set_batch(network, variant.batch)
+            made.append(source := out / "batch.onnx")
+            onnx.save(network, str(source))
         settings = onnxruntime.SessionOptions()
         settings.graph_optimization_level = getattr(
             onnxruntime.GraphOptimizationLevel,
@@ -80,14 +90,21 @@ class ONNXRuntime(Engine):
         settings.optimized_model_filepath = str(out / ENGINE_FILE)
         with framework_errors("optimising the graph", Exception, unsupported=True):
             onnxruntime.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
+        for path in made:
+            path.unlink()
         if calibration:
-            source.unlink()
             facts["int8_layers"] = _count_int8(out / ENGINE_FILE, facts["fp32_layers"])
         return facts
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:
         """Load the optimised graph as it is, with `threads` threads inside an operator."""
         return ONNXRuntimeSession(_session(engine, self._settings(options, threads)))
+
+    def open_streams(self, engine: Path, variant: Variant, options: Any, threads: int) -> list[Session]:
+        """Load the graph once for each stream. Each has its share of the threads, the one that calls it included."""
+        count, rest = divmod(threads, variant.streams)
+        shares = [count + (number < rest) for number in range(variant.streams)]
+        return [self.open(engine, variant, options, share) for share in shares]
 
     def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledONNXRuntimeSession:
         """Load it in the same way, with ONNX Runtime's profiler on, which counts the CPU's time alone."""
@@ -151,8 +168,8 @@ class ONNXRuntimeSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap | Logits:
-        """Return a copy of the output: an H×W class map, or C×H×W logits."""
-        return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
+        """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
+        return np.ascontiguousarray(without_batch(self._binding.copy_outputs_to_cpu()[0]))
 
 
 class ProfiledONNXRuntimeSession(ONNXRuntimeSession):

@@ -26,6 +26,7 @@ class Paddle3(paddle.Paddle):
     install = "make env-paddle3"
     venv = ".venv-paddle3"
     reads = ("paddle3", "paddle")
+    scenarios = ()
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Only with Paddle 3: the environment of the other engines has the same package in an older version."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segbench.config.options import SCENARIO
 from segbench.planning.lookup import Lookup
 
 LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
@@ -15,7 +16,8 @@ class Explain(Lookup):
         """Return the pairs: the first FP32 variant of an engine and each of its INT8 variants, then those that
         `comparison.pairs` names.
         """
-        entries = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        chosen = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        entries = {name: entry for name, entry in chosen.items() if not entry.keys() & SCENARIO.keys()}
         fp32: dict[str, str] = {}
         for name, entry in entries.items():
             if entry["precision"] == "fp32":
