@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+from segbench.config.sweep import base_models
 from segbench.images import shards
 from segbench.planning.code import SCRIPTS
 from segbench.planning.engines import ENGINE
@@ -64,6 +65,8 @@ class Report(Lookup):
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }
         variants = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        if sizes := base_models(self.config["models"], self.config["sweep"]["size"]):
+            chosen["base_models"] = sizes
         return json.dumps({**chosen, "variants": variants})
 
     def templates(self) -> list[str]:
