@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.config.options import scenario_of
 from segbench.scoring.predictions import CLASS_MAPS, LOGITS
 from segbench.table import cells, formats
 from segbench.table.row import Row, value
@@ -67,6 +68,7 @@ FLAG = Kind("true or false", {"type": ["boolean", "null"]}, _truth)
 NUMBER = _number("number")
 SHARE = _number("share, 0 to 1", minimum=0, maximum=1)
 SECONDS = _number("seconds", minimum=0)
+RATE = _number("images per second", minimum=0)
 SERIES = Kind("seconds, separated by `;`", {"type": ["string", "null"]}, _numbers)
 BYTES = _number("bytes", "integer", int, minimum=0)
 COUNT = _number("whole number", "integer", int, minimum=0)
@@ -136,6 +138,10 @@ def _over_rounds(rounds: list[list[float]], average: str) -> float | None:
     return statistics.median(figure_of_round(times, average) for times in rounds) if rounds else None
 
 
+def _rate(time_s: float | None) -> float | None:
+    return 1 / time_s if time_s else None
+
+
 def _series(values: list[float]) -> str | None:
     return ";".join(map(repr, values)) or None
 
@@ -177,6 +183,39 @@ COLUMNS = (
     Column(
         "precision", one_of("fp32", "fp16", "bf16", "int8"), "The arithmetic that the engine was built for.",
         lambda s: s.entry["precision"],
+    ),
+    Column(
+        "scenario", one_of("single", "batch", "streams"),
+        "How images run: one after the other, `batch` at once, or in `streams` that run at the same time. MLPerf calls"
+        " the first SingleStream, the last Offline.",
+        lambda s: scenario_of(s.batch, s.streams),
+    ),
+    Column(
+        "batch", AT_LEAST_ONE, "Images that the engine runs at once.",
+        lambda s: s.batch,
+    ),
+    Column(
+        "streams", AT_LEAST_ONE, "Runs that are under way at the same time.",
+        lambda s: s.streams,
+    ),
+    Column(
+        "base_variant", NAME,
+        "The variant of the table that differs in `batch`, `streams` and `threads` only, and runs one image after the"
+        " other; the variant itself where there is none.",
+        lambda s: s.base_variant,
+    ),
+    Column(
+        "base_model", NAME,
+        "The model that this one is with another input size, by `sweep.size`; else the model itself.",
+        lambda s: s.base_model,
+    ),
+    Column(
+        "input_height", AT_LEAST_ONE, "Height of the model's input, in pixels.",
+        lambda s: s.input_size[0],
+    ),
+    Column(
+        "input_width", AT_LEAST_ONE, "Width of the model's input, in pixels.",
+        lambda s: s.input_size[1],
     ),
     Column(
         "status", one_of("ok", "unsupported", "failed", "refused", "bug"),
@@ -320,6 +359,12 @@ COLUMNS = (
         lambda s: s.objects_by_class("lost"),
     ),
     Column(
+        "single_agreement", SHARE,
+        "Share of pixels at which the class map equals that of `base_variant`, on the same images. Empty for a variant"
+        " that is its own. Where it is 1, the row has the score of `base_variant`.",
+        scored("single_agreement"),
+    ),
+    Column(
         "agrees", FLAG, "Whether agreement is at or above its bounds; empty where it is not known.",
         scored("agrees"),
     ),
@@ -330,7 +375,8 @@ COLUMNS = (
     Column(
         "time_s", SECONDS,
         "Time per image, as measured: the median over rounds of each round's median `compute_s` (or mean: see"
-        " `timing.average`).",
+        " `timing.average`). An image of a batch has its share of the batch's time; with streams it is the time between"
+        " finished images. How long an image takes itself is `latency_s`.",
         lambda s: _over_rounds(s.compute, s.average), "time s", cell=cells.time_number,
     ),
     Column(
@@ -395,6 +441,32 @@ COLUMNS = (
         lambda s: _over_rounds(s.end_to_end, s.average), "end to end s", formats.seconds,
     ),
     Column(
+        "images_per_s", RATE, "Images per second: 1 / `time_s`.",
+        lambda s: _rate(_over_rounds(s.compute, s.average)),
+    ),
+    Column(
+        "images_per_s_low", RATE, "Lower end of the 95% interval of `images_per_s`.",
+        lambda s: _rate(s.interval.high),
+    ),
+    Column(
+        "images_per_s_high", RATE, "Upper end of the 95% interval of `images_per_s`.",
+        lambda s: _rate(s.interval.low),
+    ),
+    Column(
+        "latency_s", SECONDS,
+        "How long an image takes: the median over rounds of each round's median. It is that of its whole batch, and of"
+        " an image while the other streams run theirs. One after the other, it is `time_s`.",
+        lambda s: _over_rounds(s.latency, s.average),
+    ),
+    Column(
+        "latency_s_low", SECONDS, "Lower end of the 95% interval of `latency_s`.",
+        lambda s: s.latency_interval.low,
+    ),
+    Column(
+        "latency_s_high", SECONDS, "Upper end of the 95% interval of `latency_s`.",
+        lambda s: s.latency_interval.high,
+    ),
+    Column(
         "open_s", SECONDS,
         "Time to load framework and engine in a new process, from files in the page cache: the median over rounds.",
         lambda s: s.open_s, "load s", formats.seconds,
@@ -415,16 +487,16 @@ COLUMNS = (
     ),
     Column(
         "p90_s", SECONDS,
-        "90th percentile of `compute_s`: the median over rounds of MLPerf's upper bound in each. It needs a"
-        " round of 64 images.",
-        lambda s: percentile_of_rounds(s.compute, 0.90), "p90 s", formats.seconds,
+        "90th percentile of what `latency_s` is the median of: the median over rounds of MLPerf's upper bound in each."
+        " It needs a round of 64 runs.",
+        lambda s: percentile_of_rounds(s.latency, 0.90), "p90 s", formats.seconds,
     ),
     Column(
-        "p99_s", SECONDS, "99th percentile of `compute_s`, made in the same way. It needs a round of 662 images.",
-        lambda s: percentile_of_rounds(s.compute, 0.99), "p99 s", formats.seconds,
+        "p99_s", SECONDS, "99th percentile, made in the same way. It needs a round of 662 runs.",
+        lambda s: percentile_of_rounds(s.latency, 0.99), "p99 s", formats.seconds,
     ),
     Column(
-        "n", AT_LEAST_ONE, "Timed inferences over all rounds.",
+        "n", AT_LEAST_ONE, "Timed images over all rounds.",
         lambda s: len(s.pooled) or None, "n",
     ),
     Column(
