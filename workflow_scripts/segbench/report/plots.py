@@ -330,13 +330,13 @@ def by_size(rows: list[Facts], name: str, title: str, key: str) -> Plot:
         color=engine_colour(rows),
         tooltip=[alt.Tooltip("label:N"), alt.Tooltip("size:N"), alt.Tooltip("figure:Q", title=title, format=".4g")],
     )
-    header = f"{title[0].upper()}{title[1:]} over the input's size"
+    names = base.mark_text(align="left", dx=8, dy=10, fontSize=10).encode(text="size:N")
     return Plot(
         name=name,
-        title=header,
+        title=f"Input size and {title}",
         caption=PLOTS[name],
         description=f"Lines of {title} over the pixels of the input, of {len(records)} rows.",
-        chart=alt.layer(lines, points).add_params(NARROW).properties(height=HEIGHT),
+        chart=alt.layer(lines, points, names).add_params(NARROW).properties(height=HEIGHT),
         records=records,
         table=Table(
             ["model and variant", "input", title],
