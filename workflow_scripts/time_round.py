@@ -6,6 +6,7 @@ It keeps every latency, and a digest of each class map, which shows whether the 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import stage
 from segbench.scoring.predictions import PredictionsWriter
+from segbench.timing.energy import meter_of
 from segbench.timing.job import (
     RoundFacts,
     RoundRequest,
@@ -37,10 +39,11 @@ WRITTEN = ("latencies", "replaced", "predictions")  # files that the child write
 
 def time_round(request: RoundRequest) -> RoundFacts:
     """Open the engine in the child, and run the round."""
+    meter = meter_of(request.get("energy"))  # before anything computes
     opened, timing = open_engine(request, one_by_one=False), request["timing"]
     rows = shuffled(choose_images(read_index(request["index"]), timing), timing, request["round"])
     facts: RoundFacts = {"environment": environment_record(opened.machine, opened.threads, opened.cpus)}
-    return {**facts, **Round(opened, rows, request).run()}
+    return {**facts, **Round(opened, rows, request, meter).run()}
 
 
 def run_round(request: RoundRequest, limits: Limits, outputs: dict[str, Path], beside: str) -> None:
@@ -73,6 +76,7 @@ def main() -> None:
     engine_arguments(parser)
     job_arguments(parser)
     parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
+    parser.add_argument("--energy", type=json.loads, help="JSON: the section energy (none: it is not measured)")
     parser.add_argument("--beside", default="", help="for the log, where this is a control: the model of its block")
     outputs = (*WRITTEN, "environment", "status")
     for name in outputs:
@@ -81,6 +85,7 @@ def main() -> None:
     request: RoundRequest = {
         **request_of(args),
         "round": args.round,
+        "energy": args.energy,
         "latencies": "",  # the parent names them
         "replaced": "",
         "predictions": "",

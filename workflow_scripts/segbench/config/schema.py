@@ -140,6 +140,16 @@ class Timing(Section):
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
 
 
+class Energy(Section):
+    """Energy of the timed runs, by the CPU's own counters (RAPL)."""
+
+    measure: bool = Field(False, description="Whether every round measures it. It then begins with an idle wait.")
+    idle_s: PositiveSeconds = Field(
+        2.0, description="Seconds that a round waits, to subtract what the machine uses when it idles."
+    )
+    powercap: ExpandedPath = Field("/sys/class/powercap", description="Folder in which Linux has the counters.")
+
+
 class Comparison(Section):
     """What `results/comparison.md` and `snakemake gate` compare, and what they call a difference."""
 
@@ -767,6 +777,11 @@ class Config(Section):
     )
     sweep: Sweep = Field(default_factory=Sweep, description="Settings that rows are made for.")
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
+    energy: Energy = Field(default_factory=Energy, description="Whether and how energy is measured.")
+    price_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="What an hour of this machine costs, in any currency, for `cost_per_million`; null: not known.",
+    )
     baseline: PathOfInput | list[PathOfInput] | None = Field(
         None,
         description="An earlier run, for `results/comparison.md` and `snakemake gate`: a folder that `snakemake"

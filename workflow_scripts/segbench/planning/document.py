@@ -35,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "sweep": schema.Sweep,
     "timing": schema.Timing,
     "timing.warm_up": schema.WarmUp,
+    "energy": schema.Energy,
     "comparison": schema.Comparison,
     "limits": schema.Limits,
     "calibration": schema.Calibration,

@@ -65,6 +65,8 @@ class Report(Lookup):
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }
         variants = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        if self.config["price_per_hour"]:
+            chosen["price_per_hour"] = self.config["price_per_hour"]
         if sizes := base_models(self.config["models"], self.config["sweep"]["size"]):
             chosen["base_models"] = sizes
         return json.dumps({**chosen, "variants": variants})

@@ -142,6 +142,10 @@ def _rate(time_s: float | None) -> float | None:
     return 1 / time_s if time_s else None
 
 
+def _cost(price_per_hour: float | None, time_s: float | None) -> float | None:
+    return price_per_hour / 3600 * time_s * 1e6 if price_per_hour and time_s else None
+
+
 def _series(values: list[float]) -> str | None:
     return ";".join(map(repr, values)) or None
 
@@ -484,6 +488,22 @@ COLUMNS = (
     Column(
         "first_mask_s_high", SECONDS, "Upper end of the 95% interval of `first_mask_s`.",
         lambda s: s.first_mask_s[1].high,
+    ),
+    Column(
+        "joules_per_image", NUMBER,
+        "Joules of an image: what `energy_parts` used in the timed runs, less what they use while the machine idles,"
+        " over the images. The median over rounds. Empty where `energy.measure` is off, or where the counters cannot"
+        " be read: `status.json` of a round says why.",
+        lambda s: s.joules,
+    ),
+    Column(
+        "energy_parts", TEXT, "The parts of the machine whose counters were read: packages, memory. No GPU on a card.",
+        lambda s: s.energy_parts,
+    ),
+    Column(
+        "cost_per_million", NUMBER,
+        "Cost of a million images at `images_per_s` on a machine of `price_per_hour`, in its currency.",
+        lambda s: _cost(s.selection.get("price_per_hour"), _over_rounds(s.compute, s.average)),
     ),
     Column(
         "p90_s", SECONDS,

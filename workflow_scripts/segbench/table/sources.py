@@ -22,6 +22,7 @@ from segbench.scoring.predictions import Predictions
 from segbench.scoring.score_record import NO_FIGURES
 from segbench.table.control import Control, ControlRound
 from segbench.timing import flags
+from segbench.timing.energy import of_image
 from segbench.timing.intervals import Interval, figure_of_round, interval_of_rounds
 from segbench.timing.latencies import LatencyLine, read_latencies
 
@@ -233,6 +234,19 @@ class Sources:
         """Return the median over rounds of the time to load framework and engine."""
         figures = self.of_rounds("open_s")
         return statistics.median(figures) if figures else None
+
+    @property
+    def joules(self) -> float | None:
+        """Return the median over rounds of an image's joules, beyond those of the idle machine."""
+        figures = [of_image(run.get("energy") or {}) for _, run in self.numbered_runs]
+        known = [one for one in figures if one is not None]
+        return statistics.median(known) if known and len(known) == len(figures) else None
+
+    @property
+    def energy_parts(self) -> str | None:
+        """Return the parts of the machine whose energy was read."""
+        parts = {part for _, run in self.numbered_runs for part in (run.get("energy") or {}).get("parts", ())}
+        return ";".join(sorted(parts)) or None
 
     @cached_property
     def first_mask_s(self) -> tuple[float | None, Interval]:

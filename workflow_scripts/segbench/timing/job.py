@@ -73,6 +73,7 @@ class RoundRequest(Request):
     """The request of the job of one timed round. Files to write: latencies, those of repeated tries, digests."""
 
     round: int  # from 1
+    energy: dict[str, Any] | None  # the section of the configuration; None: not measured
     latencies: str
     replaced: str
     predictions: str
@@ -96,6 +97,7 @@ class RoundFacts(TypedDict, total=False):
     busy_threads: int | None  # threads that computed, in the last try
     engine_threads: int | None  # what the engine says that it uses; None: it does not tell
     repeats: int  # tries before the last one
+    energy: dict[str, Any]  # of the last try, where it was asked for (see `energy.Energy`)
     changed: list[str]  # images whose class map differed within the round
     disturbances: list[dict[str, Any]]  # a record for each try
 

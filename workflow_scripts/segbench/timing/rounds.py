@@ -13,6 +13,7 @@ from segbench.process.supervise import progress
 from segbench.scoring.predictions import PredictionsWriter
 from segbench.timing import clock
 from segbench.timing.disturbance import Disturbance
+from segbench.timing.energy import Meter
 from segbench.timing.job import Entries, RoundFacts, RoundRequest, TimedSession, disturbed
 from segbench.timing.latencies import LatencyLine, write_latencies
 from segbench.timing.prefetch import InlineSource, PrefetchingSource
@@ -99,8 +100,8 @@ class Together:
 class Round:
     """One round on an opened engine. Its images, `rows`, run in this order again and again, in warm-up and timed."""
 
-    def __init__(self, opened: TimedSession, rows: Entries, request: RoundRequest) -> None:
-        self._opened, self._rows, self._request = opened, rows, request
+    def __init__(self, opened: TimedSession, rows: Entries, request: RoundRequest, meter: Meter | None = None) -> None:
+        self._opened, self._rows, self._request, self._meter = opened, rows, request, meter
         self._timing: dict[str, Any] = request["timing"]
 
     def run(self) -> RoundFacts:
@@ -110,6 +111,7 @@ class Round:
         """
         timing, request = self._timing, self._request
         tries: list[tuple[list[LatencyLine], Disturbance]] = []
+        energy: dict[str, Any] = {}
         with self._loop() as (source, predictions), clock.quiet():
             way = (Together if self._opened.streams else InTurn)(self._opened, self._rows, source)
             progress("warming up")
@@ -117,8 +119,12 @@ class Round:
             while not tries or (disturbed(tries[-1][1], timing) and len(tries) <= timing["max_repeats"]):
                 started = datetime.now(timezone.utc)
                 watch = self._opened.watch(source.helpers)
+                if self._meter:
+                    self._meter.start()
                 timed = way.timed(timing["round_min_s"])
                 tries.append((timed, watch.stop()))
+                if self._meter:
+                    energy = {"energy": dict(self._meter.stop(tries[-1][1].wall_s, len(timed)))}
             source.finish()
         *replaced, (lines, last) = tries
         write_latencies(request["latencies"], lines)
@@ -139,6 +145,7 @@ class Round:
             "busy_threads": last.busy_threads,
             "engine_threads": getattr(self._opened.session, "threads", None),
             "repeats": len(replaced),
+            **energy,  # type: ignore[typeddict-item]
             "changed": sorted(predictions.changed),
             "disturbances": [one.record() for _, one in tries],
         }
