@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 INSTALL := install --quiet --disable-pip-version-check
 
 .PHONY: help benchmark quick test test-slow test-slurm test-gpu-env env env-cluster env-gpu env-loadgen env-peers
-.PHONY: retry clean lint bench-clock bench-speed bench-zoo accept-demo-models
+.PHONY: retry clean lint bench-clock bench-throughput bench-speed bench-zoo accept-demo-models
 help:            ## print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
@@ -161,6 +161,11 @@ bench-clock: env ## validate the clock on an idle machine, into results/benchmar
 	$(BIN)/python -m validation.clock.same_twice --apart
 	$(BIN)/python -m validation.clock.truth
 	-$(BIN)/python -m validation.clock.against_loadgen # needs make env-loadgen
+
+RATES := $(addprefix results/engines/demo/gcnet_demo/openvino-fp32,/status.json -b4/status.json -s2/status.json)
+bench-throughput: env ## compare our images per second with OpenVINO's benchmark_app on an idle machine (5 minutes)
+	$(BIN)/snakemake $(RATES) results/data/demo/val/index.csv --configfile config/studies/throughput.yaml
+	$(BIN)/python -m validation.clock.against_benchmark_app
 
 bench-zoo: env   ## run a network of each family of PaddleSeg on seven CPU variants, into results/benchmarks/ (hours); ARGS="--package CLONE"
 	$(BIN)/python -m validation.zoo.zoo $(ARGS)

@@ -82,7 +82,7 @@ rule time_loadgen:
         variant=planning.engines.identity,
         options=planning.engines.variant_options("run"),
         timing=planning.comparison.loadgen_timing,
-        threads=config["threads"] or 0,
+        threads=planning.jobs.threads,
         fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"

@@ -31,7 +31,7 @@ rule profile_layers:
         variant=planning.engines.identity,
         options=planning.engines.variant_options("run"),
         timing=planning.inference.round_timing,
-        threads=config["threads"] or 0,
+        threads=planning.jobs.threads,
         fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"

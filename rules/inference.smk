@@ -34,7 +34,7 @@ rule infer:
         options=planning.engines.variant_options("run"),
         images=planning.inference.whole,
         logits=planning.engines.logits_arguments,
-        threads=config["threads"] or 0,
+        threads=planning.jobs.threads,
         fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"
@@ -89,7 +89,7 @@ rule time_round:
         variant=planning.engines.identity,
         options=planning.engines.variant_options("run"),
         mode=planning.inference.timed,
-        threads=config["threads"] or 0,
+        threads=planning.jobs.threads,
         fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"

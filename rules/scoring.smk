@@ -4,7 +4,7 @@
 rule score:
     """Compute confusion matrix, IoU and mIoU of the accuracy pass, and its agreement with the reference."""
     input:
-        unpack(planning.scoring.reference_files),
+        unpack(planning.scoring.compared_files),
         **code("score.py"),
         predictions="results/predictions/{dataset}/{model}/{variant}/0/predictions.zip",
         status="results/predictions/{dataset}/{model}/{variant}/0/status.json",
@@ -66,7 +66,7 @@ if config["shards"] > 1:
 
     use rule score as score_shard with:
         input:
-            unpack(planning.scoring.reference_files),
+            unpack(planning.scoring.compared_files),
             **code("score.py"),
             predictions="results/predictions/{dataset}/{model}/{variant}/{shard}/predictions.zip",
             status="results/predictions/{dataset}/{model}/{variant}/{shard}/status.json",

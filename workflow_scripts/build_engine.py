@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from segbench.calibration.base import OF_MODEL, TABLE, layers_file, open_calibration
 from segbench.config.options import Variant, parse_options
-from segbench.engines.base import load
+from segbench.engines.base import first_no, has_scenario, load
 from segbench.errors import InputError, Unsupported
 from segbench.files import atomic, manifest_of, read_json, sha256_of, write_json
 from segbench.machine.cpu import this_machine
@@ -44,8 +44,9 @@ class Request(TypedDict):
 def build(request: Request) -> dict[str, Any]:
     """Check in the child that the variant can run here, then build into folder `request["out"]`."""
     variant = Variant(**request["variant"])
+    variant = variant.single if request["logits"] else variant  # logits are made image by image, and not timed
     engine, machine = load(variant.engine), this_machine()
-    support = engine.can_build(variant, machine)
+    support = first_no(has_scenario(engine, variant), engine.can_build(variant, machine))
     if not support.ok:
         raise Unsupported(support.reason)
     model = ExportedModel.open(Path(request["model"]))

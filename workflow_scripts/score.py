@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -51,7 +51,8 @@ class Scorer:
 
     `fold` turns the `pair_counts` of an image's label and class map into its confusion matrix. It is None where class
     maps are not scored by labels. `id_map` is the data set's. `boundaries` counts what boundary IoU is made of, from a
-    label and a class map. `objects` counts the objects that are lost. Either is None where it is not asked for.
+    label and a class map. `objects` counts the objects that are lost. `single` has the class maps of the same variant
+    where it runs one image after the other. Each is None where it is not asked for.
     """
 
     predictions: Path
@@ -61,6 +62,7 @@ class Scorer:
     id_map: Mapping[Any, int] | None = None
     boundaries: Callable[[LabelMap, ClassMap], Matrix] | None = None
     objects: Objects | None = None
+    single: Path | None = None
 
     def __post_init__(self) -> None:
         self.matrix: Matrix | None = None
@@ -68,6 +70,7 @@ class Scorer:
         self.agreement = np.zeros((256, 256), np.int64)  # pair counts of raw outputs: the reference's and the variant's
         self.worst: list[tuple[float, str]] = []  # a heap of (disagreement, image id), the largest few
         self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
+        self.single_agreeing_pixels = self.single_pixels = 0
         self._lock, self._open = threading.Lock(), threading.local()
 
     def add(self, row: IndexEntry) -> None:
@@ -77,6 +80,7 @@ class Scorer:
         class_map = own[image_id]
         reference = self._of_reference(image_id, own, class_map)
         agreement = None if reference is None else pair_counts(reference, class_map)
+        alone = None if self.single is None else self._maps("single", self.single)[image_id] == class_map
         matrix = boundary = seen = None
         if self.fold:
             label = read_label(row["label"], self.id_map, row.get("label_sha256"))
@@ -88,6 +92,9 @@ class Scorer:
             if matrix is not None:
                 self.matrix = matrix if self.matrix is None else self.matrix + matrix
                 self.image_counts.add(key_of(image_id), iou_counts(matrix, self.ignored_pixels))
+            if alone is not None:
+                self.single_agreeing_pixels += int(np.count_nonzero(alone))
+                self.single_pixels += alone.size
             if boundary is not None:
                 self.boundary_counts.add(key_of(image_id), boundary)
             if self.objects and seen is not None:
@@ -154,6 +161,8 @@ def sums_of(scorer: Scorer, class_count: int, class_map: list[int] | None) -> Su
         worst=[[image_id, 1 - apart] for apart, image_id in sorted(scorer.worst, reverse=True)],
         objects=scorer.objects.counts if scorer.objects else None,
         lost_objects=scorer.objects.lost if scorer.objects else [],
+        single_agreeing_pixels=scorer.single_agreeing_pixels,
+        single_pixels=scorer.single_pixels,
     )
 
 
@@ -173,6 +182,17 @@ def score_run(args: argparse.Namespace) -> Score:
     }
     if run["status"] != "ok":
         return record
+    single = _single(args, run)
+    if single is not None and (pixels := _same_pixels(checked(args.predictions, run), single)):
+        print(f"all class maps are those of {args.single}: its score is this row's")
+        copied: Score = cast(Score, read_json(args.single_score))
+        return {
+            **copied,
+            "scored_by_warning": record["scored_by_warning"],
+            "single_agreement": 1.0,
+            "single_agreeing_pixels": pixels,
+            "single_pixels": pixels,
+        }
     reference, gap = _usable_reference(args, run)
     classes, class_map = dataset["classes"], model["class_map"]
     meaning = {"class_count": len(classes), "ignore": dataset["ignore_index"], "class_map": class_map}
@@ -190,6 +210,7 @@ def score_run(args: argparse.Namespace) -> Score:
         dataset["id_map"],
         boundaries,
         objects,
+        single,
     )
     score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
     judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)
@@ -212,6 +233,28 @@ def _usable_reference(args: argparse.Namespace, run: dict[str, Any]) -> tuple[Pa
     if own != theirs:
         return None, f"class maps of {args.reference_name} were made by resizing {theirs}, this row's by resizing {own}"
     return checked(args.reference, other), ""
+
+
+def _single(args: argparse.Namespace, run: dict[str, Any]) -> Path | None:
+    """Return the class maps of the same variant where it runs one image after the other; None: they are not known, or
+    were resized in another way.
+    """
+    if args.single is None or read_json(args.single_score)["status"] != "ok":
+        return None
+    other = read_json(args.single_status)
+    same = other["status"] == "ok" and other.get("scored_by", "") == run.get("scored_by", "")
+    return checked(args.single, other) if same else None
+
+
+def _same_pixels(own: Path, other: Path) -> int:
+    """Return the number of pixels of all class maps where those of both files are equal; 0 where any differs."""
+    mine, theirs, pixels = Predictions.open(own), Predictions.open(other), 0
+    for image_id in mine.ids if len(mine) == len(theirs) else ():
+        if image_id not in theirs or mine.digest(image_id) != theirs.digest(image_id):
+            return 0
+        height, width = mine.shape(image_id)
+        pixels += height * width
+    return pixels
 
 
 def _rows(index: Path, predictions: Path, shard: str) -> Iterable[IndexEntry]:
@@ -258,6 +301,9 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="predictions.zip of the reference (none: no agreement)")
     parser.add_argument("--reference-status", default="", help="its status.json (none: a stored reference)")
     parser.add_argument("--reference-name", required=True, help="what the table calls it")
+    parser.add_argument("--single", type=Path, help="predictions.zip of the variant that runs image after image")
+    parser.add_argument("--single-status", type=Path, help="its status.json")
+    parser.add_argument("--single-score", type=Path, help="its score.json")
     parser.add_argument("--agreement-bound", type=float, required=True, help="share of pixels below which to warn")
     parser.add_argument("--class-agreement-bound", type=float, required=True, help="mean class IoU below which to warn")
     parser.add_argument("--ignored-pixels", choices=("excluded", "errors"), default="excluded", help="of the labels")

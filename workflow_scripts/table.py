@@ -21,6 +21,7 @@ from segbench.table.markdown import (
     published_table,
     reasons,
     row_notes,
+    throughput,
 )
 from segbench.table.published import compare, read_published
 from segbench.table.row import Row, value
@@ -61,6 +62,7 @@ def main() -> None:
         page,
         "## Full table",
         full_table(rows),
+        *throughput(rows),
         *distrusted(rows),
         *published_table(compared),
         *row_notes(rows),

@@ -6,6 +6,7 @@ It keeps every latency, and a digest of each class map, which shows whether the 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -63,6 +64,7 @@ def main() -> None:
     engine_arguments(parser)
     job_arguments(parser)
     parser.add_argument("--round", type=int, default=1, help="number of this round, from 1")
+    parser.add_argument("--energy", type=json.loads, help="JSON: the section energy (none: it is not measured)")
     parser.add_argument("--beside", default="", help="for the log, where this is a control: the model of its block")
     outputs = (*WRITTEN, "environment", "status")
     for name in outputs:
@@ -71,6 +73,7 @@ def main() -> None:
     request: RoundRequest = {
         **request_of(args),
         "round": args.round,
+        "energy": args.energy,
         "latencies": "",  # the parent names them
         "replaced": "",
         "predictions": "",

@@ -45,6 +45,7 @@ class Run:
             "boundary_width": 0.02,
             "objects": None,
             "shard": "0",
+            "single": None,
         }
         self.write("model", {"class_map": None, "has_trained_weights": True})
         self.write("run", OK)
@@ -384,3 +385,32 @@ def test_no_framework_is_imported():
         [sys.executable, "-c", program, SCRIPT.parent], capture_output=True, text=True, check=True
     ).stdout
     assert not {"pandas", "paddle", "snakemake", "pydantic", "onnx", "scipy", "sklearn"} & set(done.split())
+
+
+def score_beside_single(run: Run, maps: np.ndarray) -> dict:
+    """The score of a row whose variant, one image after the other, has the class maps of `run`."""
+    run.write("single_score", run.score())
+    run.predict("single", run.maps)
+    run.predict("predictions", maps)
+    names = {"single": "single.zip", "single_status": "run.json", "single_score": "single_score.json"}
+    run.options |= {key: run.folder / name for key, name in names.items()}
+    return run.score()
+
+
+def test_same_class_maps_have_the_same_score_and_no_label_is_read(run):
+    alone = run.score()
+    score_beside_single(run, run.maps)
+    (run.folder / f"{run.ids[1]}.png").unlink()
+    found = run.score()
+    pixels = run.maps.size
+    equal = {"single_agreement": 1.0, "single_agreeing_pixels": pixels, "single_pixels": pixels}
+    assert found == json.loads(json.dumps(alone)) | equal
+
+
+def test_other_class_maps_are_scored_and_their_agreement_with_single_images_is_known(run):
+    alone = run.score()
+    maps = run.maps.copy()
+    maps[0, 0, :5] = (maps[0, 0, :5] + 1) % 4
+    found = score_beside_single(run, maps)
+    assert found["single_agreement"] == 1 - 5 / run.maps.size
+    assert found["miou"] != alone["miou"] and alone["single_agreement"] is None

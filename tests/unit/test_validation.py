@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from segbench.errors import InputError
 
+from validation.clock.against_benchmark_app import rate_of, verdict
 from validation.clock.interval_coverage import drifting, in_blocks_of_time
 from validation.clock.overhead import clock_overhead_us
 from validation.clock.planted_load import shift
@@ -126,3 +128,13 @@ def test_exports_count_what_pytorch_made_and_name_every_other_cell():
     assert [exports.why_not(row) for row in rows] == [
         [], ["no form"], ["openvino-fp32: 0.99949"], ["openvino-fp32: crashed"], ["no size"]
     ]  # fmt: skip
+
+
+def test_benchmark_apps_rate_is_read_and_agrees_only_where_an_interval_shows_it():
+    assert rate_of("[ INFO ] Count: 120\n[ INFO ] Throughput:   95.05 FPS\n") == 95.05
+    with pytest.raises(InputError, match="printed no throughput: no such model"):
+        rate_of("no such model")
+    found = {"low": 0.97, "high": 1.02, "half_width": 0.025}
+    assert verdict(found) == "yes"
+    assert verdict(found | {"low": 1.01}) == "no"
+    assert verdict(found | {"half_width": 0.11}).startswith("not shown")

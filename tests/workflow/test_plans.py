@@ -60,3 +60,17 @@ def test_study_of_quantisation_aware_training_calibrates_the_models_of_floats_to
 def test_page_protocol_is_one_round_of_all_images(bare):
     planned = jobs(bare, "page")
     assert planned["time_round"] == planned["infer"] == planned["build_engine"] == 8 * 7
+
+
+def test_study_of_throughput_is_forty_rows_with_the_exports_and_calibrations_of_eight(bare):
+    planned = jobs(bare, "studies/throughput")
+    assert planned["build_engine"] == planned["infer"] == planned["score"] == 2 * 4 * 5
+    assert planned["export_paddle"] == planned["calibrate_table"] == planned["calibrate_model"] == 2
+    lines = Path(bare.folder / "config/studies/throughput.yaml").read_text().splitlines()
+    assert len(lines) <= 15
+
+
+def test_study_of_input_sizes_exports_the_network_at_each(bare):
+    planned = jobs(bare, "studies/input_size")
+    assert planned["export_paddle"] == planned["export_onnx"] == 5
+    assert planned["build_engine"] == planned["infer"] == 5 * 2 and planned["build_engine_with_logits"] == 4 * 2

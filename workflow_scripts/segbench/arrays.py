@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 ColourImage = npt.NDArray[np.uint8]  # H×W×3, BGR
 LabelMap = npt.NDArray[np.uint8]  # H×W, trainIds
-Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wants it
-ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel
+Float32Image = npt.NDArray[np.float32]  # 1×3×H×W, normalised as the model wants it; N×3×H×W of a batch
+ClassMap = npt.NDArray[np.uint8]  # H×W, index of the model's output channel; N×H×W of a batch
 Logits = npt.NDArray[np.float32]  # C×H×W, scores of the model's output channels
 
 # Share of pixels on which two forms of one FP32 network have the same class at least. Rounding moves a few.
@@ -25,6 +25,11 @@ def agreement(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> fl
 def as_class_map(output: ClassMap | Logits) -> ClassMap:
     """Return a class map as it is, and of logits the class of the highest."""
     return output.argmax(0).astype(np.uint8) if output.ndim == 3 else output.astype(np.uint8)
+
+
+def without_batch(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an engine's output of one image without the axis of images, and that of a batch as it is."""
+    return output[0] if len(output) == 1 else output
 
 
 def as_downloaded(output: npt.NDArray[Any]) -> ClassMap | Logits:

@@ -7,10 +7,14 @@ import difflib
 import json
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from segbench.errors import InputError
+
+# The keys of a variant that say how it runs images, with what they are where it runs one after the other.
+SCENARIO: dict[str, int | None] = {"batch": 1, "streams": 1, "threads": None}
 
 
 def parse_options(kind: type, given: dict[str, Any] | None, where: str) -> Any:
@@ -67,11 +71,40 @@ def _describe(hint: Any) -> str:
 
 @dataclass(frozen=True)
 class Variant:
-    """An engine at a precision: an entry of `variant_catalogue`."""
+    """An engine at a precision: an entry of `variant_catalogue`. `batch`: images that it takes at a time; `streams`:
+    runs that are under way at the same time.
+    """
 
     name: str
     engine: str
     precision: str
+    batch: int = 1
+    streams: int = 1
+
+    @property
+    def scenario(self) -> str:
+        """Return `batch` or `streams` for a variant that does not run one image after the other, else `single`."""
+        return scenario_of(self.batch, self.streams)
+
+    @property
+    def single(self) -> Variant:
+        """Return the variant as it runs one image after the other."""
+        return dataclasses.replace(self, batch=1, streams=1)
+
+
+def scenario_of(batch: int, streams: int) -> str:
+    """Return the word for a way to run images. MLPerf calls the first SingleStream; `streams` is its Offline."""
+    return "batch" if batch > 1 else "streams" if streams > 1 else "single"
+
+
+def base_variant(name: str, entries: Mapping[str, Mapping[str, Any]], chosen: Iterable[str]) -> str:
+    """Return the first chosen variant that differs from this one in no more than how it runs images, and runs one after
+    the other. Without one, it is the variant itself. `entries`: of `variant_catalogue`.
+    """
+    if not entries[name].keys() & SCENARIO.keys():
+        return name
+    plain = {key: value for key, value in entries[name].items() if key not in SCENARIO}
+    return next((other for other in chosen if entries[other] == plain), name)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.functional_serializers import SerializerFunctionWrapHandler
 
 from segbench.arrays import SAME_NETWORK
+from segbench.config.options import SCENARIO
 from segbench.config.resizing import Convention, Interpolation, Kind, Resizing, stride_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -137,6 +138,16 @@ class Timing(Section):
         description="A round is not steady when its last third and its first differ by more than this fraction.",
     )
     warm_up: WarmUp = Field(default_factory=WarmUp, description="Runs before timing.")
+
+
+class Energy(Section):
+    """Energy of the timed runs, by the CPU's own counters (RAPL)."""
+
+    measure: bool = Field(False, description="Whether every round measures it. It then begins with an idle wait.")
+    idle_s: PositiveSeconds = Field(
+        2.0, description="Seconds that a round waits, to subtract what the machine uses when it idles."
+    )
+    powercap: ExpandedPath = Field("/sys/class/powercap", description="Folder in which Linux has the counters.")
 
 
 class Comparison(Section):
@@ -585,7 +596,7 @@ class Model(Section):
 
 
 class Variant(Section):
-    """An engine at a precision."""
+    """An engine at a precision, and how it runs images: one after the other, in batches, or in streams."""
 
     engine: str = Field(description="A file of workflow_scripts/segbench/engines/.")
     precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(description="Arithmetic of the network.")
@@ -596,6 +607,41 @@ class Variant(Section):
     )
     build: dict[str, Any] = Field({}, description="Options of the engine's build.")
     run: dict[str, Any] = Field({}, description="Options of the engine's timed run.")
+    batch: Positive = Field(1, description="Images that the engine runs at once.")
+    streams: Positive = Field(
+        1, description="Runs that are under way at the same time, among which the engine's threads are divided."
+    )
+    threads: Positive | None = Field(None, description="Threads of a CPU engine; null: the key `threads` of the top.")
+
+    @model_validator(mode="after")
+    def one_scenario(self) -> Variant:
+        """Refuse a batch in streams."""
+        if self.batch > 1 and self.streams > 1:
+            raise ValueError("has batch and streams; give one of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_scenario(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what does not differ from one image after the other, so that jobs are asked for what they always
+        were.
+        """
+        values: dict[str, Any] = whole(self)
+        return {key: value for key, value in values.items() if key not in SCENARIO or value != SCENARIO[key]}
+
+
+class Sweep(Section):
+    """Settings that every chosen variant or model also runs at, each a row with a made name. One varies at a time."""
+
+    batch: list[Positive] = Field([], description="Batches: VARIANT-b4 and so on; 1: the variant itself.")
+    streams: list[Positive] = Field(
+        [], description="Numbers of streams: VARIANT-s2 and so on; 1 is the variant itself."
+    )
+    threads: list[Positive] = Field([], description="Numbers of threads: VARIANT-t2 and so on.")
+    size: list[CropSize] = Field(
+        [],
+        description="Sizes of the models' input, height x width: MODEL-128x256 and so on. Images that had to have the"
+        " input's size are stretched to it.",
+    )
 
 
 class Calibrator(Section):
@@ -789,7 +835,13 @@ class Config(Section):
         description="Number of threads of a CPU engine, bounded by a control group's CPU quota;"
         " null: one per fast physical core of a socket.",
     )
+    sweep: Sweep = Field(default_factory=Sweep, description="Settings that rows are made for.")
     timing: Timing = Field(default_factory=Timing, description="How a round is timed.")
+    energy: Energy = Field(default_factory=Energy, description="Whether and how energy is measured.")
+    price_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="What an hour of this machine costs, in any currency, for `cost_per_million`; null: not known.",
+    )
     baseline: PathOfInput | list[PathOfInput] | None = Field(
         None,
         description="An earlier run, for `results/comparison.md` and `snakemake gate`: a folder that `snakemake"

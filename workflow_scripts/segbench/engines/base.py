@@ -77,16 +77,18 @@ class Session(Protocol):
     """An opened engine. The clock stands outside, around these calls."""
 
     def upload(self, image: Float32Image) -> None:
-        """Bring one 1×3×H×W image to the device."""
+        """Bring one 1×3×H×W image to the device, or a batch of N×3×H×W."""
 
     def execute(self) -> None:
-        """Run the network on that image."""
+        """Run the network on it."""
 
     def synchronize(self) -> None:
         """Wait until the device has finished."""
 
     def download(self) -> ClassMap | Logits:
-        """Bring the H×W class map back, as an array of its own; from an engine that ends in them, C×H×W logits."""
+        """Bring the H×W class map back, as an array of its own, or those of a batch, N×H×W; from an engine that ends in
+        them, C×H×W logits.
+        """
 
 
 def run_once(session: Session, image: Float32Image) -> Any:
@@ -134,6 +136,7 @@ class Engine(ABC):
     install: str = "make env"  # the command that installs them
     packages: tuple[str, ...] = ()  # distributions whose versions make up its fingerprint
     modules: tuple[str, ...] = ()  # what of the framework it imports, in this order
+    scenarios: tuple[str, ...] = ()  # what it can beside one image after the other: "batch", "streams"
     calibrators: tuple[str, ...] = ()  # libraries whose calibration its INT8 is built from, or ANY_TABLE
     table_judge: str = "onnxruntime"  # runtime that judges what a table costs here (rule choose_layers)
     reads: tuple[str, ...] = ("paddle", "onnx")  # forms of a model that it builds from, best first
@@ -184,6 +187,10 @@ class Engine(ABC):
     @abstractmethod
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
         """Open a built engine. This never builds one."""
+
+    def open_streams(self, engine: Path, variant: Variant, options: Any, threads: int) -> list[Session]:
+        """Open a built engine as `variant.streams` sessions, which run at the same time and share `threads` threads."""
+        raise Unsupported(no_scenario(self, variant))
 
     def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledSession:
         """Open a built engine as `open` does, with its own profiler on."""
@@ -238,6 +245,20 @@ def has_packages(engine: Engine) -> Support:
             reason = f"package {package} is not installed (pinned in {engine.environment})"
             return Support(False, reason, engine.install)
     return YES
+
+
+def has_scenario(engine: Engine, variant: Variant) -> Support:
+    """Check that the engine can run images in the variant's way."""
+    if variant.scenario in ("single", *engine.scenarios):
+        return YES
+    return Support(False, no_scenario(engine, variant))
+
+
+def no_scenario(engine: Engine, variant: Variant) -> str:
+    """Return the reason of a variant whose engine cannot run images in its way."""
+    able = ", ".join(name for name in names() if variant.scenario in load(name).scenarios)
+    asked = f"batch: {variant.batch}" if variant.batch > 1 else f"streams: {variant.streams}"
+    return f"engine {variant.engine} has no way to run {asked} in SegBench yet ({able} can)"
 
 
 def has_precision(engine: Engine, variant: Variant) -> Support:

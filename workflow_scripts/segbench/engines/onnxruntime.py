@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segbench.arrays import ClassMap, Float32Image, Logits
+from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE, OF_MODEL
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, LayerTimes, none_in_int8
+from segbench.engines.base import Engine, LayerTimes, Session, none_in_int8
 from segbench.errors import Unsupported, framework_errors
 from segbench.files import read_json
 from segbench.models.exported import ExportedModel
+from segbench.models.onnx_batch import set_batch
 
 ENGINE_FILE = "model.onnx"
 KERNEL = "_kernel_time"  # how a trace calls the time inside a node
@@ -54,6 +55,7 @@ class ONNXRuntime(Engine):
     precisions = ("fp32", "int8")
     packages = ("onnxruntime",)
     modules = ("onnx", "onnxruntime")
+    scenarios = ("batch", "streams")
     calibrators: tuple[str, ...] = (ANY_TABLE, OF_MODEL)
     reads = ("onnx",)
     build_options = BuildOptions
@@ -66,8 +68,10 @@ class ONNXRuntime(Engine):
         """Optimise the graph once and save it. The engine is the optimised ONNX file.
 
         INT8 is the model's own, or is made from the table's Q/DQ model. ONNX Runtime fuses the pairs into 8-bit
-        kernels.
+        kernels. A batch is set last, so that a table of the model serves every batch.
         """
+        import onnx
+
         source = model.file("model.onnx")
         if source is None:
             raise Unsupported("this model has no ONNX form")
@@ -76,9 +80,15 @@ class ONNXRuntime(Engine):
         if calibration:
             source = out / "qdq.onnx"
             facts = qdq.build(model, calibration, source)
+        made = [source] if calibration else []
+        if variant.batch > 1:
+            network = onnx.load(str(source))
+            set_batch(network, variant.batch)
+            made.append(source := out / "batch.onnx")
+            onnx.save(network, str(source))
         _optimise(source, options, out / ENGINE_FILE)
-        if calibration:
-            source.unlink()
+        for path in made:
+            path.unlink()
         if variant.precision == "int8":
             facts["int8_layers"] = _count_int8(out / ENGINE_FILE, facts.get("fp32_layers", 0))
         return facts
@@ -86,6 +96,12 @@ class ONNXRuntime(Engine):
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> ONNXRuntimeSession:
         """Load the optimised graph as it is, with `threads` threads inside an operator."""
         return ONNXRuntimeSession(_session(engine, self._settings(options, threads)))
+
+    def open_streams(self, engine: Path, variant: Variant, options: Any, threads: int) -> list[Session]:
+        """Load the graph once for each stream. Each has its share of the threads, the one that calls it included."""
+        count, rest = divmod(threads, variant.streams)
+        shares = [count + (number < rest) for number in range(variant.streams)]
+        return [self.open(engine, variant, options, share) for share in shares]
 
     def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledONNXRuntimeSession:
         """Load it in the same way, with ONNX Runtime's profiler on, which counts the CPU's time alone."""
@@ -180,8 +196,8 @@ class ONNXRuntimeSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap | Logits:
-        """Return a copy of the output: an H×W class map, or C×H×W logits."""
-        return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
+        """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
+        return np.ascontiguousarray(without_batch(self._binding.copy_outputs_to_cpu()[0]))
 
     def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Run a graph of many inputs and outputs."""

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segbench.arrays import ClassMap, Float32Image, Logits
+from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.calibration import qdq
 from segbench.calibration.base import ANY_TABLE, OF_MODEL
 from segbench.config.options import Variant
-from segbench.engines.base import Engine, LayerTimes, Support, first_no, has_instructions, none_in_int8
+from segbench.engines.base import Engine, LayerTimes, Session, Support, first_no, has_instructions, none_in_int8
 from segbench.errors import Unsupported, framework_errors
 from segbench.files import link_files, read_json, scratch
 from segbench.machine.cpu import Machine
 from segbench.models.exported import ExportedModel
-from segbench.runtimes.openvino import read_model
+from segbench.runtimes.openvino import read_model, set_batch
 
 ENGINE_FILE = "model.xml"
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # int8: of what is not quantised
@@ -49,6 +49,7 @@ class OpenVINO(Engine):
     precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     packages = ("openvino",)
     modules = ("openvino",)
+    scenarios: tuple[str, ...] = ("batch", "streams")
     calibrators: tuple[str, ...] = ("nncf", ANY_TABLE, OF_MODEL)
     table_judge = "openvino"
     run_options: type = RunOptions
@@ -63,7 +64,8 @@ class OpenVINO(Engine):
     ) -> dict[str, Any]:
         """Convert to OpenVINO's intermediate representation and save it in full precision.
 
-        INT8 is the model's own, NNCF's quantised model as it is, or the Q/DQ model of a table.
+        INT8 is the model's own, NNCF's quantised model as it is, or the Q/DQ model of a table. A batch is set last, so
+        that a calibration serves every batch.
         """
         import openvino
 
@@ -72,7 +74,13 @@ class OpenVINO(Engine):
         if calibration and (calibration / "quantized").is_dir():
             status = read_json(calibration / "status.json")
             facts = {"fp32_layers": len(status["fp32_layers"]), "notes": status.get("notes", [])}
-            link_files([calibration / "quantized" / name for name in (ENGINE_FILE, "model.bin")], out)
+            quantized = [calibration / "quantized" / name for name in (ENGINE_FILE, "model.bin")]
+            if variant.batch > 1:
+                graph = openvino.Core().read_model(str(quantized[0]))
+                set_batch(graph, variant.batch)
+                openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
+            else:
+                link_files(quantized, out)
         else:
             with scratch(out) as folder:
                 if calibration:
@@ -82,6 +90,8 @@ class OpenVINO(Engine):
                         graph.reshape(list(model.shape))
                 else:
                     graph, facts["notes"] = read_model(model)
+                if variant.batch > 1:
+                    set_batch(graph, variant.batch)
                 openvino.save_model(graph, str(out / ENGINE_FILE), compress_to_fp16=False)
         if variant.precision == "int8":
             facts |= _refuse_float(out / ENGINE_FILE, facts.get("fp32_layers", 0))
@@ -94,6 +104,12 @@ class OpenVINO(Engine):
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> OpenVINOSession:
         """Compile the saved representation for the device: one stream, `threads` threads, the variant's arithmetic."""
         return OpenVINOSession(self._compile(engine, variant, options, threads))
+
+    def open_streams(self, engine: Path, variant: Variant, options: Any, threads: int) -> list[Session]:
+        """Compile it once for all streams, among which OpenVINO divides the threads, and open a request for each."""
+        more = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": variant.streams}
+        compiled = self._compile(engine, variant, options, threads, **more)
+        return [OpenVINOSession(compiled) for _ in range(variant.streams)]
 
     def open_profiled(self, engine: Path, variant: Variant, options: Any, threads: int) -> ProfiledOpenVINOSession:
         """Compile it in the same way, with OpenVINO's performance counters on."""
@@ -172,8 +188,8 @@ class OpenVINOSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap | Logits:
-        """Return a copy of the output: an H×W class map, or C×H×W logits."""
-        return np.array(self._request.get_output_tensor().data[0])
+        """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
+        return np.array(without_batch(self._request.get_output_tensor().data))
 
     def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Run a network of many inputs and outputs."""

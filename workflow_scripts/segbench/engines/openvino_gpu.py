@@ -30,6 +30,7 @@ class OpenVINOGPU(openvino.OpenVINO):
     plugin = "GPU"
     precisions = ("fp32", "fp16", "int8")
     run_options = RunOptions
+    scenarios = ()  # not tried on a GPU
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Say yes where the kernel has a driver for an Intel GPU. Whether OpenVINO can use it shows when it is

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segbench.arrays import ClassMap, Float32Image, Logits
+from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.config.options import Variant
 from segbench.engines.base import Engine, LayerTimes
 from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.files import link_files, read_json
 from segbench.models.exported import ExportedModel, paddle_files
+from segbench.models.paddle_batch import with_batch
 
 # By the kind of Paddle's own error: most are the first, and what it calls fatal is the last.
 RAISED = (RuntimeError, ValueError, OSError, SystemError)
@@ -37,17 +38,26 @@ class Paddle(Engine):
     packages: tuple[str, ...] = ("paddlepaddle",)
     modules = ("zlib", "paddle.inference")  # zlib first: PaddlePaddle/Paddle#70538
     reads: tuple[str, ...] = ("paddle",)
+    scenarios: tuple[str, ...] = ("batch",)
     run_options: type = RunOptions
     runs_pieces = True
 
     def build(
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
-        """Link to the exported or calibrated model. It is the engine: Paddle has no serialized form for this path."""
+        """Link to the exported or calibrated model. It is the engine: Paddle has no serialized form for this path. A
+        batch is set in a program of its own.
+        """
+        names = ("model.pdmodel", "model.pdiparams")
+        files = [calibration / "quantized" / name for name in names] if calibration else paddle_files(model)
+        if variant.batch > 1:
+            batched = with_batch(files[0].read_bytes(), variant.batch)
+            link_files(files[1:], out)
+            (out / "model.pdmodel").write_bytes(batched)
+        else:
+            link_files(files, out)
         if calibration is None:
-            link_files(paddle_files(model), out)
             return {}
-        link_files([calibration / "quantized" / name for name in ("model.pdmodel", "model.pdiparams")], out)
         return {"fp32_layers": len(read_json(calibration / "status.json")["fp32_layers"])}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> PaddleSession:
@@ -97,8 +107,8 @@ class PaddleSession:
         """Nothing is in flight on the CPU."""
 
     def download(self) -> ClassMap | Logits:
-        """Return a copy of the output: an H×W class map, or C×H×W logits."""
-        return np.ascontiguousarray(self._output.copy_to_cpu()[0])
+        """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
+        return np.ascontiguousarray(without_batch(self._output.copy_to_cpu()))
 
     def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Run a program of many inputs and outputs."""

@@ -27,6 +27,7 @@ class Paddle3(paddle.Paddle):
     venv = ".venv-paddle3"
     reads = ("paddle3", "paddle")
     runs_pieces = False  # its own programs are not cut, and its native kernels are not the reference's
+    scenarios = ()
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Only with Paddle 3: the environment of the other engines has the same package in an older version."""

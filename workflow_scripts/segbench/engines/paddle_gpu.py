@@ -52,6 +52,7 @@ class PaddleGPU(paddle.Paddle):
     packages: tuple[str, ...] = ("paddlepaddle-gpu", "nvidia-cudnn-cu11", "nvidia-cublas-cu11")
     gpu_code = (GPUCode("2.6", ((6, 1), (7, 0), (7, 5), (8, 0), (8, 6)), cuda=(11, 0)),)  # 8.6's code serves 8.9
     run_options: type = RunOptions
+    scenarios = ()  # not tried on a GPU
 
     def child_variables(self) -> dict[str, str]:
         """Paddle's own CUDA, cuDNN and TensorRT, whatever the shell's LD_LIBRARY_PATH holds."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from segbench.calibration import base as calibration
 from segbench.config.options import parse_options
 from segbench.config.schema import Config, Variant
+from segbench.config.sweep import Fault, expand
 from segbench.datasets import base as datasets
 from segbench.engines import base
 from segbench.errors import InputError
@@ -41,7 +42,8 @@ def read_config(merged: dict[str, Any], files: list[str], command_line: dict[str
     except ValidationError as error:
         found = [fault for fault in error.errors() if not _is_other_member(fault)]
         raise InputError("\n".join(dict.fromkeys(_describe(fault, merged, sources) for fault in found))) from None
-    faults = _unknown_plugins(config, sources)
+    faults = _unmade_sweep(config, sources)
+    faults += _unknown_plugins(config, sources)
     faults += [] if faults else [*_unknown_names(config, sources), *_bad_variants(config, sources)]
     faults += [] if faults else _no_training_split(config, sources)
     if faults:
@@ -190,6 +192,15 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
 
 
+def _unmade_sweep(config: Config, sources: Sources) -> list[str]:
+    """Make the rows of the sweep. Return a fault where they cannot be made."""
+    try:
+        expand(config)
+    except Fault as fault:
+        return [f"{sources.of(('sweep',))}: sweep: {fault}"]
+    return []
+
+
 def _unknown_names(config: Config, sources: Sources) -> list[str]:
     chosen: list[tuple[str, str, list[str], dict[str, Any]]] = [
         ("models", "model", config.models, config.model_catalogue),
@@ -209,6 +220,10 @@ def _unknown_names(config: Config, sources: Sources) -> list[str]:
                 location = ("comparison", "pairs", number, side)
                 fault = f"{sources.of(location)}: {_key(location)}: {name!r} is not among the chosen variants"
                 faults.append(f"{fault}; {_nearest(name, config.variants)}")
+            elif config.comparison.alternate and _is_scenario(config, name):
+                location = ("comparison", "pairs", number, side)
+                fault = f"{name!r} does not run one image after the other, as pairs are timed; give alternate: false"
+                faults.append(f"{sources.of(location)}: {_key(location)}: {fault}")
     if config.timing.control is not None:
         faults += _unknown_control(config, sources)
     counted = config.dataset_catalogue[config.dataset].objects if config.dataset in config.dataset_catalogue else None
@@ -245,6 +260,11 @@ def _bad_float_models(config: Config, sources: Sources) -> list[str]:
         if fault:
             faults.append(f"{sources.of(location)}: {_key(location)}: {fault}")
     return faults
+
+
+def _is_scenario(config: Config, name: str) -> bool:
+    entry = config.variant_catalogue.get(name)
+    return entry is not None and (entry.batch > 1 or entry.streams > 1)
 
 
 def _unknown_control(config: Config, sources: Sources) -> list[str]:

@@ -32,8 +32,10 @@ This page is made from the types in `workflow_scripts/segbench/config/schema.py`
 """
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": schema.Config,
+    "sweep": schema.Sweep,
     "timing": schema.Timing,
     "timing.warm_up": schema.WarmUp,
+    "energy": schema.Energy,
     "comparison": schema.Comparison,
     "limits": schema.Limits,
     "calibration": schema.Calibration,

@@ -22,9 +22,12 @@ class Engines(Lookup):
         self._models = models
 
     def identity(self, w: Any) -> str:
-        """Return name, engine and precision of the variant, which identify it."""
+        """Return name, engine and precision of the variant, which identify it, and how it runs images where it does not
+        run one after the other.
+        """
         variant = self.variant(w)
-        return json.dumps({"name": w.variant, "engine": variant["engine"], "precision": variant["precision"]})
+        facts = {"name": w.variant, "engine": variant["engine"], "precision": variant["precision"]}
+        return json.dumps(facts | {key: variant[key] for key in ("batch", "streams") if key in variant})
 
     def variant_options(self, kind: str) -> Callable[[Any], str]:
         """Return a look-up of the variant's `build` or `run` options by wildcard."""

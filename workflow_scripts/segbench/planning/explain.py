@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segbench.calibration.base import OF_MODEL
+from segbench.config.options import SCENARIO
 from segbench.planning.lookup import Lookup
 
 LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
@@ -17,7 +18,8 @@ class Explain(Lookup):
         """Return the pairs: the first FP32 variant of an engine and each of its INT8 variants (but for models that are
         quantised already, which have no row in FP32), then those that `comparison.pairs` names.
         """
-        entries = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        chosen = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        entries = {name: entry for name, entry in chosen.items() if not entry.keys() & SCENARIO.keys()}
         fp32: dict[str, str] = {}
         for name, entry in entries.items():
             if entry["precision"] == "fp32":

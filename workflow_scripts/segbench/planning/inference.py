@@ -52,8 +52,10 @@ class Inference(Lookup):
 
     def timed(self, w: Any) -> list[str]:
         """Return the arguments of a timed round, of a variant or of the control."""
-        beside = [f"--beside={self._block_of(w)}"] if w.get("block") else []
-        return [f"--timing={json.dumps(round_settings(self.config))}", f"--round={w.round}", *beside]
+        more = [f"--beside={self._block_of(w)}"] if w.get("block") else []
+        if self.config["energy"]["measure"]:
+            more.append(f"--energy={json.dumps(self.config['energy'])}")
+        return [f"--timing={json.dumps(round_settings(self.config))}", f"--round={w.round}", *more]
 
     def round_timing(self, w: Any) -> str:
         """Return how a round is timed, for a job that runs the same images for another reason."""

@@ -80,9 +80,14 @@ class Jobs(Lookup):
         return {base.load(self.config["variant_catalogue"][name]["engine"]).device for name in names}
 
     def memory_mb(self, w: Any, attempt: int) -> int:
-        """Return the MiB of a job that runs or builds the model."""
-        size = self.model(w)["input"]
-        return resources.memory_mb(size["height"], size["width"], attempt)
+        """Return the MiB of a job that runs or builds the model, with as many images as are under way at once."""
+        size, variant = self.model(w)["input"], self.variant(w) if w.get("variant") else {}
+        images = variant.get("batch", 1) * variant.get("streams", 1)
+        return resources.memory_mb(images * size["height"], size["width"], attempt)
+
+    def threads(self, w: Any) -> int:
+        """Return the threads of the variant's engine; 0: the machine's."""
+        return int(self.variant(w).get("threads") or self.config["threads"] or 0)
 
     def run_minutes(self, w: Any, input: Any, attempt: int) -> int:
         """Return the minutes of a job that runs all images, those of a shard, or those of a round."""

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from segbench.calibration import base as calibration
+from segbench.config.options import base_variant
 from segbench.engines import base
 
 
@@ -32,6 +33,10 @@ class Lookup:
         """Return the variant's entry."""
         entry: dict[str, Any] = self.config["variant_catalogue"][w.variant]
         return entry
+
+    def base_variant(self, name: str) -> str:
+        """Return the chosen variant that is this one, running one image after the other (see `base_variant`)."""
+        return base_variant(name, self.config["variant_catalogue"], self.config["variants"])
 
     def engine(self, w: Any) -> base.Engine:
         """Return the variant's engine."""

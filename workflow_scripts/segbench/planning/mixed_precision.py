@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from segbench.calibration.base import QUANTIZED
+from segbench.config.options import SCENARIO
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.planning.calibration import Calibration
@@ -40,8 +41,14 @@ class MixedPrecision(Lookup):
         """
         found = []
         for name, entry in self.config["variant_catalogue"].items():
-            library = self.library(entry["calibrator"]) if entry["calibrator"] else None
-            if library and library.keeps_layers and table in (None, library.leaves_table):
+            known = entry["calibrator"] in self.config["calibrator_catalogue"]  # a model's own INT8 has none
+            library = self.library(entry["calibrator"]) if known else None
+            if (
+                library
+                and not entry.keys() & SCENARIO.keys()
+                and library.keeps_layers
+                and table in (None, library.leaves_table)
+            ):
                 found.append(name)
         return any_of(found)
 

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from segbench.config.sweep import base_models
 from segbench.images import shards
 from segbench.planning.code import SCRIPTS
 from segbench.planning.engines import ENGINE
@@ -66,6 +67,10 @@ class Report(Lookup):
             name: self.config["model_catalogue"][name]["title"] or name for name in self.config["models"]
         }
         variants = {name: self.config["variant_catalogue"][name] for name in self.config["variants"]}
+        if self.config["price_per_hour"]:
+            chosen["price_per_hour"] = self.config["price_per_hour"]
+        if sizes := base_models(self.config["models"], self.config["sweep"]["size"]):
+            chosen["base_models"] = sizes
         return json.dumps({**chosen, "variants": variants})
 
     def templates(self) -> list[str]:

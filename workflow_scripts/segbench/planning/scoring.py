@@ -65,9 +65,25 @@ class Scoring(Lookup):
         folder = run if is_row else f"results/references/{here}"
         return {"reference": f"{folder}/predictions.zip", "reference_status": f"{folder}/status.json"}
 
+    def single_files(self, w: Any) -> dict[str, str]:
+        """Return predictions, status and score of the chosen variant that is the row's and runs one image after the
+        other: what has the same class maps has the same score. None for such a variant itself.
+        """
+        name = self.base_variant(w.variant)
+        if name == w.variant or name not in self.config["variants"]:
+            return {}
+        shard, here = getattr(w, "shard", ""), f"{w.dataset}/{w.model}/{name}"
+        run = f"results/predictions/{here}/{shard or shards.WHOLE}"
+        score = f"results/scores/{here}/{shard}.json" if shard else f"results/scores/{here}.json"
+        return {"single": f"{run}/predictions.zip", "single_status": f"{run}/status.json", "single_score": score}
+
+    def compared_files(self, w: Any) -> dict[str, str]:
+        """Return all files that class maps are compared with."""
+        return {**self.reference_files(w), **self.single_files(w)}
+
     def reference_arguments(self, w: Any) -> list[str]:
-        """Return the arguments of the scoring script that name the reference."""
-        return options(**(self.reference_files(w) or {"reference": self.reference_name(w)}))
+        """Return the arguments of the scoring script that name the reference, and the row of single images."""
+        return options(**(self.reference_files(w) or {"reference": self.reference_name(w)}), **self.single_files(w))
 
     def score_of_first(self, w: Any) -> str:
         """Return the score that tells whether a model's preprocessing is searched: that of its reference where it is a

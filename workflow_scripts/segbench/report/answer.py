@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from segbench.report.paired_miou import PairedMiou
 from segbench.table import distrust, formats
-from segbench.table.row import Row, value
+from segbench.table.row import Row, is_single, value
 from segbench.table.verdict import Ratio, row_ratio
 
 ACCEPTED_LOSS = 0.01  # of mIoU; the report begins with it, and its reader can change it
@@ -83,6 +83,8 @@ class Claims:
             return [f"{row['status']}: {row['reason']}"]
         if row["time_s"] is None:
             return ["no image was timed"]
+        if not is_single(row):
+            return ["it does not run one image after the other (see Throughput)"]
         found = distrust.sentences(row, self.first)
         return [*found, f"its {self.measure.name} is not known"] if self.value(row) is None else found
 
@@ -149,7 +151,8 @@ class Claims:
             return []
         best = max(self.value(row) or 0.0 for row in eligible)
         losses = {id(row): self.below(row, best) for row in rows}
-        others = sorted((r for r in rows if r["time_s"] and self.reasons(r)), key=lambda r: r["time_s"])
+        alone = [row for row in rows if row["time_s"] and is_single(row)]
+        others = sorted((row for row in alone if self.reasons(row)), key=lambda row: row["time_s"])
         found: list[Step] = []
         for loss in sorted({loss for loss in losses.values() if loss is not None}):
             accepted = {place for place, own in losses.items() if own is None or own <= loss}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from segbench.images.colours import palette
-from segbench.report import answer, derived, lost_objects, worst_images
+from segbench.report import SWEPT, answer, derived, lost_objects, worst_images
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
 from segbench.report.explanations import Explanation
@@ -74,6 +74,8 @@ def page(content: Content, vega: Callable[[], str] = javascript) -> str:
         "megabytes": formats.megabytes,
         "warnings": derived.warnings_of,
     }
+    drawn = [plot for plot in content.plots if plot.records or plot.name not in SWEPT]
+    content = replace(content, plots=drawn)
     rows, claims = content.rows, content.claims
     answers = answer_of(claims)
     environment.globals |= {

@@ -26,6 +26,8 @@ from segbench.table import formats
 from segbench.table.cells import time_number
 from segbench.table.formats import change, miou, seconds, share
 from segbench.table.row import Row
+from segbench.table.throughput import HEADER as KNEES
+from segbench.table.throughput import advice, cells, settings_of
 
 HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some space
 SURE, FAINT = 0.9, 0.3  # opacity; faint is what has a reason against it
@@ -39,6 +41,9 @@ def plots(rows: list[Facts], rounds: list[Record]) -> list[Plot]:
     return [
         accuracy_latency(rows),
         speed_up(rows),
+        throughput(rows),
+        by_size(rows, "size_accuracy", measure_of(rows).name, measure_of(rows).key),
+        by_size(rows, "size_time", "seconds per image", "time_s"),
         accuracy_loss(rows),
         latencies(rounds),
         iou_per_class(rows),
@@ -202,6 +207,143 @@ def speed_up(rows: list[Facts]) -> Plot:
 def _over(speed: Speed | None) -> str:
     """Write a speed-up, and over which variant it is."""
     return f"{speed}, over {speed.over['variant']}" if speed else ""
+
+
+def throughput(rows: list[Facts]) -> Plot:
+    """Plot images per second over latency of every variant that ran at several settings, with a ring at its knee."""
+    settings = settings_of(cast(list[Row], rows))
+    knees = {id(one.knee) for one in settings}
+    records = [
+        {
+            "row": row["id"],
+            **{key: row[key] for key in ("label", "engine", "precision", "latency_s", "images_per_s")},
+            "low": row["images_per_s_low"],
+            "high": row["images_per_s_high"],
+            "line": f"{row['model']} {row['base_variant']} {curve}",
+            "order": order,
+            "setting": setting_of(row),
+            "knee": id(row) in knees,
+        }
+        for one in settings
+        for curve, of_curve in curves_of(cast(list[Facts], one.rows)).items()
+        for order, row in enumerate(of_curve)
+    ]
+    x = alt.X("latency_s:Q", scale=LOG, axis=alt.Axis(title="latency in seconds (logarithmic)", format="~g"))
+    y = alt.Y("images_per_s:Q", scale=alt.Scale(zero=True), title="images per second")
+    base = figures().encode(x=x, y=y)
+    lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(
+        color=engine_colour(rows),
+        detail="line:N",
+        order="order:Q",
+        strokeDash=alt.StrokeDash("precision:N", legend=None),
+    )
+    ring = base.transform_filter("datum.knee").mark_point(
+        shape="circle", size=330, filled=False, strokeWidth=2, color="#8a8a8a"
+    )
+    interval = (
+        figures()
+        .transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=2)
+        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=engine_colour(rows))
+    )
+    precisions = list(dict.fromkeys(row["precision"] for row in rows))
+    points = base.mark_point(size=70, filled=True).encode(
+        color=engine_colour(rows),
+        shape=alt.Shape("precision:N", scale=alt.Scale(domain=precisions), legend=legend()),
+        tooltip=[
+            alt.Tooltip("label:N"),
+            alt.Tooltip("images_per_s:Q", title="images/s", format=".4g"),
+            alt.Tooltip("latency_s:Q", title="latency s", format=".4g"),
+        ],
+    )
+    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text="setting:N")
+    sentences = advice(settings)
+    return Plot(
+        name="throughput",
+        title="Throughput against latency",
+        caption=" ".join([*sentences, PLOTS["throughput"]]),
+        description=f"Images per second over latency. {' '.join(sentences)}",
+        chart=alt.layer(ring, lines, interval, points, names).add_params(NARROW).properties(height=HEIGHT),
+        records=records,
+        table=Table(
+            ["model and variant", *KNEES[2:]],
+            [
+                (row["id"], [row["label"], *line[2:]])
+                for one in settings
+                for row, line in zip(cast(list[Facts], one.rows), cells(one), strict=True)
+            ],
+        ),
+        nothing="no variant ran in batches, in streams, or on several numbers of threads (key sweep)",
+    )
+
+
+def curves_of(rows: list[Facts]) -> dict[str, list[Facts]]:
+    """Return the rows of a variant that a line joins, by what varies, with the row of single images in each line."""
+    found: dict[str, list[Facts]] = {}
+    for row in rows:
+        what = row["scenario"] if row["scenario"] in ("batch", "streams") else "threads"
+        if row["variant"] != row["base_variant"]:
+            found.setdefault(what, []).append(row)
+    single = [row for row in rows if row["variant"] == row["base_variant"]]
+    return {
+        what: sorted(
+            [*single, *of_curve], key=lambda row: (row["batch"] or 1, row["streams"] or 1, row["threads"] or 0)
+        )
+        for what, of_curve in found.items()
+    }
+
+
+def setting_of(row: Facts) -> str:
+    """Return what stands at a row's point: how it differs from one image after the other, or that row's model."""
+    if (row["batch"] or 1) > 1:
+        return f"b{row['batch']}"
+    if (row["streams"] or 1) > 1:
+        return f"s{row['streams']}"
+    return str(row["title"]) if row["variant"] == row["base_variant"] else f"t{row['threads']}"
+
+
+def by_size(rows: list[Facts], name: str, title: str, key: str) -> Plot:
+    """Plot a figure of each network that has several input sizes, over the pixels of its input."""
+    sizes: dict[tuple[str, str], list[Facts]] = {}
+    for row in rows:
+        if key and row[key] is not None and row["input_height"] and row["input_width"]:
+            sizes.setdefault((row["base_model"], row["variant"]), []).append(row)
+    shown = [row for group in sizes.values() if len(group) > 1 for row in group]
+    records = [
+        {
+            "row": row["id"],
+            **{one: row[one] for one in ("label", "engine", "precision")},
+            "line": f"{row['base_model']} {row['variant']}",
+            "pixels": row["input_height"] * row["input_width"],
+            "size": f"{row['input_height']}×{row['input_width']}",
+            "figure": row[key],
+        }
+        for row in shown
+    ]
+    axis = alt.Axis(title="pixels of the input (logarithmic)", format="~s", labelOverlap=True)
+    scale = LOG if key == "time_s" else alt.Scale(zero=False, padding=14)
+    base = figures().encode(x=alt.X("pixels:Q", scale=LOG, axis=axis), y=alt.Y("figure:Q", scale=scale, title=title))
+    lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(
+        color=engine_colour(rows), detail="line:N", strokeDash=alt.StrokeDash("precision:N", legend=None)
+    )
+    points = base.mark_point(size=70, filled=True).encode(
+        color=engine_colour(rows),
+        tooltip=[alt.Tooltip("label:N"), alt.Tooltip("size:N"), alt.Tooltip("figure:Q", title=title, format=".4g")],
+    )
+    names = base.mark_text(align="left", dx=8, dy=10, fontSize=10).encode(text="size:N")
+    return Plot(
+        name=name,
+        title=f"Input size and {title}",
+        caption=PLOTS[name],
+        description=f"Lines of {title} over the pixels of the input, of {len(records)} rows.",
+        chart=alt.layer(lines, points, names).add_params(NARROW).properties(height=HEIGHT),
+        records=records,
+        table=Table(
+            ["model and variant", "input", title],
+            [(one["row"], [one["label"], one["size"], f"{one['figure']:.4g}"]) for one in records],
+        ),
+        nothing="no network has several input sizes (key sweep.size)",
+    )
 
 
 def accuracy_loss(rows: list[Facts]) -> Plot:

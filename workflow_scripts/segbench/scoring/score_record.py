@@ -54,6 +54,8 @@ class Sums:
     boundary_counts: ImageCounts = field(default_factory=ImageCounts)
     objects: ByClass | None = None
     lost_objects: list[LostObject] = field(default_factory=list)
+    single_agreeing_pixels: int = 0
+    single_pixels: int = 0  # compared with the variant that runs one image after the other
 
 
 class Figures(TypedDict):
@@ -80,6 +82,9 @@ class Figures(TypedDict):
     agreeing_pixels: int
     compared_pixels: int
     agrees: bool | None  # whether both are at or above their bounds
+    single_agreement: float | None  # share of pixels that have the class of the variant that runs image after image
+    single_agreeing_pixels: int
+    single_pixels: int
     agreement_image_count: int
     objects: ByClass | None  # numbers of labelled objects by class and size
     lost_objects: list[list[Any]]  # those that cost most pixels, each with the fields of `LostObject`
@@ -142,6 +147,9 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "agreeing_pixels": sums.agreeing_pixels,
         "compared_pixels": sums.compared_pixels,
         "agrees": agrees,
+        "single_agreement": sums.single_agreeing_pixels / sums.single_pixels if sums.single_pixels else None,
+        "single_agreeing_pixels": sums.single_agreeing_pixels,
+        "single_pixels": sums.single_pixels,
         "agreement_image_count": sums.compared_images,
         "objects": sums.objects,
         "lost_objects": [list(one) for one in sums.lost_objects],
@@ -167,6 +175,8 @@ def added(records: list[Score]) -> Sums:
         agreeing_pixels=sum(record["agreeing_pixels"] for record in records),
         compared_pixels=sum(record["compared_pixels"] for record in records),
         worst=worst[:WORST],
+        single_agreeing_pixels=sum(record["single_agreeing_pixels"] for record in records),
+        single_pixels=sum(record["single_pixels"] for record in records),
         objects=objects.added(counts for record in records if (counts := record["objects"]) is not None),
         lost_objects=objects.worst(LostObject(*one) for record in records for one in record["lost_objects"]),
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.config.options import scenario_of
 from segbench.scoring.predictions import CLASS_MAPS, LOGITS
 from segbench.table import cells, formats
 from segbench.table.row import Row, value
@@ -67,6 +68,7 @@ FLAG = Kind("true or false", {"type": ["boolean", "null"]}, _truth)
 NUMBER = _number("number")
 SHARE = _number("share, 0 to 1", minimum=0, maximum=1)
 SECONDS = _number("seconds", minimum=0)
+RATE = _number("images per second", minimum=0)
 SERIES = Kind("seconds, separated by `;`", {"type": ["string", "null"]}, _numbers)
 BYTES = _number("bytes", "integer", int, minimum=0)
 COUNT = _number("whole number", "integer", int, minimum=0)
@@ -136,6 +138,14 @@ def _over_rounds(rounds: list[list[float]], average: str) -> float | None:
     return statistics.median(figure_of_round(times, average) for times in rounds) if rounds else None
 
 
+def _rate(time_s: float | None) -> float | None:
+    return 1 / time_s if time_s else None
+
+
+def _cost(price_per_hour: float | None, time_s: float | None) -> float | None:
+    return price_per_hour / 3600 * time_s * 1e6 if price_per_hour and time_s else None
+
+
 def _series(values: list[float]) -> str | None:
     return ";".join(map(repr, values)) or None
 
@@ -177,6 +187,39 @@ COLUMNS = (
     Column(
         "precision", one_of("fp32", "fp16", "bf16", "int8"), "The arithmetic that the engine was built for.",
         lambda s: s.entry["precision"],
+    ),
+    Column(
+        "scenario", one_of("single", "batch", "streams"),
+        "How images run: one after the other, `batch` at once, or in `streams` that run at the same time. MLPerf calls"
+        " the first SingleStream, the last Offline.",
+        lambda s: scenario_of(s.batch, s.streams),
+    ),
+    Column(
+        "batch", AT_LEAST_ONE, "Images that the engine runs at once.",
+        lambda s: s.batch,
+    ),
+    Column(
+        "streams", AT_LEAST_ONE, "Runs that are under way at the same time.",
+        lambda s: s.streams,
+    ),
+    Column(
+        "base_variant", NAME,
+        "The variant of the table that differs in `batch`, `streams` and `threads` only, and runs one image after the"
+        " other; the variant itself where there is none.",
+        lambda s: s.base_variant,
+    ),
+    Column(
+        "base_model", NAME,
+        "The model that this one is with another input size, by `sweep.size`; else the model itself.",
+        lambda s: s.base_model,
+    ),
+    Column(
+        "input_height", AT_LEAST_ONE, "Height of the model's input, in pixels.",
+        lambda s: s.input_size[0],
+    ),
+    Column(
+        "input_width", AT_LEAST_ONE, "Width of the model's input, in pixels.",
+        lambda s: s.input_size[1],
     ),
     Column(
         "status", one_of("ok", "unsupported", "failed", "refused", "bug"),
@@ -321,6 +364,12 @@ COLUMNS = (
         lambda s: s.objects_by_class("lost"),
     ),
     Column(
+        "single_agreement", SHARE,
+        "Share of pixels at which the class map equals that of `base_variant`, on the same images. Empty for a variant"
+        " that is its own. Where it is 1, the row has the score of `base_variant`.",
+        scored("single_agreement"),
+    ),
+    Column(
         "agrees", FLAG, "Whether agreement is at or above its bounds; empty where it is not known.",
         scored("agrees"),
     ),
@@ -332,7 +381,8 @@ COLUMNS = (
     Column(
         "time_s", SECONDS,
         "Time per image, as measured: the median over rounds of each round's median `compute_s` (or mean: see"
-        " `timing.average`).",
+        " `timing.average`). An image of a batch has its share of the batch's time; with streams it is the time between"
+        " finished images. How long an image takes itself is `latency_s`.",
         lambda s: _over_rounds(s.compute, s.average), "time s", cell=cells.time_number,
     ),
     Column(
@@ -397,6 +447,32 @@ COLUMNS = (
         lambda s: _over_rounds(s.end_to_end, s.average), "end to end s", formats.seconds,
     ),
     Column(
+        "images_per_s", RATE, "Images per second: 1 / `time_s`.",
+        lambda s: _rate(_over_rounds(s.compute, s.average)),
+    ),
+    Column(
+        "images_per_s_low", RATE, "Lower end of the 95% interval of `images_per_s`.",
+        lambda s: _rate(s.interval.high),
+    ),
+    Column(
+        "images_per_s_high", RATE, "Upper end of the 95% interval of `images_per_s`.",
+        lambda s: _rate(s.interval.low),
+    ),
+    Column(
+        "latency_s", SECONDS,
+        "How long an image takes: the median over rounds of each round's median. It is that of its whole batch, and of"
+        " an image while the other streams run theirs. One after the other, it is `time_s`.",
+        lambda s: _over_rounds(s.latency, s.average),
+    ),
+    Column(
+        "latency_s_low", SECONDS, "Lower end of the 95% interval of `latency_s`.",
+        lambda s: s.latency_interval.low,
+    ),
+    Column(
+        "latency_s_high", SECONDS, "Upper end of the 95% interval of `latency_s`.",
+        lambda s: s.latency_interval.high,
+    ),
+    Column(
         "open_s", SECONDS,
         "Time to load framework and engine in a new process, from files in the page cache: the median over rounds.",
         lambda s: s.open_s, "load s", formats.seconds,
@@ -416,17 +492,33 @@ COLUMNS = (
         lambda s: s.first_mask_s[1].high,
     ),
     Column(
+        "joules_per_image", NUMBER,
+        "Joules of an image: what `energy_parts` used in the timed runs, less what they use while the machine idles,"
+        " over the images. The median over rounds. Empty where `energy.measure` is off, or where the counters cannot"
+        " be read: `status.json` of a round says why.",
+        lambda s: s.joules,
+    ),
+    Column(
+        "energy_parts", TEXT, "The parts of the machine whose counters were read: packages, memory. No GPU on a card.",
+        lambda s: s.energy_parts,
+    ),
+    Column(
+        "cost_per_million", NUMBER,
+        "Cost of a million images at `images_per_s` on a machine of `price_per_hour`, in its currency.",
+        lambda s: _cost(s.selection.get("price_per_hour"), _over_rounds(s.compute, s.average)),
+    ),
+    Column(
         "p90_s", SECONDS,
-        "90th percentile of `compute_s`: MLPerf's upper bound over the times of all rounds together. It needs 64"
-        " times.",
-        lambda s: percentile(s.pooled, 0.90), "p90 s", formats.seconds,
+        "90th percentile of what `latency_s` is the median of: MLPerf's upper bound over the runs of all rounds."
+        " It needs 64 runs.",
+        lambda s: percentile(s.pooled_latency, 0.90), "p90 s", formats.seconds,
     ),
     Column(
-        "p99_s", SECONDS, "99th percentile of `compute_s`, made in the same way. It needs 662 times.",
-        lambda s: percentile(s.pooled, 0.99), "p99 s", formats.seconds,
+        "p99_s", SECONDS, "99th percentile, made in the same way. It needs 662 runs.",
+        lambda s: percentile(s.pooled_latency, 0.99), "p99 s", formats.seconds,
     ),
     Column(
-        "n", AT_LEAST_ONE, "Timed inferences over all rounds.",
+        "n", AT_LEAST_ONE, "Timed images over all rounds.",
         lambda s: len(s.pooled) or None, "n",
     ),
     Column(

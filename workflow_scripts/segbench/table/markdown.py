@@ -12,6 +12,7 @@ from segbench.table.columns import SHOWN
 from segbench.table.formats import miou, ratio, seconds
 from segbench.table.published import Compared, differences, source_line
 from segbench.table.row import Row
+from segbench.table.throughput import HEADER, advice, cells, settings_of
 from segbench.timing import flags
 
 
@@ -91,6 +92,18 @@ def row_notes(rows: list[Row]) -> list[str]:
         if lines
         else []
     )
+
+
+def throughput(rows: list[Row]) -> list[str]:
+    """Write a section with the variants that ran in batches, in streams, or on several numbers of threads, and what to
+    use; nothing where none did.
+    """
+    settings = settings_of(rows)
+    if not settings:
+        return []
+    every = [line for one in settings for line in cells(one)]
+    listed = "\n".join(f"- {sentence}" for sentence in advice(settings))
+    return ["## Throughput", listed, table(HEADER, every)]
 
 
 def reasons(rows: list[Row]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from segbench.table import distrust
 from segbench.table.cells import time_cell
-from segbench.table.row import Row
+from segbench.table.row import Row, is_single
 from segbench.table.verdict import row_ratio
 
 PAGE = "PaddleSeg, docs/deployment/inference/infer_benchmark.md"
@@ -85,7 +85,7 @@ def compare(rows: list[Row], published: Published) -> list[Compared]:
     first, found = distrust.first_hardware(rows), []
     for place, row in enumerate(rows):
         figure = published.get((row["title"], bool(row["accelerated"]), row["precision"]))
-        if figure:
+        if figure and is_single(row):
             native = natives.get(row["title"])
             ratio = native and row_ratio(native, row)
             base_s = published[row["title"], False, "fp32"].time_s

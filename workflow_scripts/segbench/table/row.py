@@ -23,6 +23,13 @@ class Row(TypedDict):
     device: str
     accelerated: bool
     precision: str
+    scenario: str
+    batch: int | None
+    streams: int | None
+    base_variant: str
+    base_model: str
+    input_height: int | None
+    input_width: int | None
     status: str
     reason: str
     miou: Figure
@@ -42,6 +49,7 @@ class Row(TypedDict):
     objects_lost: int | None
     objects_lost_by_class: Any  # numbers by class name, or None
     agrees: bool | None
+    single_agreement: Figure
     reference: str | None
     time_s: Figure
     time_s_low: Figure
@@ -54,6 +62,11 @@ class Row(TypedDict):
     round_medians_s: Any  # text, or None
     control: str | None
     round_controls_s: Any  # text, or None
+    images_per_s: Figure
+    images_per_s_low: Figure
+    images_per_s_high: Figure
+    latency_s: Figure
+    p90_s: Figure
     steady: bool | None
     contended: bool | None
     throttled: bool | None
@@ -62,6 +75,7 @@ class Row(TypedDict):
     warnings: str
     notes: str
     threads: int | None
+    peak_rss_bytes: int | None
     software_id: str | None
     hardware_id: str | None
     hardware: str | None
@@ -72,6 +86,11 @@ def place_of_reference(model: str, reference: str) -> tuple[str, str]:
     """Return model and variant of the reference of a row of `model`, which names a model where that is another one."""
     sibling, _, variant = reference.rpartition("/")
     return sibling or model, variant
+
+
+def is_single(row: Row) -> bool:
+    """Return whether a row runs one image after the other, as all rows of older versions do."""
+    return row["scenario"] not in ("batch", "streams")
 
 
 def value(row: Mapping[str, object], name: str) -> Any:

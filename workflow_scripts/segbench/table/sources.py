@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from segbench.config.options import base_variant
 from segbench.engines.base import Engine, load
 from segbench.files import checked, read_json
 from segbench.images import shards
@@ -21,6 +22,7 @@ from segbench.scoring.predictions import Predictions
 from segbench.scoring.score_record import NO_FIGURES
 from segbench.table.control import Control, ControlRound
 from segbench.timing import flags
+from segbench.timing.energy import of_image
 from segbench.timing.intervals import Interval, figure_of_round, interval_of_rounds
 from segbench.timing.latencies import LatencyLine, read_latencies
 
@@ -68,6 +70,27 @@ class Sources:
         entry: Record = self.selection["variants"][self.variant]
         return entry
 
+    @property
+    def batch(self) -> int:
+        """Return how many images the engine runs at once."""
+        return int(self.entry.get("batch", 1))
+
+    @property
+    def streams(self) -> int:
+        """Return how many runs are under way at the same time."""
+        return int(self.entry.get("streams", 1))
+
+    @property
+    def base_variant(self) -> str:
+        """Return the variant of the table that is this one, running one image after the other."""
+        entries: dict[str, Record] = self.selection["variants"]
+        return base_variant(self.variant, entries, entries)
+
+    @property
+    def base_model(self) -> str:
+        """Return the model of which this one has another input size, made by `sweep.size`; without one, itself."""
+        return str(self.selection.get("base_models", {}).get(self.model, self.model))
+
     @cached_property
     def engine(self) -> Engine:
         """Return the object of the engine's file."""
@@ -76,9 +99,19 @@ class Sources:
     @cached_property
     def notes(self) -> list[str]:
         """Return the notes of the model's export and of the engine's build."""
+        return [*self.exported.get("notes", []), *self.built.get("notes", [])]
+
+    @cached_property
+    def exported(self) -> Record:
+        """Return the record of the model's export; empty where there is none."""
         record = self.results / "models" / self.model / "model.json"
-        exported = read_json(record) if record.exists() else {}
-        return [*exported.get("notes", []), *self.built.get("notes", [])]
+        return read_json(record) if record.exists() else {}
+
+    @property
+    def input_size(self) -> tuple[int | None, int | None]:
+        """Return height and width of the model's input."""
+        size = self.exported.get("input") or {}
+        return size.get("height"), size.get("width")
 
     @cached_property
     def built(self) -> Record:
@@ -158,6 +191,25 @@ class Sources:
         return [[line.end_to_end_s for line in lines] for lines in self.latencies]
 
     @cached_property
+    def latency(self) -> list[list[float]]:
+        """Return by round how long each run took: of an image, of a batch, or of an image in its stream."""
+        return [
+            [line.compute_s if line.latency_s is None else line.latency_s for line in lines[:: self.batch]]
+            for lines in self.latencies
+        ]
+
+    @cached_property
+    def pooled_latency(self) -> list[float]:
+        """Return how long each run of all rounds took."""
+        return [time for times in self.latency for time in times]
+
+    @cached_property
+    def latency_interval(self) -> Interval:
+        """Return the 95% interval of the latency over rounds."""
+        figures = [figure_of_round(times, self.average) for times in self.latency]
+        return interval_of_rounds(figures, self.control.scatter if self.control else None)
+
+    @cached_property
     def pooled(self) -> list[float]:
         """Return `compute_s` of all rounds."""
         return [time for times in self.compute for time in times]
@@ -187,6 +239,19 @@ class Sources:
         """Return the median over rounds of the time to load framework and engine."""
         figures = self.of_rounds("open_s")
         return statistics.median(figures) if figures else None
+
+    @property
+    def joules(self) -> float | None:
+        """Return the median over rounds of an image's joules, beyond those of the idle machine."""
+        figures = [of_image(run.get("energy") or {}) for _, run in self.numbered_runs]
+        known = [one for one in figures if one is not None]
+        return statistics.median(known) if known and len(known) == len(figures) else None
+
+    @property
+    def energy_parts(self) -> str | None:
+        """Return the parts of the machine whose energy was read."""
+        parts = {part for _, run in self.numbered_runs for part in (run.get("energy") or {}).get("parts", ())}
+        return ";".join(sorted(parts)) or None
 
     @cached_property
     def first_mask_s(self) -> tuple[float | None, Interval]:

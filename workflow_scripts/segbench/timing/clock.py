@@ -7,10 +7,12 @@ the input to the device and of the class map back. Decoding, normalising, saving
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import statistics
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, cast
@@ -74,11 +76,11 @@ def settle_threads(threads: int, pin: bool) -> list[topology.Cpu]:
     return topology.read_cpus()
 
 
-def time_once(session: Session, image: Float32Image) -> Latency:
+def time_once(session: Session, image: Float32Image, batch: int = 1) -> Latency:
     """Time one image: the sum of its inputs (N×3×H×W), which run one after the other. Their class maps lie one below
-    the other.
+    the other. With `batch`, N images run at once, and there are N×H×W class maps.
     """
-    if len(image) == 1:
+    if len(image) == batch:
         return _time_input(session, image)
     runs = [_time_input(session, image[number : number + 1]) for number in range(len(image))]
     devices = [run.device_s for run in runs if run.device_s is not None]
@@ -108,6 +110,52 @@ def _time_input(session: Session, image: Float32Image) -> Latency:
     on_device = getattr(session, "device_seconds", None)
     seconds = (computed - uploaded) * 1e-9, (end - start) * 1e-9
     return Latency(*seconds, cast(ClassMap, class_map), on_device() if on_device else None)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An image that a stream has finished: its number among `images`, its latency, and when by the monotonic clock."""
+
+    image: int
+    latency: Latency
+    at_s: float
+
+
+def time_streams(sessions: Sequence[Session], images: Sequence[Float32Image], least_s: float) -> list[list[Finished]]:
+    """Keep `sessions` busy, each in a thread, with `images` (1×3×H×W each), which come again and again.
+
+    A session takes the next image as soon as it is done with one. They go on until as many are finished as there are
+    images, and `least_s` seconds are over. Return the finished images in their order, in groups of as many as there are
+    sessions. An image that finishes after the end had less company, and is left out.
+    """
+    done: list[Finished] = []
+    failed: list[BaseException] = []
+    numbers, enough = itertools.count(), threading.Event()
+    count, start = len(sessions), time.perf_counter()
+
+    def run(session: Session) -> None:
+        try:
+            while not enough.is_set():
+                number = next(numbers) % len(images)
+                latency = _time_input(session, images[number])
+                done.append(Finished(number, latency, time.perf_counter() - start))
+                if len(done) >= max(len(images), count) and done[-1].at_s >= least_s:
+                    enough.set()
+        except BaseException as error:  # a thread's own would be lost
+            failed.append(error)
+            enough.set()
+
+    threads = [threading.Thread(target=run, args=(session,)) for session in sessions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
+    kept = sorted(done, key=lambda one: one.at_s)
+    kept = kept[: next(at for at, one in enumerate(kept, 1) if at >= max(len(images), count) and one.at_s >= least_s)]
+    whole = len(kept) // count * count
+    return [kept[at : at + count] for at in range(0, whole, count)]
 
 
 def elapsed_s(call: Callable[[], object]) -> float:

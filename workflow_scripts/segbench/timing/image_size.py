@@ -7,12 +7,13 @@ second engine, the first one's map is resized by its nearest pixels, and the row
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
-from segbench.arrays import Float32Image
+from segbench.arrays import ClassMap, Float32Image
 from segbench.config.options import Variant, parse_options
 from segbench.config.resizing import Size
 from segbench.engines.base import Session, load, run_once
@@ -59,10 +60,8 @@ def keep_class_maps_of_image_size(opened: TimedSession, rows: Entries, request: 
     second, reason = _open_logits(opened, request)
     equal = pixels = 0
     with PredictionsWriter(request["predictions"], opened.normalize.height, opened.normalize.width) as predictions:
-        for done, row in enumerate(rows, 1):
-            image, placement = opened.image(row), _placed(opened, row)
-            maps = _outputs(opened.session, image)
-            own = np.concatenate(maps)
+        for done, (row, image, maps) in enumerate(_class_maps(opened, rows), 1):
+            placement, own = _placed(opened, row), np.concatenate(maps)
             if second is None:
                 at_size = class_map_at(own, placement, *_size(row))
             else:
@@ -80,6 +79,16 @@ def keep_class_maps_of_image_size(opened: TimedSession, rows: Entries, request: 
     }
 
 
+def _class_maps(opened: TimedSession, rows: Entries) -> Iterator[tuple[IndexEntry, Float32Image, list[ClassMap]]]:
+    """Yield each image's row, its inputs, and the timed engine's class maps of these."""
+    for together, inputs in opened.batches((row, opened.image(row)) for row in rows):
+        if opened.batch == 1:
+            yield together[0], inputs, _outputs(opened.session, inputs)
+            continue
+        for number, (row, class_map) in enumerate(zip(together, run_once(opened.session, inputs), strict=False)):
+            yield row, inputs[number : number + 1], [class_map]
+
+
 def _open_logits(opened: TimedSession, request: PassRequest) -> tuple[Session | None, str]:
     """Open the engine that ends in logits; None, and why, where there is none."""
     if not request["logits"]:
@@ -88,7 +97,7 @@ def _open_logits(opened: TimedSession, request: PassRequest) -> tuple[Session | 
     if status["status"] != "ok":
         return None, status["reason"]
     check_manifest(folder, status["manifest"])
-    variant = Variant(**request["variant"])
+    variant = Variant(**request["variant"]).single
     engine = load(variant.engine)
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
     progress("opening the engine with logits")

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.arrays import Float32Image
+import numpy as np
+
+from segbench.arrays import ClassMap, Float32Image
 from segbench.config.options import Variant, parse_options
-from segbench.engines.base import Session, load
+from segbench.engines.base import Session, first_no, has_scenario, load
 from segbench.errors import Unsupported
 from segbench.files import check_manifest, read_json
 from segbench.images.choice import by_name
@@ -47,10 +49,38 @@ class TimedSession:
     cpus: list[topology.Cpu]
     resident: nvml.GPUState | None = None  # the GPU before this process used it
     open_s: float = 0.0  # what it took to load the framework and the engine
+    batch: int = 1  # images that the session runs at once
+    streams: tuple[Session, ...] = ()  # sessions that run at the same time, `session` among them; none: it runs alone
 
     def image(self, row: IndexEntry) -> Float32Image:
         """Return the network's inputs (N×3×H×W) from an image of the index: one, or those of a sliding window."""
         return self.normalize(self.read(row), row["image"])
+
+    def batches(self, images: Iterable[tuple[IndexEntry, Float32Image]]) -> Iterator[tuple[Entries, Float32Image]]:
+        """Yield the images that run together: their rows, and their inputs, which are valid until the next.
+
+        Without a batch these are single images. The last batch is filled up with its last image. Raises Unsupported
+        where an image has several inputs, since a batch has one of each image.
+        """
+        if self.batch == 1:
+            yield from (([row], image) for row, image in images)
+            return
+        coming = iter(images)
+        inputs = np.empty((self.batch, 3, self.normalize.height, self.normalize.width), np.float32)
+        while True:
+            rows: Entries = []
+            for row, image in itertools.islice(coming, self.batch):
+                if len(image) > 1:
+                    raise Unsupported("a window slides over this model's images, and a batch is of whole images")
+                inputs[len(rows) :] = image
+                rows.append(row)
+            if not rows:
+                return
+            yield rows, inputs
+
+    def class_maps(self, ran: clock.Latency, rows: Entries) -> list[ClassMap]:
+        """Return the class map of each of `rows`, which ran together."""
+        return [ran.class_map] if self.batch == 1 else list(ran.class_map[: len(rows)])
 
     def image_source(
         self, rows: Entries, predictions: PredictionsWriter, again: bool = False
@@ -61,7 +91,7 @@ class TimedSession:
         """
         coming = itertools.cycle(rows) if again else iter(rows)
         helpers = min(MAX_HELPERS, len(os.sched_getaffinity(0)) - 1)
-        if self.device == "gpu" and helpers > 0:
+        if self.device == "gpu" and helpers > 0 and self.batch == 1:
             shape = max(map(self.normalize.count, rows), default=1), self.normalize.height, self.normalize.width
             return PrefetchingSource(coming, predictions, self.read, self.preprocessing, shape, helpers)
         return InlineSource(coming, predictions, self.image)
@@ -73,32 +103,44 @@ class TimedSession:
         return Watch(self.threads, nvml.read, helpers, resident=self.resident)
 
 
-def open_engine(request: Request, profiled: bool = False) -> TimedSession:
+def open_engine(request: Request, profiled: bool = False, one_by_one: bool = True) -> TimedSession:
     """Settle the threads, check the engine's files, and open the engine, with its own profiler on where `profiled`.
 
     In the request, `threads` 0 stands for `Machine.default_threads`. A control group's quota bounds the number. Raises
-    Unsupported where the variant cannot run here, InputError for damaged files.
+    Unsupported where the variant cannot run here, or where the job runs images `one_by_one` and the variant does not;
+    InputError for damaged files.
     """
     variant, timing = Variant(**request["variant"]), request["timing"]
     engine, machine = load(variant.engine), this_machine()
-    support = engine.supports(variant, machine)
+    support = first_no(has_scenario(engine, variant), engine.supports(variant, machine))
     if not support.ok:
         raise Unsupported(support.reason)
+    if one_by_one and variant.scenario != "single":
+        raise Unsupported(f"this job runs one image after the other, and {variant.name} does not")
     threads = topology.within_quota(request["threads"] or machine.default_threads, machine.cpu_quota)
+    if variant.streams > threads:
+        raise Unsupported(f"{variant.streams} streams need a thread each, and the engine has {threads} (key threads)")
     cpus = clock.settle_threads(threads, pin=timing is None or timing["pin"])
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
     check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
     resident = nvml.read() if engine.device == "gpu" else None
     progress("opening the engine")
+    of_engine = Path(request["engine"]), variant, options, threads
     opened = engine.open_profiled if profiled else engine.open
-    session, open_s = clock.with_seconds(lambda: opened(Path(request["engine"]), variant, options, threads))
+
+    def sessions() -> list[Session]:
+        return engine.open_streams(*of_engine) if variant.streams > 1 else [opened(*of_engine)]
+
+    (session, *others), open_s = clock.with_seconds(sessions)
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request["decoded"])
     preprocessing = model["preprocessing"]
+    streams = (session, *others) if others else ()
     return TimedSession(
-        session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident, open_s
-    )
+        session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident, open_s,
+        variant.batch, streams,
+    )  # fmt: skip
 
 
 def disturbed(what: Disturbance, timing: dict[str, Any]) -> bool:

@@ -10,12 +10,17 @@ from typing import NamedTuple
 
 class LatencyLine(NamedTuple):
     """One timed image: its id in the index, its two times in seconds by the host's clock, and the network's time by the
-    device's own (None: it has none)."""
+    device's own (None: it has none).
+
+    Of a batch, an image has its share of these. Of streams, it has the time between finished images. `latency_s` is
+    then how long the batch or the image itself took; None: it is `compute_s`.
+    """
 
     image: str
     compute_s: float
     end_to_end_s: float
     device_s: float | None = None
+    latency_s: float | None = None
 
 
 def write_latencies(path: Path | str, lines: Iterable[LatencyLine]) -> None:
@@ -31,7 +36,13 @@ def read_latencies(path: Path | str) -> list[LatencyLine]:
     """Return the lines of a latencies.csv."""
     with open(path, newline="", encoding="utf-8") as stream:
         return [
-            LatencyLine(row["image"], float(row["compute_s"]), float(row["end_to_end_s"]), _time(row.get("device_s")))
+            LatencyLine(
+                row["image"],
+                float(row["compute_s"]),
+                float(row["end_to_end_s"]),
+                _time(row.get("device_s")),
+                _time(row.get("latency_s")),
+            )
             for row in csv.DictReader(stream)
         ]
 

@@ -16,7 +16,7 @@ class EngineRequest(TypedDict):
 
     engine: str  # folder of the engine
     engine_status: str  # its status.json
-    variant: dict[str, str]  # name, engine, precision
+    variant: dict[str, Any]  # name, engine, precision; batch or streams where it has them
     options: dict[str, Any]  # of the engine's run
 
 
@@ -48,6 +48,7 @@ class RoundRequest(Request):
     """The request of the job of one timed round. Files to write: latencies, those of repeated tries, digests."""
 
     round: int  # from 1
+    energy: dict[str, Any] | None  # the section of the configuration; None: not measured
     latencies: str
     replaced: str
     predictions: str
@@ -59,7 +60,7 @@ class RoundFacts(TypedDict, total=False):
     environment: dict[str, Any]  # moved to environment.json
     started: str  # when the timed runs began: ISO 8601, UTC
     open_s: float  # what it took in this process to load the framework and the engine
-    first_mask_s: float  # the same, and the first image's `end_to_end_s`
+    first_mask_s: float  # the same, and the `end_to_end_s` of the first image or batch
     warm_up_runs: int
     warm_up_settled: bool | None  # None: no warm-up, or too few runs to say
     drift: float | None  # last third of the runs against the first, as a fraction; None: too few runs
@@ -71,6 +72,7 @@ class RoundFacts(TypedDict, total=False):
     busy_threads: int | None  # threads that computed, in the last try
     engine_threads: int | None  # what the engine says that it uses; None: it does not tell
     repeats: int  # tries before the last one
+    energy: dict[str, Any]  # of the last try, where it was asked for (see `energy.Energy`)
     changed: list[str]  # images whose class map differed within the round
     disturbances: list[dict[str, Any]]  # a record for each try
 
