@@ -20,7 +20,8 @@ from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 from segbench.scoring.confusion import agreement_matrix, iou_counts, pair_counts
-from segbench.timing.job import EngineRequest, JobRequest, open_engine
+from segbench.timing.job import open_engine
+from segbench.timing.request import EngineRequest, JobRequest
 
 IMAGES = 16  # at most; each runs in both engines
 

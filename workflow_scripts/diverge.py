@@ -49,7 +49,7 @@ class Job(TypedDict):
     engine: str  # folder of the built engine
     engine_status: str
     calibration: str  # status.json of the calibration
-    variant: dict[str, str]
+    variant: dict[str, Any]
     build: dict[str, Any]  # options of the engine
     run: dict[str, Any]
     index: str

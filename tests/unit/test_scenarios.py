@@ -19,8 +19,9 @@ from segbench.models.exported import ExportedModel
 from segbench.models.record import model_record
 from segbench.scoring.predictions import Predictions
 from segbench.timing import clock
-from segbench.timing.job import Request, open_engine
+from segbench.timing.job import open_engine
 from segbench.timing.latencies import read_latencies
+from segbench.timing.request import Request
 from segbench.timing.rounds import Round
 from test_ahead import COUNT, TIMING, opened_on, rows  # noqa: F401  a fixture
 
