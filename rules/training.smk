@@ -39,7 +39,8 @@ rule quantize_demo:
     """Make the Q/DQ model of a network that was trained with fake quantisation."""
     input:
         **code("quantize_demo.py"),
-        export="workflow_scripts/export_paddle.py",  # the script imports it
+        exporter="workflow_scripts/export_paddle.py",  # which the script runs
+        exporting=code("export_paddle.py")["modules"],
         drawn=planning.training.manifest,
         weights="results/training/{architecture}/weights.npz",
     output:

@@ -7,13 +7,15 @@ with weights of 7 bits, as it was trained.
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import zlib  # noqa: F401  # before paddle 2.6.2, else a later inflate crashes (PaddlePaddle/Paddle#70538)
 from pathlib import Path
 from typing import Any
 
 import onnx
-from export_paddle import export
 from segbench.calibration import qdq
 from segbench.calibration.images import CalibrationImages
 from segbench.calibration.onnxruntime import Options, collect
@@ -22,11 +24,11 @@ from segbench.config.schema import ARCHITECTURES
 from segbench.datasets import cityscapes
 from segbench.datasets.cityscapes import CLASSES
 from segbench.errors import InputError
-from segbench.files import atomic
+from segbench.files import atomic, read_json
+from segbench.models.architectures import DEMO_PREPROCESSING
 from segbench.models.logits import LogitsModel
 from segbench.models.onnx_twin import make_twin
 from segbench.process.lifetime import command
-from train_demo import PREPROCESSING
 
 IMAGES = 32  # as many as `calibration.images` takes
 
@@ -37,7 +39,8 @@ def quantize_demo(architecture: str, weights: Path, data: Path, size: tuple[int,
     Raises InputError where there are none.
     """
     facts: dict[str, Any] = {
-        "input": {"height": size[0], "width": size[1]}, "class_count": len(CLASSES), "preprocessing": PREPROCESSING,
+        "input": {"height": size[0], "width": size[1]}, "class_count": len(CLASSES),
+        "preprocessing": DEMO_PREPROCESSING,
     }  # fmt: skip
     entry = {"kind": "narrow", "architecture": architecture, "weights": "trained", "class_map": None, **facts}
     pairs = cityscapes.LAYOUT.pairs(data, "train", {})[:IMAGES]
@@ -48,12 +51,23 @@ def quantize_demo(architecture: str, weights: Path, data: Path, size: tuple[int,
         folder, work = Path(name), Path(name, "work")
         work.mkdir()
         program, parameters = folder / "model.pdmodel", folder / "model.pdiparams"
-        export(architecture, entry, weights, program, parameters)
+        export(architecture, entry, weights, folder)
         onnx.save(make_twin(program, parameters), str(folder / "model.onnx"))
         prepared = qdq.prepare(LogitsModel(folder, facts, work), work)
         ranges = collect(prepared, CalibrationImages(rows, facts), Options(), work / "unfinished.npz", work)
         with atomic(out) as temporary:
             qdq.quantize(prepared, CalibrationTable("", {}, {}, {}, ranges), temporary, reduce_range=True)
+
+
+def export(model: str, entry: dict[str, Any], weights: Path, folder: Path) -> None:
+    """Run the script that exports models. It leaves model.pdmodel and model.pdiparams in `folder`."""
+    files = {name: str(folder / f"model.{name}") for name in ("pdmodel", "pdiparams", "json")}
+    asked = {"model": model, "entry": json.dumps(entry), "checkpoint": str(weights), **files}
+    words = [word for name, text in asked.items() for word in (f"--{name}", text)]
+    subprocess.run([sys.executable, str(Path(__file__).with_name("export_paddle.py")), *words], check=True)
+    record = read_json(files["json"])
+    if record["status"] != "ok":
+        raise InputError(record["reason"])
 
 
 def parse_arguments() -> argparse.Namespace:

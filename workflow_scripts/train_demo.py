@@ -40,6 +40,7 @@ from segbench.images.labels import read_label
 from segbench.images.normalize import Normalizer
 from segbench.images.read import read_image
 from segbench.models import paddleseg_files, paddleseg_network
+from segbench.models.architectures import DEMO_PREPROCESSING
 from segbench.models.fake_quantization import fake_quantize, keep_statistics
 from segbench.models.narrow import ARCHITECTURES, build_narrow, load_arrays, parameter_count, save_arrays
 from segbench.process.lifetime import command
@@ -51,7 +52,6 @@ Row: TypeAlias = dict[str, float | int | str]
 
 IGNORED = 255
 CLASS_COUNT = len(CLASSES)
-PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 LOG_EVERY = 20
 CACHE_BYTES = 1 << 30  # decoded images kept in memory; the demo set (0.5 GB) fits, full-size Cityscapes does not
 COLUMNS = ("iteration", "loss", "learning_rate", "val_miou", "seconds")
@@ -167,7 +167,7 @@ def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
 def batch_of(split: Split, plan: Plan, iteration: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Return the images, float32 N×3×h×w, and labels, int64 N×h×w, of one iteration, from seed and iteration only."""
     random_state = np.random.default_rng([plan.seed, 2, iteration])
-    normalize = Normalizer(PREPROCESSING, *plan.crop)
+    normalize = Normalizer(DEMO_PREPROCESSING, *plan.crop)
     images, labels = [], []
     for place in range(iteration * plan.batch, (iteration + 1) * plan.batch):
         index = int(_order(plan.seed, place // len(split), len(split))[place % len(split)])
@@ -190,7 +190,7 @@ def evaluate(layer: paddle.nn.Layer, split: Split, step: int = 1) -> Scores:
     with paddle.no_grad():
         for index in range(0, len(split), step):
             image, label = split[index]
-            logits = layer(paddle.to_tensor(Normalizer(PREPROCESSING, *label.shape)(image)))[0]
+            logits = layer(paddle.to_tensor(Normalizer(DEMO_PREPROCESSING, *label.shape)(image)))[0]
             predicted = logits[0].argmax(axis=0).numpy().astype(np.uint8)
             matrix += confusion_matrix(label, predicted, CLASS_COUNT, IGNORED)
     layer.train()
@@ -204,7 +204,7 @@ def plan_of(config: Path, crop: tuple[int, int], seed: int) -> Plan:
     """
     whole = paddleseg_files.read_whole(config)
     transforms = paddleseg_files.read_network(config).transforms
-    if paddleseg_files.preprocessing(transforms, config, crop) != PREPROCESSING:
+    if paddleseg_files.preprocessing(transforms, config, crop) != DEMO_PREPROCESSING:
         raise InputError(f"{config}: val_dataset.transforms: wanted: Normalize with mean and std of 0.5, and no other")
     try:
         numbers = int(whole["iters"]), int(whole["batch_size"])

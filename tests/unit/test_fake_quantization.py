@@ -17,6 +17,7 @@ from make_demo_set import make_demo_set
 from quantize_demo import quantize_demo
 from segbench.files import sha256_of
 from segbench.images.normalize import Normalizer
+from segbench.models import architectures
 from segbench.models.fake_quantization import WEIGHT_LEVELS, fake_quantize, rounded, rounded_weight
 from segbench.models.narrow import build_narrow, save_arrays
 from segbench.models.onnx_operators import quantized_operators
@@ -94,7 +95,7 @@ def test_committed_network_segments_streets_that_it_has_not_seen(streets):
     split = train_demo.Split(streets, "val")
     for number in range(len(split)):
         image, label = split[number]
-        given = Normalizer(train_demo.PREPROCESSING, *label.shape)(image)
+        given = Normalizer(architectures.DEMO_PREPROCESSING, *label.shape)(image)
         predicted = session.run(None, {session.get_inputs()[0].name: given})[0][0].argmax(0).astype(np.uint8)
         matrix = matrix + confusion_matrix(label, predicted, 19, 255)
     miou = scores(matrix).miou

@@ -117,7 +117,7 @@ def test_quantised_file_is_no_row_of_another_precision(maker, precision, records
 def test_quantised_file_is_not_calibrated(records, tmp_path):
     request: Any = {
         "calibrator": {"name": "percentile", "library": "onnxruntime", "options": {}}, "settings": {}, "index": "",
-        "model": str(records["nncf"]), "dataset": str(records["nncf"]), "passes": "",
+        "model": str(records["nncf"]), "dataset": str(records["nncf"]), "passes": "", "fp32_layers": "",
     }  # fmt: skip
     with pytest.raises(Unsupported, match=r"^the model is quantised already \(\d+ QuantizeLinear\)"):
         calibrate.calibrate(request)

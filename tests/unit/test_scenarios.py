@@ -19,6 +19,7 @@ from segbench.models.exported import ExportedModel
 from segbench.models.record import model_record
 from segbench.scoring.predictions import Predictions
 from segbench.timing import clock
+from segbench.timing.accuracy_pass import keep_class_maps
 from segbench.timing.job import open_engine
 from segbench.timing.latencies import read_latencies
 from segbench.timing.request import Request
@@ -206,8 +207,6 @@ def test_image_of_a_stream_has_its_own_latency_and_its_share_of_the_time_between
 
 def test_pass_in_batches_keeps_the_class_map_of_every_image(rows, tmp_path):  # noqa: F811
     import dataclasses
-
-    from infer import keep_class_maps
 
     keep_class_maps(opened_on("cpu"), rows, str(tmp_path / "alone.zip"))
     batched = dataclasses.replace(opened_on("cpu"), session=Batched(), batch=3)

@@ -63,7 +63,7 @@ def layer_of(name: str) -> tuple[Any, dict[str, Any]]:
 @pytest.mark.parametrize("name", OF_CONFIGS)
 def test_committed_network_of_a_configuration_segments_streets_it_has_not_seen(name: str, streets: Path) -> None:
     layer, entry = layer_of(name)
-    assert entry["preprocessing"] == train_demo.PREPROCESSING
+    assert entry["preprocessing"] == architectures.DEMO_PREPROCESSING
     record = json.loads((ROOT / entry["weights"]["path"]).with_suffix(".json").read_text())
     assert record["weights_sha256"] == entry["weights"]["sha256"]
     miou = train_demo.evaluate(layer, train_demo.Split(streets, "val")).miou

@@ -56,9 +56,9 @@ def test_variant_that_computes_something_else_is_warned_of(done, rows):
     """A planted engine that answers another class in the first `rows` rows of pixels: fast, and wrong."""
     source = (done.folder / "workflow_scripts/segbench/engines/onnxruntime.py").read_text()
     source = source.replace(
-        "        return np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])",
+        "        return np.ascontiguousarray(without_batch(self._binding.copy_outputs_to_cpu()[0]))",
         f"""\
-        found = np.ascontiguousarray(self._binding.copy_outputs_to_cpu()[0][0])
+        found = np.ascontiguousarray(without_batch(self._binding.copy_outputs_to_cpu()[0]))
         found[:{rows}] = (found[:{rows}] + 1) % 4
         return found""",
     )

@@ -45,6 +45,8 @@ SHORT_NAMES: dict[str, dict[str, Any]] = {
     "pspnet": {"type": "PSPNet", "backbone": RESNET50, "enable_auxiliary_loss": True},
     "unet": {"type": "UNet", "use_deconv": False},
 }
+# Of the demo's networks: how they are trained, and what config/models.yaml says of them.
+DEMO_PREPROCESSING = {"channel_order": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "none"}
 MIN_SIZE = 32  # UNet halves four times; a smaller image has no visible street left
 SEED = 20250101
 SAMPLE_SHAPE = (4, 3, 128, 256)  # images from which random weights get their normalisation statistics
