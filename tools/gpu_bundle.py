@@ -128,7 +128,8 @@ def copy_files(files: set[str], out: Path) -> None:
     wanted = {path for path in files if not path.startswith("workflow_scripts/") and not path.endswith("/images")}
     for path in [path for path in wanted if Path(path).name in ("images.csv", "index.csv")]:
         with open(path, newline="", encoding="utf-8") as stream:
-            wanted |= {row[key] for row in csv.DictReader(stream) for key in ("image", "label") if row.get(key)}
+            keys = "image", "label", "instances"
+            wanted |= {row[key] for row in csv.DictReader(stream) for key in keys if row.get(key)}
     models = [Path(path).parent for path in wanted if path.endswith("model.json")]
     wanted |= {str(beside) for folder in models for beside in folder.glob("model.*")}
     if absolute := sorted(path for path in wanted if Path(path).is_absolute()):

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
 from segbench.datasets.base import Facts, Pair
 from segbench.datasets.listing import facts_of, left_out, listed, refuse, told
 from segbench.errors import InputError
 from segbench.files import read_json, sha256_of, stamp, write_text
 from segbench.images.id_map import has_colours
 from segbench.images.index import ImageEntry, read_index
-from segbench.images.labels import NO_ID, read_values, unnamed
+from segbench.images.labels import INSTANCES_PER_CLASS, NO_ID, read_values, unnamed
 from segbench.images.read import form_of
 from segbench.process.lifetime import command
 from segbench.process.many_files import check_each
@@ -28,16 +29,23 @@ COLUMNS = (
     *("image_id", "image", "label", "height", "width", "image_sha256", "label_sha256"),
     *("image_bytes", "image_ctime_ns", "label_bytes", "label_ctime_ns"),
 )
+LABEL = ("label", "label_sha256", "label_bytes", "label_ctime_ns")
+INSTANCES = ("instances", "instances_sha256", "instances_bytes", "instances_ctime_ns")  # only where there are some
 MAX_VALUES = 10  # of a label, that a fault lists
 
 
 class Checked(NamedTuple):
-    """A checked label (None: there is none): its hash, bytes and date, and what is wrong, in one line each."""
+    """A checked label (None: there is none): its hash, bytes and date, and what is wrong, in one line each. The file
+    of instances likewise.
+    """
 
     label: Path | None
     sha256: str
     stamp: tuple[int, int]
     faults: list[str]
+    instances: Path | None = None
+    instances_sha256: str = ""
+    instances_stamp: tuple[int, int] = (0, 0)
 
 
 def index_dataset(
@@ -75,7 +83,14 @@ def check(pair: Pair, facts: Facts, size: tuple[int, int]) -> Checked:
     if pair.label is None:
         return Checked(None, "", (0, 0), faults)
     faults += _label_faults(pair, pair.label, facts, *size)
-    return Checked(pair.label, "" if faults else sha256_of(pair.label), (0, 0) if faults else stamp(pair.label), faults)
+    if pair.instances:
+        faults += _instance_faults(pair.instances, facts, *size)
+    if faults:
+        return Checked(pair.label, "", (0, 0), faults)
+    label = pair.label, sha256_of(pair.label), stamp(pair.label), faults
+    if pair.instances is None:
+        return Checked(*label)
+    return Checked(*label, pair.instances, sha256_of(pair.instances), stamp(pair.instances))
 
 
 def _label_faults(pair: Pair, path: Path, facts: Facts, height: int, width: int) -> list[str]:
@@ -99,14 +114,35 @@ def _label_faults(pair: Pair, path: Path, facts: Facts, height: int, width: int)
     return faults
 
 
+def _instance_faults(path: Path, facts: Facts, height: int, width: int) -> list[str]:
+    """Return the faults of a file of instances."""
+    try:
+        ids = read_values(path, False)
+    except InputError as error:
+        return [str(error)]
+    faults = []
+    if height and ids.shape != (height, width):
+        faults.append(f"{path}: instances of {ids.shape[0]}×{ids.shape[1]} for an image of {height}×{width}")
+    found = np.unique(ids[ids > INSTANCES_PER_CLASS])
+    kinds = facts.instances or {}
+    if wrong := [str(number) for number in found.tolist() if number // INSTANCES_PER_CLASS not in kinds]:
+        shown = ", ".join(wrong[:MAX_VALUES]) + f", … ({len(wrong)})" * (len(wrong) > MAX_VALUES)
+        of = f"{INSTANCES_PER_CLASS} × the id of a class with instances ({', '.join(map(str, kinds))}) + a number"
+        faults.append(f"{path}: ids [{shown}] are no instances ({of})")
+    return faults
+
+
 def to_csv(rows: Sequence[ImageEntry], checked: list[Checked]) -> str:
     """Return the rows of index.csv."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    with_instances = any(one.instances for one in checked)
+    writer = csv.DictWriter(stream, COLUMNS + INSTANCES if with_instances else COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row, (label, sha256, (size, date), _) in zip(rows, checked, strict=True):
-        own = {"label": label or "", "label_sha256": sha256, "label_bytes": size, "label_ctime_ns": date}
-        writer.writerow({**row, **own})
+    for row, one in zip(rows, checked, strict=True):
+        label = dict(zip(LABEL, (one.label or "", one.sha256, *one.stamp), strict=True))
+        of_instances = (one.instances or "", one.instances_sha256, *one.instances_stamp)
+        more = dict(zip(INSTANCES, of_instances, strict=True)) if with_instances else {}
+        writer.writerow({**row, **label, **more})
     return stream.getvalue()
 
 
@@ -135,7 +171,9 @@ def main() -> None:
         notes = note_of_left_out(args.dataset, args.split, args.entry)
         for note in notes:
             print(f"note: {note}")
-        return {**facts.__dict__, "labelled": labelled, "notes": [*about["notes"], *notes], "rows": checked}
+        # The record of a data set without instances stays as it was.
+        meaning = {key: value for key, value in facts.__dict__.items() if key != "instances" or value}
+        return {**meaning, "labelled": labelled, "notes": [*about["notes"], *notes], "rows": checked}
 
     if images.status == "ok":
         outcome = attempt(lambda: work(rows))

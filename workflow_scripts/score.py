@@ -22,13 +22,14 @@ from segbench.arrays import ClassMap, LabelMap
 from segbench.errors import InputError
 from segbench.files import checked, read_json, write_record
 from segbench.images.index import IndexEntry, index_rows
-from segbench.images.labels import read_label
+from segbench.images.labels import read_label, read_values
 from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status
 from segbench.scoring.boundary import boundary_counts
 from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.instances import instance_counts
 from segbench.scoring.objects import Objects, ObjectSettings
 from segbench.scoring.predictions import CLASS_MAPS, Predictions, key_of
 from segbench.scoring.score_record import (
@@ -52,7 +53,8 @@ class Scorer:
     `fold` turns the `pair_counts` of an image's label and class map into its confusion matrix. It is None where class
     maps are not scored by labels. `id_map` is the data set's. `boundaries` counts what boundary IoU is made of, from a
     label and a class map. `objects` counts the objects that are lost. `single` has the class maps of the same variant
-    where it runs one image after the other. Each is None where it is not asked for.
+    where it runs one image after the other. `instances` counts what iIoU is made of, from ids of instances, a class map
+    and the `iou_counts` of the image. Each is None where it is not asked for.
     """
 
     predictions: Path
@@ -63,10 +65,11 @@ class Scorer:
     boundaries: Callable[[LabelMap, ClassMap], Matrix] | None = None
     objects: Objects | None = None
     single: Path | None = None
+    instances: Callable[[Any, ClassMap, Matrix], Matrix] | None = None
 
     def __post_init__(self) -> None:
         self.matrix: Matrix | None = None
-        self.image_counts, self.boundary_counts = ImageCounts(), ImageCounts()
+        self.image_counts, self.boundary_counts, self.instance_counts = ImageCounts(), ImageCounts(), ImageCounts()
         self.agreement = np.zeros((256, 256), np.int64)  # pair counts of raw outputs: the reference's and the variant's
         self.worst: list[tuple[float, str]] = []  # a heap of (disagreement, image id), the largest few
         self.images = self.compared_images = self.agreeing_pixels = self.compared_pixels = 0
@@ -81,22 +84,27 @@ class Scorer:
         reference = self._of_reference(image_id, own, class_map)
         agreement = None if reference is None else pair_counts(reference, class_map)
         alone = None if self.single is None else self._maps("single", self.single)[image_id] == class_map
-        matrix = boundary = seen = None
+        matrix = counts = boundary = weighted = seen = None
         if self.fold:
             label = read_label(row["label"], self.id_map, row.get("label_sha256"))
             matrix = self.fold(pair_counts(label, class_map))
+            counts = iou_counts(matrix, self.ignored_pixels)
             boundary = self.boundaries(label, class_map) if self.boundaries else None
             seen = self.objects.seen(label, reference, class_map) if self.objects and reference is not None else None
+            if self.instances and (path := row.get("instances")):
+                weighted = self.instances(read_values(path, False, row.get("instances_sha256")), class_map, counts)
         with self._lock:
             self.images += 1
-            if matrix is not None:
+            if matrix is not None and counts is not None:
                 self.matrix = matrix if self.matrix is None else self.matrix + matrix
-                self.image_counts.add(key_of(image_id), iou_counts(matrix, self.ignored_pixels))
+                self.image_counts.add(key_of(image_id), counts)
             if alone is not None:
                 self.single_agreeing_pixels += int(np.count_nonzero(alone))
                 self.single_pixels += alone.size
             if boundary is not None:
                 self.boundary_counts.add(key_of(image_id), boundary)
+            if weighted is not None:
+                self.instance_counts.add(key_of(image_id), weighted)
             if self.objects and seen is not None:
                 self.objects.add(image_id, seen)
             if agreement is not None:
@@ -153,6 +161,7 @@ def sums_of(scorer: Scorer, class_count: int, class_map: list[int] | None) -> Su
         matrix=scorer.matrix,
         image_counts=scorer.image_counts,
         boundary_counts=scorer.boundary_counts,
+        instance_counts=scorer.instance_counts,
         images=scorer.images,
         agreement=agreement_matrix(scorer.agreement, class_count, class_map) if scorer.compared_images else None,
         compared_images=scorer.compared_images,
@@ -202,6 +211,9 @@ def score_run(args: argparse.Namespace) -> Score:
     objects = None
     if args.objects is not None:
         objects = Objects(ObjectSettings.of(args.objects, classes), len(classes), class_map)
+    instances = None
+    if kinds := dataset.get("instances"):
+        instances = partial(instance_counts, kinds=kinds, class_count=len(classes), class_map=class_map)
     scorer = Scorer(
         checked(args.predictions, run),
         reference,
@@ -211,6 +223,7 @@ def score_run(args: argparse.Namespace) -> Score:
         boundaries,
         objects,
         single,
+        instances,
     )
     score(scorer, _rows(args.index, args.predictions, args.shard), args.jobs)
     judgement = Judgement(args.ignored_pixels, args.agreement_bound, args.class_agreement_bound, args.reference_name)

@@ -63,6 +63,23 @@ def test_cityscapes_own_ids_are_mapped_where_there_are_no_train_ids(tmp_path):
     assert cityscapes.LAYOUT.facts(tmp_path, "val", {}).id_map is None
 
 
+def test_cityscapes_instances_are_read_where_a_split_has_them(tmp_path):
+    city(tmp_path, "ulm_1_2")
+    city(tmp_path, "ulm_3_4")
+    assert [pair.instances for pair in cityscapes.LAYOUT.pairs(tmp_path, "val", {})] == [None, None]
+    city(tmp_path, "ulm_1_2", "instanceIds")
+    first, second = cityscapes.LAYOUT.pairs(tmp_path, "val", {})
+    path = tmp_path / "gtFine/val/ulm/ulm_3_4_gtFine_instanceIds.png"
+    assert (first.instances, first.fault) == (path.with_name("ulm_1_2_gtFine_instanceIds.png"), "")
+    assert second.instances is None and second.fault == (
+        f"{second.image}: has no ids of instances ({path} is missing): add it, or take all files of instances out of"
+        " the split"
+    )
+    facts = cityscapes.LAYOUT.facts(tmp_path, "val", {})
+    named = {i: CITYSCAPES[i] for i in facts.instances}
+    assert named == {i: train_id for i, (train_id, _) in facts.instances.items()}
+
+
 def test_missing_label_is_the_pairs_fault(tmp_path):
     city(tmp_path, "ulm_1_2")
     touch(tmp_path, "leftImg8bit/val/ulm/ulm_3_4_leftImg8bit.png")

@@ -100,6 +100,47 @@ def test_index_and_summary(root, tmp_path):
     }
 
 
+def make_cityscapes(root: Path, instances: dict[str, np.ndarray]) -> Path:
+    """A val split of an image for each map of instances."""
+    for name, ids in instances.items():
+        for folder, suffix, pixels in (
+            ("leftImg8bit", "leftImg8bit", np.zeros((4, 6, 3), np.uint8)),
+            ("gtFine", "gtFine_labelTrainIds", np.full((4, 6), 11, np.uint8)),
+            ("gtFine", "gtFine_instanceIds", ids),
+        ):
+            (root / folder / "val" / "ulm").mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / folder / "val" / "ulm" / f"{name}_{suffix}.png"), pixels)
+    return root / "gtFine" / "val" / "ulm"
+
+
+def test_files_of_instances_are_in_the_index_with_their_digests(tmp_path):
+    names = ["ulm_1_2", "ulm_3_4"]
+    ids = np.full((4, 6), 24001, np.uint16)
+    folder = make_cityscapes(tmp_path / "data", dict.fromkeys(names, ids))
+    assert index(tmp_path / "data", tmp_path, {"kind": "cityscapes"})[0] == "ok"
+    for name, row in zip(names, read_index(tmp_path / "index.csv"), strict=True):
+        path = folder / f"{name}_gtFine_instanceIds.png"
+        size, date = path.stat().st_size, path.stat().st_ctime_ns
+        assert (row["instances"], row["instances_sha256"]) == (str(path), sha256(path.read_bytes()).hexdigest())
+        assert (row["instances_bytes"], row["instances_ctime_ns"]) == (str(size), str(date))
+    assert read_json(tmp_path / "dataset.json")["instances"]["24"] == [11, 3462.4756337644]
+
+
+def test_faults_of_files_of_instances_are_told(tmp_path):
+    right = np.full((4, 6), 24001, np.uint16)
+    maps = {"ulm_1_2": right[:2], "ulm_3_4": right - 17001, "ulm_5_6": right, "ulm_7_8": right}
+    folder = make_cityscapes(tmp_path / "data", maps)
+    (folder / "ulm_5_6_gtFine_instanceIds.png").write_text("no image")
+    (folder / "ulm_7_8_gtFine_instanceIds.png").unlink()
+    told = faults(tmp_path / "data", tmp_path, entry={"kind": "cityscapes"})
+    assert [line.partition(": ")[2].partition(" (")[0] for line in told] == [
+        "instances of 2×6 for an image of 4×6",
+        "ids [7000] are no instances",
+        "is no PNG, JPEG, BMP, WebP or TIFF file",
+        "has no ids of instances",
+    ]
+
+
 def test_more_processes_find_the_same(root, tmp_path):
     index(root, tmp_path / "one")
     index(root, tmp_path / "two", jobs=2)

@@ -31,8 +31,14 @@ def score_shard(run: Run, shard: str) -> dict:
 
 @pytest.mark.parametrize("count", [1, 4, 7, 10])
 def test_scores_of_shards_add_up_to_those_of_the_whole(run, count):
+    run.add_instances()
     whole = json.loads(json.dumps(run.score()))
-    assert whole["miou"] and whole["warnings"] and whole["image_count"] == whole["image_counts"]["images"] == 10
+    assert (
+        whole["miou"]
+        and whole["iiou"]
+        and whole["warnings"]
+        and whole["image_count"] == whole["image_counts"]["images"] == 10
+    )
     records = [score_shard(run, name) for name in shards.names(count)]
     assert sum(record["image_count"] for record in records) == 10
     assert merge(records, CLASSES, JUDGEMENT) == whole

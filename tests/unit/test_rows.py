@@ -6,6 +6,7 @@ from segbench.files import read_json, write_json
 from segbench.scoring.boundary import boundary_counts
 from segbench.scoring.confusion import confusion_matrix, iou_counts
 from segbench.scoring.image_counts import ImageCounts
+from segbench.scoring.instances import instance_counts
 from segbench.scoring.predictions import PredictionsWriter, key_of
 from segbench.scoring.score_record import NO_FIGURES, Judgement, Sums, figures
 from segbench.table.rows import read_rows
@@ -64,6 +65,11 @@ def write_score(results, variant, label, class_maps):
         near = boundary_counts(label, one, share=0.02, class_count=4, ignore=255)
         boundaries.add(key_of(f"image{number}"), near)
     sums = Sums(sum(matrices), counts, len(matrices), None, 0, 0, 0, [], boundaries)
+    for number, (one, matrix) in enumerate(zip(class_maps, matrices, strict=True)):
+        ids = np.where(label > 0, 1000 * label + np.arange(label.shape[1]), 0)  # of b and c, each column is an instance
+        kinds = {1: (1, 9.5), 2: (2, 4.0)}
+        weighed = instance_counts(ids, one, iou_counts(matrix), kinds=kinds, class_count=4)
+        sums.instance_counts.add(key_of(f"image{number}"), weighed)
     found = figures(sums, ["a", "b", "c", "d"], Judgement("excluded", 0, 0, "a"))
     record = {"status": "ok", "reference": "a", "miou_reason": "", "agreement_reason": "", **AT_INPUT_SIZE}
     write_json(results / f"scores/made/small/{variant}.json", found | record)
@@ -89,7 +95,15 @@ def test_intervals_of_miou_and_of_its_change_surround_them(results):
     assert b["boundary_iou_delta_low"] < b["boundary_iou_delta"] < b["boundary_iou_delta_high"] < 0
     labelled = b["boundary_iou"] * b["classes_counted"] / a["classes_counted"]  # class d has an IoU of 0
     assert b["boundary_iou_delta"] == pytest.approx(labelled - a["boundary_iou"])
+    assert (a["iiou_delta"], a["iiou_delta_low"], a["iiou_delta_high"]) == (0, 0, 0)
+    assert b["iiou_delta_low"] < b["iiou_delta"] < b["iiou_delta_high"] < 0
+    assert b["iiou_delta"] == pytest.approx(b["iiou"] - a["iiou"])  # both classes of both rows are labelled
     assert read_rows(results, SELECTION) == [a, b]
+
+
+def test_rows_without_instances_have_no_iiou(results):
+    cells = [row[name] for row in read_rows(results, SELECTION) for name in row if name.startswith("iiou")]
+    assert cells == [None] * 8
 
 
 def test_scores_of_other_images_have_no_paired_interval(results):

@@ -14,7 +14,7 @@ import score
 import sklearn.metrics
 from helpers.published_measures import mean_boundary_iou
 from segbench.errors import InputError
-from segbench.files import read_json
+from segbench.files import read_json, sha256_of
 from segbench.scoring import score_record
 from segbench.scoring.bootstrap import mean_iou
 from segbench.scoring.confusion import confusion_matrix, iou_counts
@@ -67,6 +67,25 @@ class Run:
     def describe(self, **more: object) -> None:
         facts = {"classes": CLASSES, "ignore_index": 255, "id_map": None}
         self.write("dataset", {**facts, "labelled": True, **more})
+
+    def add_instances(self) -> np.ndarray:
+        """Write ids of instances of `car` and `person`: each column of an image is one. Returns them."""
+        ids = {1: 26, 2: 24}
+        columns = np.broadcast_to(np.arange(WIDTH), self.labels.shape)
+        maps = [np.where(self.labels == train_id, 1000 * number + columns, 0) for train_id, number in ids.items()]
+        instances = np.sum(maps, axis=0).astype(np.uint16)
+        self.describe(instances={"26": [1, 750.5], "24": [2, 325.25], "29": [255, 2.0]})
+        with open(self.folder / "index.csv", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        for row, one in zip(rows, instances, strict=True):
+            path = self.folder / f"{row['image_id']}_instances.png"
+            cv2.imwrite(str(path), one)
+            row |= {"instances": str(path), "instances_sha256": sha256_of(path)}
+        with open(self.folder / "index.csv", "w", newline="") as stream:
+            table = csv.DictWriter(stream, rows[0])
+            table.writeheader()
+            table.writerows(rows)
+        return instances
 
     def predict(self, name: str, maps: np.ndarray, ids: list[str] | None = None) -> None:
         with PredictionsWriter(self.folder / f"{name}.zip", *maps.shape[1:]) as writer:
@@ -127,6 +146,32 @@ def test_boundaries_are_not_scored_where_they_have_no_width(run):
     with_them = run.score()
     run.options["boundary_width"] = None
     assert run.score() == with_them | {"boundary_iou": None, "boundary_counts": None}
+
+
+def test_instances_are_weighed_by_the_average_size_of_their_class(run):
+    without = run.score()
+    assert without["iiou"] is without["iiou_per_class"] is without["instance_counts"] is None
+    instances = run.add_instances()
+    found, expected = run.score(), {}
+    for name, train_id, average in (("car", 1, 750.5), ("person", 2, 325.25)):
+        hits = weight = 0.0
+        for ids, label, class_map in zip(instances, run.labels, run.maps, strict=True):
+            for number in np.unique(ids[label == train_id]):
+                hits += average * np.mean(class_map[ids == number] == train_id)
+                weight += average
+        false = np.count_nonzero((run.maps == train_id) & (run.labels != train_id) & (run.labels != 255))
+        expected[name] = hits / (weight + false)
+    assert found["iiou_per_class"] == pytest.approx(expected, rel=1e-12)
+    assert found["iiou"] == pytest.approx(np.mean(list(expected.values())), rel=1e-12)
+    weighed = ("iiou", "iiou_per_class", "instance_counts")
+    assert found == without | {key: found[key] for key in weighed}
+
+
+def test_changed_file_of_instances_is_told(run):
+    run.add_instances()
+    cv2.imwrite(str(run.folder / "image1_instances.png"), np.zeros((HEIGHT, WIDTH), np.uint16))
+    with pytest.raises(InputError, match=r"image1_instances\.png"):
+        run.score()
 
 
 def test_ignored_pixels_are_errors_where_the_data_set_says_so(run):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import onnx
 import pytest
 from fetch_checkpoint import fetch
@@ -21,6 +22,7 @@ from segbench.planning import state
 from segbench.planning.data import Data
 from segbench.planning.models import Models
 from segbench.planning.state import Known, Seen, state_of
+from test_index_dataset import index, make_cityscapes
 
 
 @pytest.fixture(autouse=True)
@@ -205,6 +207,31 @@ def test_list_that_gives_an_image_another_label_changes_the_labels_alone(here):
     images, labels = data_of(root, split).images_state(w), data_of(root, split).labels_state(w)
     (root / "val.txt").write_text((root / "val.txt").read_text().replace("labels/scene 01", "labels/scene 02"))
     assert data_of(root, split).images_state(w) == images and data_of(root, split).labels_state(w) != labels
+
+
+def test_instances_that_are_added_or_changed_change_the_labels_alone(here):
+    names = ("ulm_1_2", "ulm_3_4")
+    folder = make_cityscapes(here / "data", dict.fromkeys(names, np.full((4, 6), 24001, np.uint16)))
+    w = SimpleNamespace(dataset="made", split="val")
+
+    def states() -> tuple[str, str]:
+        fresh = data_of(here / "data")
+        fresh.config["dataset_catalogue"]["made"] |= {"kind": "cityscapes", "splits": None}
+        return fresh.images_state(w), fresh.labels_state(w)
+
+    _, labels = states()
+    out = here / "results/data/made/val"
+    assert index(here / "data", out, {"kind": "cityscapes"}, state=labels)[0] == "ok"
+    assert states()[1] == labels
+    path = folder / "ulm_1_2_gtFine_instanceIds.png"
+    os.utime(path, (1e9, 1e9))
+    assert states()[1] == labels  # touched
+    cv2.imwrite(str(path), np.full((4, 6), 24002, np.uint16))
+    changed = states()
+    assert changed[1] != labels
+    for path in folder.glob("*_instanceIds.png"):
+        path.unlink()
+    assert states()[1] not in (labels, changed[1]) and states()[0] == changed[0]
 
 
 def settings_digest(entry: dict) -> str:

@@ -16,23 +16,29 @@ class Pair:
     """An image and its label (None: it has none). `image_id` is unique in its split and safe as a file name.
 
     `fault` is what the layout found wrong with the pair, in one line. The index reports it with all others.
+    `instances` is the file with the ids of instances (None: there is none).
     """
 
     image_id: str
     image: Path
     label: Path | None
     fault: str = ""
+    instances: Path | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
     """The meaning of labels: class names in trainId order, the ignored trainId, trainId by the id or the colour
     (`R,G,B`) in the label files (None: they are trainIds). The id −1 is stored as the highest one.
+
+    `instances` gives the trainId and the average size in pixels of an instance, by the id of its class in the files of
+    instances (None: there are no such files).
     """
 
     classes: list[str]
     ignore_index: int = 255
     id_map: dict[int | str, int] | None = field(default=None)
+    instances: dict[int, tuple[int, float]] | None = None
 
 
 class Layout(ABC):

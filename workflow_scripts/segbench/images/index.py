@@ -24,7 +24,16 @@ class ImageEntry(TypedDict):
     image_ctime_ns: str
 
 
-class IndexEntry(ImageEntry):
+class InstancesEntry(TypedDict, total=False):
+    """What a line of an index.csv has more where the data set has ids of instances: their file, as the label's."""
+
+    instances: str
+    instances_sha256: str
+    instances_bytes: str
+    instances_ctime_ns: str
+
+
+class IndexEntry(ImageEntry, InstancesEntry):
     """A line of an index.csv: an image with its label ("": none), and the label file's SHA-256, bytes and date."""
 
     label: str

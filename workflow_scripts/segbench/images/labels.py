@@ -22,6 +22,7 @@ FORMATS = ("PNG", "BMP", "WEBP", "TIFF")  # Pillow reads many more formats
 INTEGERS = ("I", "I;16", "I;16B", "I;16L")  # Pillow's modes of more than 8 bits
 EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX")  # where a file has more bits, Pillow drops them
 NO_ID, COLOUR_COUNT = 255, 1 << 24
+INSTANCES_PER_CLASS = 1000  # an instance's id is the id of its class times this, plus its number (Cityscapes)
 
 
 def read_label(path: str | Path, id_map: IdMap | None, sha256: str | None = None) -> LabelMap:

@@ -129,7 +129,9 @@ class Data(Lookup):
             return str(error)
         if kind == "image":
             return state_of([(pair.image_id, str(pair.image)) for pair in pairs], seen)
-        return state_of([(str(pair.image), str(pair.label or "")) for pair in pairs], seen)
+        labels = [(str(pair.image), str(pair.label or "")) for pair in pairs]
+        instances = [(str(pair.image), str(pair.instances)) for pair in pairs if pair.instances]
+        return state_of(labels + instances, seen)
 
     @functools.cache  # noqa: B019
     def _pairs(self, dataset: str, split: str) -> list[Pair]:
@@ -180,4 +182,9 @@ def _seen(place: _Place, kind: str) -> Seen | None:
     rows: list[Any] = []
     with contextlib.suppress(InputError, OSError):
         rows = list(index_rows(folder / index))
-    return seen_by(folder / record, rows, kind, "image_id" if kind == "image" else "image")
+    if kind == "image":
+        return seen_by(folder / record, rows, kind, "image_id")
+    with_instances = [row for row in rows if row.get("instances")]
+    labels = seen_by(folder / record, rows, kind, "image")
+    instances = seen_by(folder / record, with_instances, "instances", "image")
+    return Seen(labels.state, labels.files + instances.files) if labels and instances else None

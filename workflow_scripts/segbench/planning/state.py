@@ -86,7 +86,7 @@ def _digests(files: list[tuple[str, tuple[int, int]]]) -> list[str]:
 def seen_by(record: Path, rows: Iterable[Mapping[str, str]], kind: str, key: str) -> Seen | None:
     """Return what a job has read, from its record and the rows of its index; None where it has not run yet.
 
-    `kind`: image or label, as the columns are named. `key` is the column that a file's row is known by.
+    `kind`: image, label or instances, as the columns are named. `key` is the column that a file's row is known by.
     """
     try:
         state = read_json(record)["state"]

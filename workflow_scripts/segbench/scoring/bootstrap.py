@@ -98,7 +98,7 @@ def resampled(images: Counts, statistic: Callable[[npt.NDArray[Any]], Values], s
     count = len(images)
     if count < MIN_IMAGES:
         return None
-    flat = images.reshape(count, -1).astype(np.float64)  # sums of whole numbers, exact in any order
+    flat = images.reshape(count, -1).astype(np.float64)  # sums of whole numbers, exact in any order up to 2**53
     random, values, left = np.random.default_rng(seed), [], RESAMPLES
     while left:
         draws = min(left, max(AT_ONCE // count, 1))

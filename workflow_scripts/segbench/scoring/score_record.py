@@ -40,7 +40,7 @@ class Sums:
     what it is made of by image, the comparison with the reference (a matrix as `agreement_matrix` makes it; None where
     nothing was compared), and the [image id, agreement] of the worst images, lowest first.
 
-    `boundary_counts` and `objects` are empty where they are not asked for.
+    `boundary_counts` and `objects` are empty where they are not asked for, `instance_counts` without instance ids.
     """
 
     matrix: Matrix | None
@@ -56,6 +56,7 @@ class Sums:
     lost_objects: list[LostObject] = field(default_factory=list)
     single_agreeing_pixels: int = 0
     single_pixels: int = 0  # compared with the variant that runs one image after the other
+    instance_counts: ImageCounts = field(default_factory=ImageCounts)
 
 
 class Figures(TypedDict):
@@ -69,12 +70,15 @@ class Figures(TypedDict):
     mean_dice: float | None
     frequency_weighted_iou: float | None
     boundary_iou: float | None  # mean over the classes that labels or predictions have
+    iiou: float | None  # mean over the classes with instances that labels or predictions have
+    iiou_per_class: dict[str, float] | None  # of these classes
     iou_per_class: dict[str, float | None] | None
     pixel_accuracy: float | None
     mean_class_accuracy: float | None
     confusion_matrix: list[list[int]] | None  # (K+1)×(K+1), as `fold` makes it
     image_counts: Packed | None
     boundary_counts: Packed | None  # the same of boundaries
+    instance_counts: Packed | None  # the same of instances, as `instances.instance_counts` weighs them
     pixel_agreement: float | None  # share of compared pixels that have the reference's class
     class_agreement: float | None  # mean over the reference's classes of the IoU with the reference
     class_agreements: dict[str, float] | None  # that IoU of each of them
@@ -134,12 +138,15 @@ def figures(sums: Sums, classes: list[str], judgement: Judgement) -> Figures:
         "mean_dice": found.mean_dice if found else None,
         "frequency_weighted_iou": found.frequency_weighted_iou if found else None,
         "boundary_iou": _mean_iou(sums.boundary_counts),
+        "iiou": _mean_iou(sums.instance_counts),
+        "iiou_per_class": _iou_by_class(sums.instance_counts, classes),
         "iou_per_class": dict(zip(classes, found.iou, strict=True)) if found else None,
         "pixel_accuracy": found.pixel_accuracy if found else None,
         "mean_class_accuracy": found.mean_class_accuracy if found else None,
         "confusion_matrix": None if sums.matrix is None else sums.matrix.tolist(),
         "image_counts": sums.image_counts.packed(),
         "boundary_counts": sums.boundary_counts.packed(),
+        "instance_counts": sums.instance_counts.packed(),
         "pixel_agreement": agreement,
         "class_agreement": of_classes,
         "class_agreements": by_class,
@@ -169,6 +176,7 @@ def added(records: list[Score]) -> Sums:
         matrix=None if len(matrices) < len(records) else np.sum(matrices, axis=0, dtype=np.int64),
         image_counts=_merged(record["image_counts"] for record in records),
         boundary_counts=_merged(record["boundary_counts"] for record in records),
+        instance_counts=_merged(record["instance_counts"] for record in records),
         agreement=np.sum(agreements, axis=0, dtype=np.int64) if agreements else None,
         images=sum(record["image_count"] for record in records),
         compared_images=sum(record["agreement_image_count"] for record in records),
@@ -189,6 +197,14 @@ def _merged(parts: Iterable[Packed | None]) -> ImageCounts:
 def _mean_iou(counts: ImageCounts) -> float | None:
     mean = float(bootstrap.mean_iou(counts.total())) if counts.rows else math.nan
     return None if math.isnan(mean) else mean
+
+
+def _iou_by_class(counts: ImageCounts, classes: list[str]) -> dict[str, float] | None:
+    """Return the IoU of each class that occurs; None without counts."""
+    if not counts.rows:
+        return None
+    values = bootstrap.iou(counts.total()).tolist()
+    return {name: value for name, value in zip(classes, values, strict=True) if not math.isnan(value)}
 
 
 def _agreement_by_class(matrix: Matrix, classes: list[str]) -> dict[str, float]:

@@ -318,6 +318,27 @@ COLUMNS = (
         lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.high,
     ),
     Column(
+        "iiou", SHARE,
+        "Cityscapes' instance-weighted IoU, a mean over the classes with instances that occur: each labelled instance"
+        " weighs as much as an average one of its class. Empty where the data set has no ids of instances.",
+        scored("iiou"), "iIoU", formats.miou,
+    ),
+    Column(
+        "iiou_delta", NUMBER,
+        "iIoU over the classes with labelled instances minus that of the model's reference variant, like `miou_delta`.",
+        lambda s: s.iiou_delta, "Δ iIoU", formats.change,
+    ),
+    Column(
+        "iiou_delta_low", NUMBER,
+        "Lower end of the 95% interval of `iiou_delta`: a bootstrap, paired over images.",
+        lambda s: s.iiou_delta_interval and s.iiou_delta_interval.low, "Δ iIoU 95% interval",
+        cell=lambda row: formats.span_of_change(row["iiou_delta_low"], row["iiou_delta_high"]),
+    ),
+    Column(
+        "iiou_delta_high", NUMBER, "Upper end of the 95% interval of `iiou_delta`.",
+        lambda s: s.iiou_delta_interval and s.iiou_delta_interval.high,
+    ),
+    Column(
         "pixel_accuracy", SHARE, "Share of labelled pixels whose class is right.",
         scored("pixel_accuracy"), "pixel accuracy", formats.miou,
     ),

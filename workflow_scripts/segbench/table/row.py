@@ -41,6 +41,8 @@ class Row(TypedDict):
     miou_delta_high: Figure
     boundary_iou_delta_low: Figure
     boundary_iou_delta_high: Figure
+    iiou_delta_low: Figure
+    iiou_delta_high: Figure
     pixel_agreement: Figure
     class_agreement: Figure
     lowest_class: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from functools import cached_property
@@ -380,6 +381,11 @@ class Sources:
         """Return the same of boundaries; nothing where their IoU is not known."""
         return self._counts("boundary_counts")
 
+    @cached_property
+    def instance_counts(self) -> ImageCounts:
+        """Return the same of instances, each weighed as an average one; nothing without ids of instances."""
+        return self._counts("instance_counts")
+
     def _counts(self, name: str) -> ImageCounts:
         packed = self.figures[name]
         return ImageCounts.unpacked(packed) if packed else ImageCounts()
@@ -419,6 +425,25 @@ class Sources:
     def boundary_iou_delta_interval(self) -> bootstrap.Interval | None:
         """Return the 95% interval of `boundary_iou_delta`."""
         return bootstrap.change_interval(*self.boundary_pair) if self.boundary_pair else None
+
+    @cached_property
+    def instance_pair(self) -> tuple[bootstrap.Counts, bootstrap.Counts] | None:
+        """Return the counts of instances of this row and of the reference row; None where either are not known."""
+        return self._beside_reference("instance_counts")
+
+    @property
+    def iiou_delta(self) -> float | None:
+        """Return iIoU over the classes with labelled instances minus the reference row's; None where it is not known,
+        or no instance is labelled.
+        """
+        pair = self.instance_pair
+        change = float(bootstrap.mean_iou_change(np.stack([counts.sum(0) for counts in pair]))) if pair else math.nan
+        return None if math.isnan(change) else change
+
+    @cached_property
+    def iiou_delta_interval(self) -> bootstrap.Interval | None:
+        """Return the 95% interval of `iiou_delta`."""
+        return bootstrap.change_interval(*self.instance_pair) if self.instance_pair else None
 
     def objects_by_class(self, key: str) -> dict[str, int] | None:
         """Return one of the numbers of `ObjectCounts` by class; None where objects are not known."""
