@@ -35,7 +35,7 @@ rule diverge:
         run=planning.engines.variant_options("run"),
         calibration=planning.engines.calibration_argument,
         bound=planning.scoring.pixel_bound,
-        threads=config["threads"] or 0,
+        threads=planning.jobs.threads,
         fingerprint=planning.jobs.fingerprint,
     shell:
         "{params.python} {input.script} --engine {input.engine:q} --engine-status {input.status:q}"

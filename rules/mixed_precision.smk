@@ -136,7 +136,7 @@ rule count_changes:
         python=planning.jobs.interpreter,
         sides=planning.mixed_precision.sides,
         calibrated=config["calibration"]["images"],
-        threads=config["threads"] or 0,
+        threads=planning.jobs.threads,
     shell:
         "{params.python} {input.script} --sides {params.sides:q} --engines {input.engine:q} {input.other_engine:q}"
         " --statuses {input.status:q} {input.other_status:q} --model {input.model:q} --index {input.index:q}"

@@ -103,6 +103,8 @@ def prepare(job: Job) -> Prepared:
     engine, model = load(variant.engine), ExportedModel.open(Path(job["model"]))
     if not engine.runs_pieces:
         raise Unsupported(f"no pieces of a network run on {variant.engine}")
+    if variant.scenario != "single":
+        raise Unsupported(f"images run one after the other here, which {variant.name} does not: take its base_variant")
     support = engine.supports(variant, this_machine())
     if not support.ok:
         raise Unsupported(support.reason)

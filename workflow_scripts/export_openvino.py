@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +50,9 @@ def export(name: str, entry: dict[str, Any], source: Path) -> tuple[Any, dict[st
         best = ops.topk(output, 1, axis=1, mode="max", sort="none", index_element_type="i32")
         ids = ops.squeeze(best.output(1), [1])
     ended = openvino.Model([ops.result(ops.convert(ids, "u8"))], model.get_parameters(), name)
-    quantized = Counter(
-        "FakeQuantize"
-        for node in ended.get_ops()
-        if node.get_type_name() == "FakeQuantize" and node.input_value(0).node.get_type_name() != "Constant"
-    )
-    return ended, {"notes": notes, **({"quantized": dict(quantized)} if quantized else {})}
+    quantizers = [node for node in ended.get_ops() if node.get_type_name() == "FakeQuantize"]
+    count = sum(node.input_value(0).node.get_type_name() != "Constant" for node in quantizers)
+    return ended, {"notes": notes, **({"quantized": {"FakeQuantize": count}} if count else {})}
 
 
 def _fix_input(where: str, entry: dict[str, Any], model: Any) -> None:

@@ -24,7 +24,6 @@ from segbench.process.status import read_status, run_stage, write_status
 from segbench.process.supervise import progress, stage
 
 LEAST_RUNS = 4  # that a process of a pair times, A B B A
-WHOLE_PAIRS = 3  # timed beside those of the groups: the mix and FP32 against the row, and against each other
 
 
 class Request(TypedDict):
@@ -60,7 +59,7 @@ def group(request: Request) -> dict[str, Any]:
 def group_count(settings: dict[str, Any], run_s: float) -> int:
     """Return how many groups the budget has time for, one at least. `run_s`: seconds of a run in FP32."""
     pair_s = settings["rounds"] * LEAST_RUNS * run_s
-    return max(1, min(settings["groups"], int(settings["budget_s"] / pair_s) - WHOLE_PAIRS))
+    return max(1, min(settings["groups"], int(settings["budget_s"] / pair_s) - settings["whole_pairs"]))
 
 
 def run(request: Request, upstream: list[Path], limits: Limits, out: Path) -> None:
@@ -84,9 +83,10 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, required=True, help="status.json of the row's calibration")
     parser.add_argument("--status", type=Path, required=True, help="status.json of the row's engine")
     parser.add_argument("--profile", type=Path, required=True, help="times of the layers in FP32 (profile_layers.py)")
-    parser.add_argument(
-        "--settings", type=json.loads, required=True, help="JSON: groups, budget_s, rounds, library, judge"
+    told = (
+        "JSON: groups, budget_s, rounds, library, judge; whole_pairs: pairs that are timed beside those of the groups"
     )
+    parser.add_argument("--settings", type=json.loads, required=True, help=told)
     parser.add_argument("--out", type=Path, required=True, help="groups.json to write")
     args = parser.parse_args()
     request: Request = {

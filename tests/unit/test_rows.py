@@ -245,6 +245,14 @@ def test_row_below_its_bound_names_the_command_that_finds_the_layer(results):
     ]
 
 
+def test_warning_of_a_batch_names_the_search_of_the_row_of_single_images(results):
+    path = results / "scores/made/small/b.json"
+    write_json(path, read_json(path) | {"agrees": False, "warnings": ["agrees with a on only 0.9 of pixels"]})
+    entries = {"a": SELECTION["variants"]["b"], "b": {**SELECTION["variants"]["b"], "batch": 2}}
+    _, b = read_rows(results, {**SELECTION, "variants": entries})
+    assert "snakemake results/diverge/made/small/a.md says" in b["warnings"]
+
+
 def test_warnings_of_the_calibration_reach_the_row(results):
     write_json(results / "engines/made/small/b/status.json", {"status": "ok", "calibration_warnings": ["one", "two"]})
     a, b = read_rows(results, SELECTION)

@@ -62,7 +62,7 @@ def test_layers_of_an_engine_that_names_none_are_dealt_out_evenly():
 @pytest.mark.parametrize(("run_s", "count"), [(0.01, 8), (1.0, 8), (1.25, 7), (2.5, 2), (60.0, 1)])
 def test_slow_networks_have_fewer_groups(run_s, count):
     """Each process of a pair times four runs at least: at 2.5 s a pair takes a minute, and three are of no group."""
-    assert group_count({"groups": 8, "budget_s": 300, "rounds": 6}, run_s) == count
+    assert group_count({"groups": 8, "budget_s": 300, "rounds": 6, "whole_pairs": 3}, run_s) == count
 
 
 def mix(name: str, ratio: float, regained: float = 0.0, half: float = 0.005, shown: bool = True) -> Measured:

@@ -81,7 +81,7 @@ class MixedPrecision(Lookup):
     def request(self, w: Any) -> str:
         """Return what the layers are grouped by."""
         section, judge = self.config["mixed_precision"], self.engine(w).table_judge
-        facts = {"rounds": self.config["comparison"]["rounds"], "judge": judge}
+        facts = {"rounds": self.config["comparison"]["rounds"], "judge": judge, "whole_pairs": len(WHOLE)}
         return json.dumps({**section, **facts, "library": self.library_name(w)})
 
     def library_name(self, w: Any) -> str:

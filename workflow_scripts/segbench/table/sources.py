@@ -480,7 +480,8 @@ class Sources:
         """Return the reasons to distrust the row's figures, without the flags of its time."""
         found, gap = [*self.score["warnings"], *self.search, *self.notes_of_data], self.score.get("agreement_reason")
         if self.score.get("agrees") is False and self.engine.runs_pieces:
-            found[0] += f": snakemake results/diverge/{self.here}.md says at which layer"
+            here = self.here.removesuffix(self.variant) + self.base_variant  # the search runs single images
+            found[0] += f": snakemake results/diverge/{here}.md says at which layer"
         if self.score["status"] in FOR_A_PERSON and self.ok:
             found.append(f"not scored: {self.score['reason']}")
         if gap and self.score["status"] == "ok":
