@@ -146,6 +146,31 @@ def _cost(price_per_hour: float | None, time_s: float | None) -> float | None:
     return price_per_hour / 3600 * time_s * 1e6 if price_per_hour and time_s else None
 
 
+def _changes(key: str, counts: str, words: str, header: str, interval: str) -> tuple[Column, Column, Column]:
+    """Return the columns of how the IoU `key`, made of `counts`, differs from the reference row's."""
+    delta, low, high = (f"{key}_delta{end}" for end in ("", "_low", "_high"))
+
+    def end_of(s: Sources, name: str) -> float | None:
+        found = s.iou_changes[counts].interval
+        return None if found is None else float(getattr(found, name))
+
+    return (
+        Column(
+            delta, NUMBER, f"{words} minus that of the model's reference variant, like `miou_delta`.",
+            lambda s: s.iou_changes[counts].value, header, formats.change,
+        ),
+        Column(
+            low, NUMBER, f"Lower end of the 95% interval of `{delta}`: a bootstrap, paired over images.",
+            lambda s: end_of(s, "low"), interval,
+            cell=lambda row: formats.span_of_change(value(row, low), value(row, high)),
+        ),
+        Column(
+            high, NUMBER, f"Upper end of the 95% interval of `{delta}`.",
+            lambda s: end_of(s, "high"),
+        ),
+    )  # fmt: skip
+
+
 def _series(values: list[float]) -> str | None:
     return ";".join(map(repr, values)) or None
 
@@ -302,20 +327,9 @@ COLUMNS = (
         " `boundary_width` of the data set, a share of the image's diagonal (2%).",
         scored("boundary_iou"), "boundary IoU", formats.miou,
     ),
-    Column(
-        "boundary_iou_delta", NUMBER,
-        "Boundary IoU over the labelled classes minus that of the model's reference variant, like `miou_delta`.",
-        lambda s: s.boundary_iou_delta, "Δ boundary IoU", formats.change,
-    ),
-    Column(
-        "boundary_iou_delta_low", NUMBER,
-        "Lower end of the 95% interval of `boundary_iou_delta`: a bootstrap, paired over images.",
-        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.low, "Δ boundary 95% interval",
-        cell=lambda row: formats.span_of_change(row["boundary_iou_delta_low"], row["boundary_iou_delta_high"]),
-    ),
-    Column(
-        "boundary_iou_delta_high", NUMBER, "Upper end of the 95% interval of `boundary_iou_delta`.",
-        lambda s: s.boundary_iou_delta_interval and s.boundary_iou_delta_interval.high,
+    *_changes(
+        "boundary_iou", "boundary_counts", "Boundary IoU over the labelled classes",
+        "Δ boundary IoU", "Δ boundary 95% interval",
     ),
     Column(
         "iiou", SHARE,
@@ -323,20 +337,9 @@ COLUMNS = (
         " weighs as much as an average one of its class. Empty where the data set has no ids of instances.",
         scored("iiou"), "iIoU", formats.miou,
     ),
-    Column(
-        "iiou_delta", NUMBER,
-        "iIoU over the classes with labelled instances minus that of the model's reference variant, like `miou_delta`.",
-        lambda s: s.iiou_delta, "Δ iIoU", formats.change,
-    ),
-    Column(
-        "iiou_delta_low", NUMBER,
-        "Lower end of the 95% interval of `iiou_delta`: a bootstrap, paired over images.",
-        lambda s: s.iiou_delta_interval and s.iiou_delta_interval.low, "Δ iIoU 95% interval",
-        cell=lambda row: formats.span_of_change(row["iiou_delta_low"], row["iiou_delta_high"]),
-    ),
-    Column(
-        "iiou_delta_high", NUMBER, "Upper end of the 95% interval of `iiou_delta`.",
-        lambda s: s.iiou_delta_interval and s.iiou_delta_interval.high,
+    *_changes(
+        "iiou", "instance_counts", "iIoU over the classes with labelled instances",
+        "Δ iIoU", "Δ iIoU 95% interval",
     ),
     Column(
         "pixel_accuracy", SHARE, "Share of labelled pixels whose class is right.",

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,19 @@ from segbench.timing.intervals import Interval, figure_of_round, interval_of_rou
 from segbench.timing.latencies import LatencyLine, read_latencies
 
 Record = dict[str, Any]
-MIN_WALL_S = 1.0  # of a round whose threads are counted
+MIN_WALL_S = 0.5  # of a round whose threads are counted: as long as those of the default
 # The files of a pass and of a round that their status.json vouches for.
 PASS_MANIFEST = ("predictions.zip", "environment.json")
 RUN_MANIFEST = (*PASS_MANIFEST, "latencies.csv", "replaced.csv")
+
+
+class IoUChange(NamedTuple):
+    """How a mean IoU over the labelled classes differs from the reference row's, with its 95% interval. None: it is not
+    known.
+    """
+
+    value: float | None = None
+    interval: bootstrap.Interval | None = None
 
 
 @dataclass
@@ -345,7 +354,7 @@ class Sources:
 
     @property
     def busy_threads(self) -> list[int]:
-        """Threads that computed, of each round of a second or more: in less, one may have had nothing to do."""
+        """Threads that computed, of each round of half a second or more: in less, one may have had nothing to do."""
         runs = [run for run in self.runs if self.ok and run.get("busy_threads") is not None]
         return [run["busy_threads"] for run in runs if run["disturbances"][-1]["wall_s"] >= MIN_WALL_S]
 
@@ -411,39 +420,16 @@ class Sources:
         return (own.arrays()[1], other.arrays()[1]) if same else None
 
     @cached_property
-    def boundary_pair(self) -> tuple[bootstrap.Counts, bootstrap.Counts] | None:
-        """Return the boundary counts of this row and of the reference row; None where either are not known."""
-        return self._beside_reference("boundary_counts")
+    def iou_changes(self) -> dict[str, IoUChange]:
+        """Return how boundary IoU and iIoU differ from the reference row's, by the name of their counts."""
+        return {name: self._iou_change(name) for name in ("boundary_counts", "instance_counts")}
 
-    @property
-    def boundary_iou_delta(self) -> float | None:
-        """Return boundary IoU over the labelled classes minus the reference row's; None where either is not known."""
-        pair = self.boundary_pair
-        return float(bootstrap.mean_iou_change(np.stack([counts.sum(0) for counts in pair]))) if pair else None
-
-    @cached_property
-    def boundary_iou_delta_interval(self) -> bootstrap.Interval | None:
-        """Return the 95% interval of `boundary_iou_delta`."""
-        return bootstrap.change_interval(*self.boundary_pair) if self.boundary_pair else None
-
-    @cached_property
-    def instance_pair(self) -> tuple[bootstrap.Counts, bootstrap.Counts] | None:
-        """Return the counts of instances of this row and of the reference row; None where either are not known."""
-        return self._beside_reference("instance_counts")
-
-    @property
-    def iiou_delta(self) -> float | None:
-        """Return iIoU over the classes with labelled instances minus the reference row's; None where it is not known,
-        or no instance is labelled.
-        """
-        pair = self.instance_pair
-        change = float(bootstrap.mean_iou_change(np.stack([counts.sum(0) for counts in pair]))) if pair else math.nan
-        return None if math.isnan(change) else change
-
-    @cached_property
-    def iiou_delta_interval(self) -> bootstrap.Interval | None:
-        """Return the 95% interval of `iiou_delta`."""
-        return bootstrap.change_interval(*self.instance_pair) if self.instance_pair else None
+    def _iou_change(self, name: str) -> IoUChange:
+        pair = self._beside_reference(name)
+        if pair is None:
+            return IoUChange()
+        change = float(bootstrap.mean_iou_change(np.stack([counts.sum(0) for counts in pair])))
+        return IoUChange() if math.isnan(change) else IoUChange(change, bootstrap.change_interval(*pair))
 
     def objects_by_class(self, key: str) -> dict[str, int] | None:
         """Return one of the numbers of `ObjectCounts` by class; None where objects are not known."""
