@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -10,7 +9,7 @@ from segbench.errors import InputError
 from segbench.files import atomic, record_beside, sha256_of, source_record
 from segbench.machine.cpu import package_version
 from segbench.models import huggingface_files, huggingface_model
-from segbench.models.record import outcome_of, read_entry
+from segbench.models.record import entry_parser, outcome_of
 from segbench.process.lifetime import command
 from segbench.process.limits import Limits, configured_limits
 from segbench.process.status import attempt, run_stage, write_status
@@ -76,9 +75,7 @@ def export(name: str, entry: dict[str, Any], folder: Path, state: str, limits: L
 @command
 def main() -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name of the model's entry")
-    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
+    parser = entry_parser(__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the folder that save_pretrained left")
     parser.add_argument("--state", default="", help="what planning knows its files by; it is kept in the record")
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write; empty where there is none")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from segbench.models.onnx_graph import constants_to_initializers, drop_unused, f
 from segbench.models.onnx_input import fix_input
 from segbench.models.onnx_operators import foreign_note, foreign_operators, quantized_operators
 from segbench.models.onnx_output import append_class_map
-from segbench.models.record import check_class_map, read_entry, write_model
+from segbench.models.record import check_class_map, entry_parser, write_model
 from segbench.process.lifetime import command
 
 MIN_OPSET = 11  # Resize has its coordinate modes from this version on
@@ -72,9 +71,7 @@ def main() -> None:
     """Parse the command line and export."""
     import onnx
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name of the model's entry")
-    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
+    parser = entry_parser(__doc__)
     parser.add_argument("--onnx-in", type=Path, required=True, help="the user's ONNX file")
     parser.add_argument("--out", type=Path, required=True, help="model.onnx to write")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")

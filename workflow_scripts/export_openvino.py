@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import InputError, one_line
 from segbench.files import as_fetched, atomic, scratch
 from segbench.models.inference_model import can_be, choose_output, input_shape
-from segbench.models.record import check_class_map, read_entry, write_model
+from segbench.models.record import check_class_map, entry_parser, write_model
 from segbench.process.lifetime import command
 
 IDS = ("i32", "i64", "u8")  # types of an output that has class ids
@@ -76,9 +75,7 @@ def _size(size: Any) -> int:
 @command
 def main() -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name of the entry")
-    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
+    parser = entry_parser(__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="the model: X.xml, with X.bin beside it")
     parser.add_argument("--xml", type=Path, required=True, help="file to write; its weights lie beside it, as .bin")
     parser.add_argument("--json", type=Path, required=True, help="model.json to write")

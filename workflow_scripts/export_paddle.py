@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from segbench.models import architectures, inference_model, paddleseg_network
 from segbench.models.checkpoint import read_arrays
 from segbench.models.fold_paddle import count_constants
 from segbench.models.paddle_files import count_parameters, has_loop, quantized_in_program, without_call_stacks
-from segbench.models.record import check_class_map, read_entry, write_model
+from segbench.models.record import check_class_map, entry_parser, write_model
 from segbench.process.lifetime import command
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleseg")
@@ -149,9 +148,7 @@ def _check_outputs(where: str, entry: dict[str, Any], number: int, shapes: list[
 @command
 def main() -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name of the entry")
-    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
+    parser = entry_parser(__doc__)
     parser.add_argument("--checkpoint", type=Path, help="its weights; none for random ones")
     parser.add_argument("--pdmodel", type=Path, required=True, help="file to write")
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from segbench.files import as_fetched, atomic, scratch
 from segbench.models import paddle3_model
-from segbench.models.record import check_class_map, read_entry, write_model
+from segbench.models.record import check_class_map, entry_parser, write_model
 from segbench.process.lifetime import command
 
 
@@ -32,9 +31,7 @@ def export(
 @command
 def main() -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name of the entry")
-    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
+    parser = entry_parser(__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="the model: X.json, with X.pdiparams beside it")
     parser.add_argument("--program", type=Path, required=True, help="file to write")
     parser.add_argument("--pdiparams", type=Path, required=True, help="file to write")

@@ -168,10 +168,17 @@ def test_every_cut_gives_the_same_class_map(made, tmp_path, engine):
         assert search.changed(range(place) if number % 2 else range(place, count)) <= 2
 
 
-def test_engine_that_runs_no_pieces_is_unsupported(made, tmp_path):
-    job = {**job_of(tmp_path, made, "paddle"), "variant": {"name": "gpu", "engine": "paddle_gpu", "precision": "fp32"}}
+@pytest.mark.parametrize(
+    ("variant", "reason"),
+    [
+        ({"engine": "paddle_gpu"}, "no pieces of a network run on paddle_gpu"),
+        ({"engine": "openvino", "batch": 2}, "images run one after the other here, which mine does not: take its"),
+    ],
+)
+def test_row_that_is_not_cut_says_why(made, tmp_path, variant, reason):
+    job = {**job_of(tmp_path, made, "openvino"), "variant": {"name": "mine", "precision": "fp32", **variant}}
     ended = diverge.find(diverge.Search(job, here), 0.9995)
-    assert (ended.status, ended.reason) == ("unsupported", "no pieces of a network run on paddle_gpu")
+    assert ended.status == "unsupported" and ended.reason.startswith(reason)
 
 
 def test_network_of_another_form_is_not_cut(tmp_path):

@@ -248,7 +248,7 @@ def test_switching_the_group_of_the_planted_layer_regains_what_int8_loses(rows, 
     times = {"in front": 0.002, "widen": 0.001, "classify": 0.001}
     layers = [{"name": name, "stands_for": [], "median_s": median_s} for name, median_s in times.items()]
     write_json(tmp_path / "profile.json", {"run_s": 0.004, "layers": layers})
-    settings = {"groups": 2, "budget_s": 300, "rounds": 6, "library": "onnxruntime", "judge": engine}
+    settings = {"groups": 2, "budget_s": 300, "rounds": 6, "whole_pairs": 3, "library": "onnxruntime", "judge": engine}
     paths = {"model": "model", "calibration": "status", "profile": "profile"}
     asked = {key: str(tmp_path / f"{name}.json") for key, name in paths.items()}
     found = group({**asked, "settings": settings})

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LEVELS = 256
 CANDIDATES = 64  # shares of the full range that MSE tries
-KEPT_EVERY_S = 5.0  # what a stopped calibration loses at most, and an image; to keep its state takes 60 ms on the demo
+KEPT_EVERY_S = 5.0  # what a stopped calibration loses at most, and an image
 
 Float = npt.NDArray[np.float64]
 

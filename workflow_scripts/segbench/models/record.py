@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,14 @@ def read_entry(text: str) -> dict[str, Any]:
     """Return a model's complete entry from an argument of a command: JSON, or the file that rule read_settings left."""
     entry: dict[str, Any] = json.loads(text) if text.startswith("{") else read_json(text)
     return entry
+
+
+def entry_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options of every script that exports: the entry's name, and the entry."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--model", required=True, help="name of the entry")
+    parser.add_argument("--entry", type=read_entry, required=True, help="JSON, or its file: the complete entry")
+    return parser
 
 
 def outcome_of(entry: dict[str, Any]) -> Outcome:
