@@ -363,10 +363,10 @@ def test_crash_of_paddle_itself_costs_no_twin_and_is_noted(tmp_path: Path) -> No
 def test_conversion_that_does_not_end_is_stopped_and_becomes_the_reason(tmp_path: Path) -> None:
     net = save_network(tmp_path / "net", class_map, size=(HEIGHT, WIDTH))
     script = patched(tmp_path, 'CONVERT = """', 'CONVERT = """while True: pass\n')
-    limits = {"SEGBENCH_LIMITS": json.dumps({"stall_s": 600, "conversion_s": 20})}
+    limits = {"SEGBENCH_LIMITS": json.dumps({"stall_s": 600, "conversion_s": 10})}
     done = run_script(tmp_path, net, "--status", str(tmp_path / "onnx.json"), script=script, env=limits)
     assert done.returncode == 0, done.stderr
     status = read_json(tmp_path / "onnx.json")
     assert status["status"] == "failed"
-    assert status["reason"] == "time limit: 20 s were over while converting to ONNX (limits.conversion_s)"
+    assert status["reason"] == "time limit: 10 s were over while converting to ONNX (limits.conversion_s)"
     assert (tmp_path / "out" / "model.onnx").read_bytes() == b""

@@ -147,7 +147,7 @@ def test_engine_calibrator_and_layout_are_a_file_each(workflow):
         },
     }
     workflow.config["dataset_catalogue"]["made"] = {"kind": "toy", "root": "street scenes"}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     first, toy, quantised = workflow.rows()
     assert (toy["engine"], toy["status"], toy["miou"]) == ("toy", "ok", first["miou"])
     assert (quantised["calibrator"], quantised["status"]) == ("flat", "ok"), quantised["reason"]

@@ -23,7 +23,7 @@ def with_int8(folder, config: dict) -> dict:
 def finished_int8(tmp_path_factory) -> Workflow:
     folder = copy_workflow(tmp_path_factory.mktemp("int8") / "work flow")
     flow = Workflow(folder, with_int8(folder, small_config(folder)))
-    flow.snakemake()
+    flow.snakemake("results/table.csv")
     return flow
 
 
@@ -72,7 +72,7 @@ def test_model_that_is_quantised_already_runs_as_it_is_beside_its_sibling_of_flo
     variants = ["onnxruntime-fp32", "onnxruntime-int8-model", "openvino-int8-model"]
     flow = Workflow(folder, config | {"rounds": 1, "models": ["nearest", "qdq", "own"], "variants": variants})
     assert not {rule for rule in flow.plan() if "calibrate" in rule or "reference" in rule}
-    flow.snakemake()
+    flow.snakemake("results/table.csv")
     rows = {(row["model"], row["variant"]): row for row in flow.rows()}
     for model, variant in (("qdq", variants[1]), ("qdq", variants[2]), ("own", variants[2])):
         row = rows[model, variant]
@@ -166,7 +166,7 @@ def test_sixteen_bits_without_instructions_are_unsupported(workflow):
 
     flags = this_machine().cpu_flags
     workflow.config |= {"variants": ["onnxruntime-fp32", "openvino-bf16", "openvino-fp16"], "rounds": 1}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     rows = {row["variant"]: row for row in workflow.rows()}
     for name, wanted in (("bf16", {"avx512_bf16", "amx_bf16"}), ("fp16", {"avx512_fp16", "amx_fp16"})):
         row = rows[f"openvino-{name}"]

@@ -52,7 +52,7 @@ def test_both_forms_agree_with_paddle_2_and_other_engines_say_why_not(workflow):
             "all-passes": {"engine": "paddle3_onednn", "precision": "fp32", "run": {"json_deleted_passes": []}},
         },
     }
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     rows = {(row["model"], row["variant"]): row for row in workflow.rows()}
     for variant in ("paddle3-fp32", "paddle3_onednn-fp32"):
         for model, reference in (("ann", "paddle-fp32"), ("own", "paddle3-fp32")):
@@ -72,7 +72,7 @@ def test_both_forms_agree_with_paddle_2_and_other_engines_say_why_not(workflow):
 
     others = ["onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-int8"]
     workflow.config |= {"models": ["own"], "variants": ["paddle3-fp32", "paddle_onednn-int8", *others]}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     found = {row["variant"]: (row["status"], row["reason"]) for row in workflow.rows()}
     wanted = {"paddle3-fp32": ("ok", ""), "paddle_onednn-int8": ("unsupported", NOT_READ)}
     assert found == wanted | dict.fromkeys(others, ("unsupported", NO_TWIN))

@@ -27,7 +27,7 @@ def test_four_engines_agree_and_the_miou_cell_is_empty(workflow):
         "rounds": 1,
     }
     workflow.config["model_catalogue"] = {"small": SMALL}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     rows = workflow.rows()
     assert [row["status"] for row in rows] == ["ok"] * 4, [row["reason"] for row in rows]
     assert {row["reference"] for row in rows} == {"paddle-fp32"}
@@ -47,7 +47,7 @@ def test_model_without_an_onnx_twin_says_why(workflow):
     workflow.config |= {"models": ["small"], "variants": ["openvino-fp32", "onnxruntime-fp32"], "rounds": 1}
     workflow.config["reference"] = "openvino-fp32"
     workflow.config["model_catalogue"] = {"small": SMALL}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     good, without = workflow.rows()
     assert good["status"] == "ok"
     assert (without["status"], without["reason"]) == (
@@ -71,13 +71,13 @@ def test_row_of_a_wrong_graph_pass_is_right_and_its_warning_names_the_pass(workf
     workflow.config |= {"models": ["own"], "variants": ["paddle-fp32", "paddle_onednn-fp32"], "rounds": 1}
     own = {"kind": "paddle_inference", "weights": {"path": "net.pdmodel"}, "input": {"height": 32, "width": 64}}
     workflow.config["model_catalogue"] = {"own": {**own, "class_count": 4}}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     native, onednn = workflow.rows()
     assert (native["status"], onednn["status"]) == ("ok", "ok"), onednn["reason"]
     said = "oneDNN leaves out conv_activation_mkldnn_fuse_pass, with which its class maps agree with native Paddle's on"
     assert said in onednn["warnings"] and "leaves out" not in native["warnings"]
     assert float(onednn["pixel_agreement"]) >= 0.9995 and onednn["agrees"] == "true"
-    assert workflow.plan() == {}
+    assert workflow.plan("results/table.csv") == {}
     splits = workflow.config["dataset_catalogue"]["made"]["splits"]
     splits["train"] = {"images": "train/*.png", "labels": None}
     shutil.copytree(workflow.folder / "street scenes" / "val", workflow.folder / "street scenes" / "train")
@@ -92,11 +92,11 @@ def test_own_paddle_inference_model_is_run_and_new_parameters_are_noticed(workfl
     workflow.config |= {"models": ["own"], "variants": ["paddle-fp32", "openvino-fp32"], "rounds": 1}
     own = {"kind": "paddle_inference", "weights": {"path": "net.pdmodel"}, "input": {"height": 32, "width": 64}}
     workflow.config["model_catalogue"] = {"own": {**own, "class_count": 4}}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     rows = workflow.rows()
     assert [row["status"] for row in rows] == ["ok", "ok"], rows
     assert float(rows[0]["miou"]) >= 0 and float(rows[1]["pixel_agreement"]) >= 0.9995
-    assert workflow.plan() == {}
+    assert workflow.plan("results/table.csv") == {}
     parameters = net.with_suffix(".pdiparams")
     data = bytearray(parameters.read_bytes())
     data[-1] ^= 1
@@ -114,7 +114,7 @@ def test_export_folder_is_taken_as_its_deploy_yaml_says(workflow):
     size = {"height": 32, "width": 64}
     own = {"kind": "paddle_inference", "weights": {"path": "export/model.pdmodel"}, "input": size, "class_count": 4}
     workflow.config["model_catalogue"] = {"own": own}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     rows = workflow.rows()
     assert [row["status"] for row in rows] == ["ok", "ok"], rows
     assert float(rows[1]["pixel_agreement"]) >= 0.9995
@@ -123,7 +123,7 @@ def test_export_folder_is_taken_as_its_deploy_yaml_says(workflow):
     assert noted in (workflow.folder / "results" / "table.md").read_text()
     record = read_json(workflow.folder / "results" / "models" / "own" / "model.json")
     assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
-    assert workflow.plan() == {}
+    assert workflow.plan("results/table.csv") == {}
     deploy["Deploy"]["transforms"] = [{"type": "Padding", "target_size": [512, 512]}, {"type": "Normalize"}]
     (folder / "deploy.yaml").write_text(yaml.safe_dump(deploy))
     assert workflow.plan()["read_settings"] == 1
@@ -155,12 +155,12 @@ paddle.save(paddleseg.models.PPHumanSegLite(num_classes=4).state_dict(), "model.
     workflow.config |= {"models": ["mine"], "variants": ["paddle-fp32", "onnxruntime-fp32"], "rounds": 1}
     mine = {"kind": "paddleseg", "config": "net.yml", "weights": {"path": "model.pdparams"}}
     workflow.config["model_catalogue"] = {"mine": {**mine, "input": {"height": 32, "width": 64}}}
-    workflow.snakemake()
+    workflow.snakemake("results/table.csv")
     rows = workflow.rows()
     assert [row["status"] for row in rows] == ["ok", "ok"], rows
     assert float(rows[0]["miou"]) >= 0 and float(rows[1]["pixel_agreement"]) >= 0.9995
     record = read_json(workflow.folder / "results" / "models" / "mine" / "model.json")
     assert record["preprocessing"]["std"] == [0.229, 0.224, 0.225] and record["class_count"] == 4
-    assert workflow.plan() == {}
+    assert workflow.plan("results/table.csv") == {}
     (workflow.folder / "base.yml").write_text(BASE.replace("0.229", "0.2"))
     assert workflow.plan()["read_settings"] == 1

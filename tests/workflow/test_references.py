@@ -15,11 +15,11 @@ def test_reference_that_is_no_row_runs_once_untimed(done):
     done.config["agreement_images"] = 2
     planned = {"infer_reference": 1, "plan_rounds": 1, "picture": 1, "report": 1, "score": 1, "table": 1}
     assert done.plan() == {**planned, "find_preprocessing": 1}
-    done.snakemake()
+    done.snakemake("results/table.csv")
     assert agreement(done) == {"openvino-fp32": ("onnxruntime-fp32", "1.0")}
     folder = done.folder / "results/references/made/nearest/onnxruntime-fp32"
     assert (folder / "predictions.zip").exists() and not (folder / "untimed.csv").exists()
-    assert done.plan() == {}
+    assert done.plan("results/table.csv") == {}
 
 
 def test_stored_reference_is_read_from_its_file(done):
@@ -27,7 +27,7 @@ def test_stored_reference_is_read_from_its_file(done):
     shutil.copy(run, done.folder / "nearest made elsewhere.zip")
     done.config["variants"] = ["openvino-fp32"]
     done.config["reference"] = "{model} made elsewhere.zip"
-    done.snakemake()
+    done.snakemake("results/table.csv")
     assert agreement(done) == {"openvino-fp32": ("nearest made elsewhere.zip", "1.0")}
 
 
@@ -41,7 +41,7 @@ def test_stored_reference_that_is_missing_is_told_and_old_scores_are_not_shown(d
 def test_reference_that_could_not_run_leaves_the_cell_empty_with_its_reason(done):
     done.config["variants"] = ["openvino-fp32"]
     done.config["reference"] = "paddle-fp32"
-    done.snakemake()
+    done.snakemake("results/table.csv")
     (row,) = done.rows()
     assert row["status"] == "ok" and float(row["miou"]) > 0.5
     assert row["pixel_agreement"] == ""
@@ -65,7 +65,7 @@ def test_variant_that_computes_something_else_is_warned_of(done, rows):
     (done.folder / "workflow_scripts/segbench/engines/wrong.py").write_text(source)
     done.config["variant_catalogue"] = {"wrong-fp32": {"engine": "wrong", "precision": "fp32"}}
     done.config["variants"] = ["onnxruntime-fp32", "wrong-fp32"]
-    done.snakemake()
+    done.snakemake("results/table.csv")
     wrong = done.rows()[1]
     assert float(wrong["pixel_agreement"]) == 1 - rows / 32
     first, _, of_classes = wrong["warnings"].partition("; ")

@@ -22,7 +22,7 @@ def test_accuracy_pass_is_split_into_shards_and_adds_up_to_the_whole(done):
     planned = done.plan()
     assert planned["infer"] == planned["score_shard"] == 3
     assert "time_round" not in planned, "rounds are whole"
-    done.snakemake()
+    done.snakemake("results/table.csv")
     assert facts(done) == whole
     folder = done.folder / "results/predictions/made/nearest/onnxruntime-fp32"
     assert sorted(path.name for path in folder.iterdir()) == ["0", "0of3", "1of3", "2of3"]
