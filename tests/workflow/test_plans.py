@@ -6,6 +6,8 @@ import pytest
 import yaml
 from conftest import Workflow, copy_workflow
 
+from validation.speed import planning
+
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory) -> Workflow:
@@ -74,3 +76,11 @@ def test_study_of_input_sizes_exports_the_network_at_each(bare):
     planned = jobs(bare, "studies/input_size")
     assert planned["export_paddle"] == planned["export_onnx"] == 5
     assert planned["build_engine"] == planned["infer"] == 5 * 2 and planned["build_engine_with_logits"] == 4 * 2
+
+
+@pytest.mark.slow
+def test_planning_is_measured_with_nothing_left_to_do(tmp_path):
+    workflow = planning.Copy(tmp_path, ["onnxruntime-fp32"], rounds=1)
+    workflow.finish()
+    said, seconds = workflow.snakemake("--dry-run")
+    assert "Nothing to be done" in said and seconds > 0

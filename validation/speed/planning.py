@@ -26,6 +26,7 @@ VARIANTS = (
     *("onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-bf16", "openvino-fp16", "openvino-int8"),
     *("paddle_gpu-fp32", "paddle_tensorrt-fp32"),
 )
+NOTHING = '{"status": "ok", "extra": {}}\n'  # what planning reads of a placeholder: nothing was refused, no round was added
 FOLDERS = ("engine", "images", "quantized")  # outputs that are directories
 
 
@@ -60,7 +61,7 @@ class Copy:
                 path.mkdir(parents=True, exist_ok=True)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text("made of nothing\n")
+                path.write_text(NOTHING)
         self.snakemake("--touch", "--quiet", "all")
 
     def plan_s(self, repeats: int) -> float:
