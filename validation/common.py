@@ -119,7 +119,7 @@ def verdict(found: dict[str, Any]) -> str:
         return "not shown: the interval is too wide"
     if found["low"] <= 1 <= found["high"]:
         return "yes"
-    near = 1 / (1 + ALLOWED) <= found["low"] and found["high"] <= 1 + ALLOWED
+    near = found["low"] >= 1 / (1 + ALLOWED) and found["high"] <= 1 + ALLOWED
     return f"differ, by less than {ALLOWED:.0%}" if near else "no"
 
 

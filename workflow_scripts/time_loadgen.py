@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from segbench.arrays import ClassMap, Float32Image
 from segbench.config.options import Variant
 from segbench.engines.base import Session, load
@@ -121,7 +120,7 @@ def time_loadgen(request: LoadgenRequest) -> dict[str, Any]:
 
 
 def scenario_of(variant: Variant, asked: str | None) -> str:
-    """Return LoadGen's scenario for a variant. Raises InputError for one that does not run images as the variant does."""
+    """Return LoadGen's scenario for a variant. Raises InputError for one that does not run images as it does."""
     own = OF_VARIANT[variant.scenario]
     if asked not in (None, own, OFFLINE):
         raise InputError(f"--scenario: {asked} is not how {variant.name} runs images; give {own} or {OFFLINE}")
@@ -278,7 +277,7 @@ class Both:
 
 
 def figure_of_log(text: str, scenario: str) -> float:
-    """Read the figure of a scenario, in its unit, from LoadGen's mlperf_log_detail.txt. Raises ValueError without one."""
+    """Read a scenario's figure, in its unit, from LoadGen's mlperf_log_detail.txt. Raises ValueError without one."""
     key, _, scale = SCENARIOS[scenario]
     for line in text.splitlines():
         _, _, entry = line.partition(":::MLLOG ")

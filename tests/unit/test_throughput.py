@@ -62,7 +62,9 @@ def test_without_settings_there_is_no_section():
 def test_cost_of_every_setting_is_shown_where_the_machine_has_a_price():
     assert "cost" not in section(FOUR)[2]
     priced = [{**one, "cost_per_million": 500 / one["images_per_s"]} for one in FOUR]
-    header, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in section(priced)[2].split("\n")]
+    header, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section(priced)[2].split("\n")
+    ]
     at = header.index("cost of a million")
     assert [(line[1], line[at], line[-1]) for line in lines] == [
         ("a", "10.0", ""), ("a-b2", "6.25", ""), ("a-b4", "5.21", "knee"), ("a-b8", "5.00", "best")
