@@ -123,7 +123,8 @@ def scenario_of(variant: Variant, asked: str | None) -> str:
     """Return LoadGen's scenario for a variant. Raises InputError for one that does not run images as it does."""
     own = OF_VARIANT[variant.scenario]
     if asked not in (None, own, OFFLINE):
-        raise InputError(f"--scenario: {asked} is not how {variant.name} runs images; give {own} or {OFFLINE}")
+        known = " or ".join(dict.fromkeys((own, OFFLINE)))
+        raise InputError(f"--scenario: {asked} is not how {variant.name} runs images; give {known}")
     return asked or own
 
 

@@ -70,7 +70,9 @@ def test_scenario_is_the_variants_or_offline():
     own = [scenario_of(one, None) for one in (single, batch, streams)]
     assert own == ["SingleStream", "MultiStream", "Offline"]
     assert {scenario_of(one, "Offline") for one in (single, batch, streams)} == {"Offline"}
-    with pytest.raises(InputError, match="MultiStream is not how mine runs images; give Offline or Offline"):
+    with pytest.raises(InputError, match=r"SingleStream is not how mine runs images; give MultiStream or Offline$"):
+        scenario_of(batch, "SingleStream")
+    with pytest.raises(InputError, match=r"MultiStream is not how mine runs images; give Offline$"):
         scenario_of(streams, "MultiStream")
 
 

@@ -1,9 +1,8 @@
 """Compare our images per second with those of OpenVINO's own benchmark_app, from its wheel.
 
 Both run the same built engine on the same cores with as many streams and threads, and in the same arithmetic, which for
-what an INT8 engine does not quantise is FP32. They take turns, ours, theirs,
-theirs, ours, so that a drift of the machine hits both alike. benchmark_app fills its inputs with random numbers, and
-leaves the class maps where they are.
+what an INT8 engine does not quantise is FP32. They take turns, ours, theirs, theirs, ours, so that a drift of the
+machine hits both alike. benchmark_app fills its inputs with random numbers, and leaves the class maps where they are.
 """
 
 from __future__ import annotations
@@ -59,9 +58,9 @@ def rate_of(printed: str) -> float:
     return float(found.group(1))
 
 
-def compare(place: Place, variant: str, blocks: int, seconds: float) -> dict[str, Any]:
+def compare(place: Place, side: dict[str, Any], blocks: int, seconds: float) -> dict[str, Any]:
     """Time a variant by both in turn. Return their images per second and the ratio, theirs over ours."""
-    side = place.side(variant)
+    variant = side["variant"]["name"]
     if side["variant"]["engine"] != "openvino":
         raise InputError(f"{variant}: benchmark_app runs engine openvino, not {side['variant']['engine']}")
     request = place.request(**side)
@@ -86,7 +85,9 @@ def main() -> None:
         seconds=(3.0, "seconds of each"),
     )
     a = options.parse_args()
-    records = {name: compare(place_of(a), name, a.blocks, a.seconds) for name in a.variants.split(",")}
+    place = place_of(a)
+    sides = {name: place.side(name) for name in a.variants.split(",")}  # tells of one that is not built before it times
+    records = {name: compare(place, side, a.blocks, a.seconds) for name, side in sides.items()}
     cells = [
         [
             name,

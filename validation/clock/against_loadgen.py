@@ -19,18 +19,17 @@ from validation.common import AGREEMENT, ROOT, Place, agreement, agreement_cells
 SCRIPT = str(ROOT / "workflow_scripts" / "time_loadgen.py")
 
 
-def compare(place: Place, variant: str, asked: str, images: int, turns: int) -> dict[str, Any]:
+def compare(place: Place, side: dict[str, Any], asked: str, images: int, turns: int) -> dict[str, Any]:
     """Time a variant by both in turn, `images` in each stretch. Return the record of `time_loadgen`, with the ratio
     over turns and its interval.
     """
-    side = place.side(variant)
     entry = Variant(**side["variant"])
     scenario = scenario_of(entry, asked or None)
     request = place.request(**side, turns=turns, scenario=scenario)
     request["timing"]["queries"] = max(1, images // entry.batch) if scenario == "MultiStream" else images
-    outcome = supervise(SCRIPT, request, Limits(), variant)
+    outcome = supervise(SCRIPT, request, Limits(), entry.name)
     if outcome.status != "ok":
-        raise InputError(f"{variant}: {outcome.status}: {outcome.reason}")
+        raise InputError(f"{entry.name}: {outcome.status}: {outcome.reason}")
     record = outcome.result
     theirs, ours = in_turns(record["loadgen"]), in_turns(record["ours"])
     times = (theirs, ours) if record["unit"] == "s" else (ours, theirs)  # images per second: the other way round
@@ -54,7 +53,8 @@ def main() -> None:
     )
     a = options.parse_args()
     place = place_of(a)
-    records = {name: compare(place, name, a.scenario, a.images, a.turns) for name in a.variants.split(",")}
+    sides = {name: place.side(name) for name in a.variants.split(",")}  # tells of one that is not built before it times
+    records = {name: compare(place, side, a.scenario, a.images, a.turns) for name, side in sides.items()}
     cells = [
         [
             name,
