@@ -163,9 +163,11 @@ bench-clock: env ## validate the clock on an idle machine, into results/benchmar
 	-$(BIN)/python -m validation.clock.against_loadgen # needs make env-loadgen
 
 RATES := $(addprefix results/engines/demo/gcnet_demo/openvino-fp32,/status.json -b4/status.json -s2/status.json)
-bench-throughput: env ## compare our images per second with OpenVINO's benchmark_app on an idle machine (5 minutes)
+bench-throughput: env ## compare our images per second with benchmark_app's and LoadGen's on an idle machine (10 minutes)
 	$(BIN)/snakemake $(RATES) results/data/demo/val/index.csv --configfile config/studies/throughput.yaml
 	$(BIN)/python -m validation.clock.against_benchmark_app
+	-$(BIN)/python -m validation.clock.against_loadgen --scenario Offline \
+	    --variants openvino-fp32,openvino-fp32-b4,openvino-fp32-s2 # needs make env-loadgen
 
 bench-zoo: env   ## run a network of each family of PaddleSeg on seven CPU variants, into results/benchmarks/ (hours); ARGS="--package CLONE"
 	$(BIN)/python -m validation.zoo.zoo $(ARGS)

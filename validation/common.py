@@ -20,10 +20,13 @@ from segbench.machine.environment import environment_record
 from segbench.process.limits import Limits
 from segbench.process.supervise import supervise
 from segbench.table.markdown import table
+from segbench.table.verdict import paired_ratio
 from segbench.timing.latencies import read_compute_s
 
 ROOT = Path(__file__).parents[1]
 MARGIN = Comparison().margin
+WIDEST = 0.10  # half width of an interval that shows something
+ALLOWED = 0.03  # what two clocks may differ by, where they are shown to differ
 TIME_ROUND = str(ROOT / "workflow_scripts" / "time_round.py")
 
 
@@ -99,6 +102,34 @@ def time_round(request: dict[str, Any], number: int, name: str) -> dict[str, Any
             raise InputError(f"{name}: {outcome.status}: {outcome.reason}")
         times = read_compute_s(files["latencies"])
         return {**outcome.result, "times_s": times, "median_s": statistics.median(times)}
+
+
+def agreement(judged: list[float], other: list[float]) -> dict[str, Any]:
+    """Return the ratio of two clocks' figures over A B B A blocks, its 95% interval and the half width of that."""
+    ratio = paired_ratio(judged, other)
+    half = None if ratio.low is None or ratio.high is None else (ratio.high / ratio.low) ** 0.5 - 1
+    return {"ratio": ratio.value, "low": ratio.low, "high": ratio.high, "half_width": half}
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """Say whether the two agree: the interval has to contain 1, and to be narrow enough to show something. One that
+    does not contain 1 can still lie within what is allowed.
+    """
+    if found["half_width"] is None or found["half_width"] > WIDEST:
+        return "not shown: the interval is too wide"
+    if found["low"] <= 1 <= found["high"]:
+        return "yes"
+    near = found["low"] >= 1 / (1 + ALLOWED) and found["high"] <= 1 + ALLOWED
+    return f"differ, by less than {ALLOWED:.0%}" if near else "no"
+
+
+def agreement_cells(found: dict[str, Any]) -> list[str]:
+    """Return the cells of an agreement: the ratio, its interval, and the verdict."""
+    interval = f"{found['low']:.3f} to {found['high']:.3f} (±{found['half_width']:.1%})" if found["low"] else "none"
+    return [f"{found['ratio']:.3f}", interval, verdict(found)]
+
+
+AGREEMENT = ["95% interval", "agree"]  # headings of the last two
 
 
 def leave(out: Path, name: str, header: list[str], cells: list[list[Any]], record: dict[str, Any]) -> None:

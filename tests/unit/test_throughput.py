@@ -6,7 +6,7 @@ from segbench.report.answer import Claims
 from segbench.report.plots import by_size, throughput
 from segbench.table.markdown import throughput as section
 from segbench.table.rows import read_rows
-from segbench.table.throughput import advice, settings_of
+from segbench.table.throughput import advice, settings_of, settings_table
 from segbench.timing.latencies import LatencyLine, write_latencies
 from test_answer import Sure, row
 from test_rows import SELECTION, results, write_class_maps  # noqa: F401  a fixture
@@ -57,6 +57,24 @@ def test_sentence_names_the_best_variant_of_each_model_with_its_latency():
 def test_without_settings_there_is_no_section():
     assert section([FOUR[0], setting("b", 40, base_variant="b")]) == []
     assert section(FOUR)[0] == "## Throughput" and "| a-b4" in section(FOUR)[2]
+
+
+def test_cost_of_every_setting_is_shown_where_the_machine_has_a_price():
+    assert "cost" not in section(FOUR)[2]
+    priced = [{**one, "cost_per_million": 500 / one["images_per_s"]} for one in FOUR]
+    header, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section(priced)[2].split("\n")
+    ]
+    at = header.index("cost of a million")
+    assert [(line[1], line[at], line[-1]) for line in lines] == [
+        ("a", "10.0", ""), ("a-b2", "6.25", ""), ("a-b4", "5.21", "knee"), ("a-b8", "5.00", "best")
+    ]  # fmt: skip
+    plot = throughput(facts(priced))
+    assert [cells[at - 1] for _, cells in plot.table.rows] == ["10.0", "6.25", "5.21", "5.00"]
+
+
+def test_the_best_setting_is_marked_and_may_be_the_knee():
+    assert [line[-1] for line in settings_table(settings_of(FOUR[:3]))[1]] == ["", "", "best, knee"]
 
 
 def test_answer_is_about_one_image_after_the_other():

@@ -10,12 +10,14 @@ import pytest
 import yaml
 from segbench.errors import InputError
 
-from validation.clock.against_benchmark_app import rate_of, verdict
+from validation.clock.against_benchmark_app import rate_of
+from validation.clock.against_loadgen import in_turns
 from validation.clock.interval_coverage import drifting, in_blocks_of_time
 from validation.clock.overhead import clock_overhead_us
 from validation.clock.planted_load import shift
 from validation.clock.same_twice import spread
 from validation.clock.truth import within
+from validation.common import agreement, agreement_cells, verdict
 from validation.exports import exports
 from validation.zoo import zoo
 
@@ -130,11 +132,22 @@ def test_exports_count_what_pytorch_made_and_name_every_other_cell():
     ]  # fmt: skip
 
 
-def test_benchmark_apps_rate_is_read_and_agrees_only_where_an_interval_shows_it():
+def test_benchmark_apps_rate_is_read():
     assert rate_of("[ INFO ] Count: 120\n[ INFO ] Throughput:   95.05 FPS\n") == 95.05
     with pytest.raises(InputError, match="printed no throughput: no such model"):
         rate_of("no such model")
-    found = {"low": 0.97, "high": 1.02, "half_width": 0.025}
-    assert verdict(found) == "yes"
-    assert verdict(found | {"low": 1.01}) == "no"
-    assert verdict(found | {"half_width": 0.11}).startswith("not shown")
+
+
+def test_clocks_agree_only_where_a_narrow_interval_contains_one():
+    found = agreement([1.0, 1.01, 0.98, 1.02], [1.0, 1.0, 1.0, 1.0])
+    assert found["low"] < 1 < found["ratio"] < found["high"] and found["half_width"] < 0.03
+    assert agreement_cells(found)[2] == verdict(found) == "yes"
+    assert verdict(agreement([1.05, 1.06, 1.07], [1.0, 1.0, 1.0])) == "no"
+    assert verdict(agreement([1.010, 1.011, 1.012], [1.0, 1.0, 1.0])) == "differ, by less than 3%"
+    assert verdict(agreement([1.025, 1.027, 1.030], [1.0, 1.0, 1.0])) == "no"
+    assert verdict(agreement([1.0, 1.5, 0.7], [1.0, 1.0, 1.0])).startswith("not shown")
+    assert agreement_cells(agreement([1.0], [1.0])) == ["1.000", "none", "not shown: the interval is too wide"]
+
+
+def test_turn_is_the_mean_of_its_two_stretches():
+    assert in_turns([1.0, 4.0, 3.0, 3.0]) == pytest.approx([2.0, 3.0])

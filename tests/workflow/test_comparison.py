@@ -168,12 +168,17 @@ def test_pair_of_a_variant_that_was_not_chosen_is_told(done):
 
 
 def test_loadgen_and_our_clock_time_the_same_runs(done):
-    target = "results/loadgen/made/nearest/onnxruntime-fp32.json"
-    done.config["comparison"] = {"loadgen_queries": 10}
-    done.snakemake(target)
-    record = json.loads((done.folder / target).read_text())
-    if package_version("mlcommons-loadgen"):
-        assert (record["status"], len(record["ours_s"]), len(record["loadgen_s"])) == ("ok", 4, 4)
-    else:
-        reason = "package mlcommons-loadgen is not installed (make env-loadgen)"
-        assert (record["status"], record["reason"]) == ("unsupported", reason)
+    done.config |= {"comparison": {"loadgen_queries": 10}, "sweep": {"batch": [3], "streams": [2]}, "threads": 2}
+    ways = {"": ("SingleStream", "s", 10), "-b3": ("MultiStream", "s", 30), "-s2": ("Offline", "images_per_s", 10)}
+    targets = [f"results/loadgen/made/nearest/onnxruntime-fp32{end}.json" for end in ways]
+    done.snakemake(*targets)
+    for target, way in zip(targets, ways.values(), strict=True):
+        record = json.loads((done.folder / target).read_text())
+        if package_version("mlcommons-loadgen"):
+            assert (record["status"], len(record["ours"]), len(record["loadgen"])) == ("ok", 4, 4)
+            assert (record["scenario"], record["unit"], record["images"]) == way
+            # LoadGen's latency contains ours of the same run; of streams its time ends before their threads do.
+            assert record["ratio_of_same_runs"] >= (1 if record["unit"] == "s" else 0.5)
+        else:
+            reason = "package mlcommons-loadgen is not installed (make env-loadgen)"
+            assert (record["status"], record["reason"]) == ("unsupported", reason)

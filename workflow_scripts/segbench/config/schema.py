@@ -185,7 +185,9 @@ class Comparison(Section):
     )
     round_s: PositiveSeconds = Field(20, description="Seconds of timed runs after which each process ends.")
     loadgen_queries: Positive = Field(
-        64, description="Queries of each LoadGen run; MLPerf's floor for its 90th percentile."
+        64,
+        description="Queries of each LoadGen run, and images where all come at once; MLPerf's floor for its 90th"
+        " percentile.",
     )
 
 

@@ -26,8 +26,7 @@ from segbench.table import formats
 from segbench.table.cells import time_number
 from segbench.table.formats import change, miou, seconds, share
 from segbench.table.row import Row
-from segbench.table.throughput import HEADER as KNEES
-from segbench.table.throughput import advice, cells, settings_of
+from segbench.table.throughput import advice, settings_of, settings_table
 
 HEIGHT, NAME_HEIGHT = 380, 17  # pixels of the first plot, and of a line of its text with some space
 SURE, FAINT = 0.9, 0.3  # opacity; faint is what has a reason against it
@@ -258,6 +257,8 @@ def throughput(rows: list[Facts]) -> Plot:
     )
     names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text="setting:N")
     sentences = advice(settings)
+    header, cells = settings_table(settings)
+    shown = [cast(Facts, row) for one in settings for row in one.rows]
     return Plot(
         name="throughput",
         title="Throughput against latency",
@@ -266,12 +267,8 @@ def throughput(rows: list[Facts]) -> Plot:
         chart=alt.layer(ring, lines, interval, points, names).add_params(NARROW).properties(height=HEIGHT),
         records=records,
         table=Table(
-            ["model and variant", *KNEES[2:]],
-            [
-                (row["id"], [row["label"], *line[2:]])
-                for one in settings
-                for row, line in zip(cast(list[Facts], one.rows), cells(one), strict=True)
-            ],
+            ["model and variant", *header[2:]],
+            [(row["id"], [row["label"], *line[2:]]) for row, line in zip(shown, cells, strict=True)],
         ),
         nothing="no variant ran in batches, in streams, or on several numbers of threads (key sweep)",
     )

@@ -12,7 +12,7 @@ from segbench.table.columns import SHOWN
 from segbench.table.formats import miou, ratio, seconds
 from segbench.table.published import Compared, differences, source_line
 from segbench.table.row import Row
-from segbench.table.throughput import HEADER, advice, cells, settings_of
+from segbench.table.throughput import advice, settings_of, settings_table
 from segbench.timing import flags
 
 
@@ -101,9 +101,8 @@ def throughput(rows: list[Row]) -> list[str]:
     settings = settings_of(rows)
     if not settings:
         return []
-    every = [line for one in settings for line in cells(one)]
     listed = "\n".join(f"- {sentence}" for sentence in advice(settings))
-    return ["## Throughput", listed, table(HEADER, every)]
+    return ["## Throughput", listed, table(*settings_table(settings))]
 
 
 def reasons(rows: list[Row]) -> list[str]:

@@ -68,6 +68,7 @@ class Row(TypedDict):
     images_per_s_low: Figure
     images_per_s_high: Figure
     latency_s: Figure
+    cost_per_million: Figure
     p90_s: Figure
     steady: bool | None
     contended: bool | None

@@ -83,15 +83,14 @@ def latency_cell(row: Row) -> str:
     return f"{formats.seconds(row['latency_s'])} s{p90}"
 
 
-HEADER = [
-    *("model", "variant", "batch", "streams", "threads", "images/s", "latency s", "p90 s", "memory MB"),
-    *("agreement with one by one", ""),
-]
-
-
-def cells(settings: Settings) -> list[list[str]]:
-    """Return the cells of the rows of one variant, in the columns of `HEADER`."""
-    return [
+def settings_table(settings: list[Settings]) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of the rows of all variants. Costs are shown where the machine has a price."""
+    priced = any(row["cost_per_million"] for one in settings for row in one.rows)
+    header = [
+        *("model", "variant", "batch", "streams", "threads", "images/s", "latency s", "p90 s", "memory MB"),
+        *("agreement with one by one", *["cost of a million"] * priced, ""),
+    ]
+    cells = [
         [
             row["model"],
             row["variant"],
@@ -101,7 +100,10 @@ def cells(settings: Settings) -> list[list[str]]:
             formats.seconds(row["p90_s"]),
             formats.megabytes(row["peak_rss_bytes"]),
             formats.share(row["single_agreement"]),
-            "knee" if row is settings.knee else "",
+            *[formats.significant(row["cost_per_million"], 3)] * priced,
+            ", ".join(word for word, marked in (("best", one.best), ("knee", one.knee)) if row is marked),
         ]
-        for row in settings.rows
+        for one in settings
+        for row in one.rows
     ]
+    return header, cells
