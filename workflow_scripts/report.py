@@ -16,6 +16,7 @@ from segbench.report.answer import Claims
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts, claims_of
 from segbench.report.explanations import explanations, partings
+from segbench.report.image_groups import image_groups
 from segbench.report.page import Content, page
 from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
@@ -45,6 +46,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         lost=lost_objects.table_of(results, rows),
         lost_lines=lost_objects.lines_of(results, rows, selection["shards"]),
         worst_images=worst_images(results, rows),
+        image_groups=image_groups(results, rows),
         explanations=explanations(results, rows),
         partings=partings(results, rows),
         compared=compare(claims.rows, read_published(asked.published)),

@@ -82,6 +82,8 @@ class Made:
                 cv2.imwrite(str(image), self.random.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
                 cv2.imwrite(str(label), np.zeros((HEIGHT, WIDTH), np.uint8))
                 table.writerow((image_id, image, label if self.labelled else "", HEIGHT, WIDTH, ""))
+        luma = {name: number / len(self.ids) for number, name in enumerate(self.ids)}
+        write_json(target / "brightness.json", {"status": "ok", "reason": "", "luma": luma})
         facts = {"dataset": "made", "classes": self.classes, "ignore_index": 255, "id_map": None}
         write_json(target / "dataset.json", {**facts, "labelled": self.labelled})
 

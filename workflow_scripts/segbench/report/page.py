@@ -19,6 +19,7 @@ from segbench.report import SWEPT, answer, derived, lost_objects, worst_images
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
 from segbench.report.explanations import Explanation
+from segbench.report.image_groups import ImageGroups
 from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
@@ -44,6 +45,7 @@ class Content:
     lost: list[tuple[str, list[str]]]  # see `lost_objects.table_of`
     lost_lines: Sequence[Line]
     worst_images: list[WorstImages]
+    image_groups: list[ImageGroups]
     explanations: list[Explanation]
     partings: list[Explanation]
     compared: list[Compared]
