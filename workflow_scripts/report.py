@@ -72,7 +72,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=Path, required=True, help="rounds.json: what rows got further rounds")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="JSON: configuration to be shown, command to reproduce"
+        "--settings", type=json.loads, required=True, help="JSON: configuration, command, margin of equal times"
     )
     parser.add_argument("--published", type=Path, nargs="+", required=True, help="CSV files of published figures")
     parser.add_argument("--date", default=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", help="what the page says")

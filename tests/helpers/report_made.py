@@ -61,7 +61,7 @@ class Made:
         self.records, self.drifts = records or {}, drifts or (1.0,) * rounds
         if control:
             self.selection["control"] = [next(iter(self.models)), "onnxruntime-fp32"]
-        self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml"}
+        self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml", "margin": 0.02}
         self.ids = [f"image {number}" for number in range(images)]
         self._data(folder)
         for number, model in enumerate(self.models):
