@@ -102,6 +102,25 @@ rule decode_images:
         " 2>&1 | tee {log:q}"
 
 
+rule measure_brightness:
+    """Measure how bright each image is. Only the report needs it, so that no engine waits or runs again for it."""
+    input:
+        **code("measure_brightness.py"),
+        index="results/data/{dataset}/{split}/images.csv",
+        listing="results/data/{dataset}/{split}/images.json",
+        decoded=ancient("results/data/{dataset}/{split}/decoded.json"),  # the same pixels with and without
+        images=ancient(planning.data.folder),
+    output:
+        "results/data/{dataset}/{split}/brightness.json",
+    log:
+        "results/logs/measure_brightness/{dataset}/{split}.log",
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "python {input.script} --index {input.index:q} --decoded {input.decoded:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
 rule check_inputs:
     """Check that images and classes of the data set fit the model, before hours of building."""
     input:

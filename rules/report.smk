@@ -38,6 +38,7 @@ rule report:
         templates=planning.report.templates(),
         index=expand("results/data/{dataset}/val/index.csv", dataset=config["dataset"]),
         summary=expand("results/data/{dataset}/val/dataset.json", dataset=config["dataset"]),
+        brightness=expand("results/data/{dataset}/val/brightness.json", dataset=config["dataset"]),
         published=PUBLISHED,
     output:
         html=report("results/report.html", caption="../report/report.rst", category="Report"),

@@ -16,6 +16,7 @@ from segbench.report.answer import Claims
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts, claims_of
 from segbench.report.explanations import explanations, partings
+from segbench.report.image_groups import image_groups
 from segbench.report.page import Content, page
 from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
@@ -45,6 +46,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         lost=lost_objects.table_of(results, rows),
         lost_lines=lost_objects.lines_of(results, rows, selection["shards"]),
         worst_images=worst_images(results, rows),
+        image_groups=image_groups(results, rows),
         explanations=explanations(results, rows),
         partings=partings(results, rows),
         compared=compare(claims.rows, read_published(asked.published)),
@@ -70,7 +72,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=Path, required=True, help="rounds.json: what rows got further rounds")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="JSON: configuration to be shown, command to reproduce"
+        "--settings", type=json.loads, required=True, help="JSON: configuration, command, margin of equal times"
     )
     parser.add_argument("--published", type=Path, nargs="+", required=True, help="CSV files of published figures")
     parser.add_argument("--date", default=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", help="what the page says")

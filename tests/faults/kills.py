@@ -32,7 +32,8 @@ TARGETS = ("snakemake", "group", "script")
 STAGES = (
     "make_demo_set", "index_images", "index_dataset", "fetch_checkpoint", "check_inputs", "decode_images",
     "export_onnx_model", "export_paddle", "export_onnx", "calibrate", "choose_layers",
-    "build_engine", "infer", "score", "time_round", "plan_rounds", "picture", "table", "report",
+    "build_engine", "infer", "score", "time_round", "plan_rounds", "measure_brightness", "picture",
+    "table", "report",
 )  # fmt: skip
 LONGEST_S = {"onnx": 1.5, "paddle": 6.0}  # by kind of model: Paddle alone takes 3 s to import
 FLOWS = {"onnx": lambda folder: small_flow(folder, calibrated=True), "paddle": drawn_flow}

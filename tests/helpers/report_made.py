@@ -61,7 +61,7 @@ class Made:
         self.records, self.drifts = records or {}, drifts or (1.0,) * rounds
         if control:
             self.selection["control"] = [next(iter(self.models)), "onnxruntime-fp32"]
-        self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml"}
+        self.settings = {"configuration": configuration, "command": "snakemake --configfile mine.yaml", "margin": 0.02}
         self.ids = [f"image {number}" for number in range(images)]
         self._data(folder)
         for number, model in enumerate(self.models):
@@ -82,6 +82,8 @@ class Made:
                 cv2.imwrite(str(image), self.random.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
                 cv2.imwrite(str(label), np.zeros((HEIGHT, WIDTH), np.uint8))
                 table.writerow((image_id, image, label if self.labelled else "", HEIGHT, WIDTH, ""))
+        luma = {name: number / len(self.ids) for number, name in enumerate(self.ids)}
+        write_json(target / "brightness.json", {"status": "ok", "reason": "", "luma": luma})
         facts = {"dataset": "made", "classes": self.classes, "ignore_index": 255, "id_map": None}
         write_json(target / "dataset.json", {**facts, "labelled": self.labelled})
 

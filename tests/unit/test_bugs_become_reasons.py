@@ -46,6 +46,7 @@ JOBS = {
         "index_dataset", {**COMMON, "images": "images.csv", "index": "l.csv", "summary": "l.json"}, "l.json", ["l.csv"],
     ),
     "decode_images": ("decode", {"index": "images.csv", "decoded": "decoded.json"}, "decoded.json", ["decoded.bin"]),
+    "measure_brightness": ("measure", {"index": "images.csv", "decoded": "ok.json", "out": "b.json"}, "b.json", []),
     "check_inputs": ("check_inputs", {**MODEL, "dataset": "ok.json", "out": "check.json"}, "check.json", []),
     "merge_scores": (
         "merge", {"shards": "ok.json", "dataset": "ok.json", "reference-name": "r", "agreement-bound": 1,

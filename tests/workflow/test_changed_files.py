@@ -15,7 +15,7 @@ from segbench.images.choice import by_name
 
 RESCORED = {"index_dataset", "check_inputs", "score", "find_preprocessing", "picture", "report", "table"}
 TIMED_AGAIN = {"time_round", "time_round_control", "plan_rounds"}
-RUN_AGAIN = {*RESCORED, "index_images", "decode_images", "infer"}
+RUN_AGAIN = {*RESCORED, "index_images", "decode_images", "measure_brightness", "infer"}
 EXPORTED_AGAIN = {
     *("fetch_checkpoint", "export_onnx_model", "build_engine", "infer", "score", "find_preprocessing"),
     *("picture", "report", "table"),

@@ -160,7 +160,7 @@ def test_changed_weights_file_is_read_again(done):
 def test_dataset_limit_reruns_index_runs_and_scores_but_no_engine(done):
     done.config["dataset_catalogue"]["made"]["limit"] = 2
     data, timed = (
-        {"index_images", "index_dataset", "decode_images", "check_inputs"},
+        {"index_images", "index_dataset", "decode_images", "measure_brightness", "check_inputs"},
         {"time_round", "time_round_control", "plan_rounds"},
     )
     assert set(done.plan()) == {*data, "infer", *timed, "picture", "report", "score", "find_preprocessing", "table"}

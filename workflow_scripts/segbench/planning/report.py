@@ -78,8 +78,8 @@ class Report(Lookup):
         return sorted(str(path) for path in TEMPLATES.iterdir())
 
     def settings(self, w: Any) -> str:
-        """Return the configuration for the report, and the command that reproduces it. It is a function as `selection`
-        is.
+        """Return the configuration for the report, the command that reproduces it, and the margin within which times
+        are the same. It is a function as `selection` is.
 
         Paths of this machine are left out, since a report is made to be shared.
         """
@@ -91,7 +91,8 @@ class Report(Lookup):
         command = f"snakemake{' --configfile' if overlays else ''}{overlays}"
         if self.config["dataset_root"]:
             command += " --config dataset_root=PATH"
-        return json.dumps({"configuration": chosen, "command": command})
+        margin = self.config["comparison"]["margin"]
+        return json.dumps({"configuration": chosen, "command": command, "margin": margin})
 
     def asked_for(self, w: Any) -> str:
         """Return what stands for the explanations that are there, so that the report is made again with new ones. They

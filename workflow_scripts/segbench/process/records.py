@@ -12,6 +12,7 @@ PATTERNS = (
     "data/{dataset}/*/images.json",
     "data/{dataset}/*/dataset.json",
     "data/{dataset}/*/decoded.json",
+    "data/{dataset}/*/brightness.json",
     "models/{model}/checkpoint.*.json",
     "models/{model}/model.json",
     "models/{model}/onnx.json",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from segbench.report.paired_miou import PairedMiou
+from segbench.scoring.bootstrap import Interval
 from segbench.table import distrust, formats
 from segbench.table.row import Row, is_single, value
 from segbench.table.verdict import Ratio, row_ratio
@@ -109,6 +110,10 @@ class Claims:
         ratio = self.ratio(row, other)
         return ratio is not None and ratio.high is not None and ratio.high < 1
 
+    def change(self, row: Row, other: Row) -> Interval | None:
+        """Return the 95% interval of how much higher the row's mIoU is, paired over images; None: not known."""
+        return self._paired_miou.change(row, other)
+
     def better(self, row: Row, other: Row) -> bool:
         """Return whether `row` was shown to be more accurate than `other`.
 
@@ -116,7 +121,7 @@ class Claims:
         agreement is a fact of the images that were compared.
         """
         if self.measure == MIOU:
-            change = self._paired_miou.change(row, other)
+            change = self.change(row, other)
             return change is not None and change.low > 0
         return (self.value(row) or 0.0) > (self.value(other) or 0.0)
 

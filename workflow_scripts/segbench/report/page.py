@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from segbench.images.colours import palette
-from segbench.report import SWEPT, answer, derived, lost_objects, worst_images
+from segbench.report import SWEPT, answer, derived, lost_objects, quantized, worst_images
 from segbench.report.charts import Plot
 from segbench.report.derived import Facts
 from segbench.report.explanations import Explanation
+from segbench.report.image_groups import ImageGroups
 from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
@@ -44,6 +45,7 @@ class Content:
     lost: list[tuple[str, list[str]]]  # see `lost_objects.table_of`
     lost_lines: Sequence[Line]
     worst_images: list[WorstImages]
+    image_groups: list[ImageGroups]
     explanations: list[Explanation]
     partings: list[Explanation]
     compared: list[Compared]
@@ -51,7 +53,7 @@ class Content:
     models: list[dict[str, str]]
     stages: list[tuple[str, int, float]]  # see `provenance.stages`
     classes: list[str]
-    settings: dict[str, Any]  # `configuration` and `command`
+    settings: dict[str, Any]  # `configuration`, `command` and `margin`
     date: str
 
 
@@ -88,6 +90,7 @@ def page(content: Content, vega: Callable[[], str] = javascript) -> str:
         measure=claims.measure,
         answer=answers,
         notes=markdown.notes(claims.rows),
+        quantized=quantized.beside_calibrated(claims, content.settings["margin"]),
         full=dict(zip(("header", "cells"), markdown.full_cells(claims.rows), strict=True)),
         published=dict(zip(("header", "cells"), markdown.published_cells(content.compared), strict=True)),
         source=source_line(content.compared),

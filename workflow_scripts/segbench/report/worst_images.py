@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,17 +37,10 @@ def worst_images(results: Path, rows: list[Facts]) -> list[WorstImages]:
 
     The mean is over the classes that the label of the image has.
     """
-    compared = [row for row in rows if row["miou_delta"] is not None and row["variant"] != row["reference"]]
-    if not compared:
-        return []
-    index = results / "data" / compared[0]["dataset"] / "val" / "index.csv"
-    names = {key_of(entry["image_id"]): entry["image_id"] for entry in index_rows(index)}
+    names: dict[int, str] = {}
     found = []
-    for row in compared:
-        places = (row["model"], row["variant"]), place_of_reference(row["model"], row["reference"])
-        own, reference = (_counts(results, row["dataset"], *place) for place in places)
-        if own.images > MAX_ROWS or not own.rows or own.rows.keys() != reference.rows.keys():
-            continue
+    for row, own, reference in compared_counts(results, rows):
+        names = names or {key_of(entry["image_id"]): entry["image_id"] for entry in index_rows(index_of(results, row))}
         keys, counts = own.arrays()
         of_own, of_reference = (bootstrap.mean_labelled_iou(part) for part in (counts, reference.arrays()[1]))
         lost = of_own - of_reference  # NaN where nothing is labelled
@@ -55,6 +49,22 @@ def worst_images(results: Path, rows: list[Facts]) -> list[WorstImages]:
         cells = [("", line) for line in lines]
         found.append(WorstImages(row, cells, int((lost < 0).sum()), int((lost > 0).sum()), own.images))
     return found
+
+
+def index_of(results: Path, row: Facts) -> Path:
+    """Return the index of the images that a row was scored on."""
+    return results / "data" / row["dataset"] / "val" / "index.csv"
+
+
+def compared_counts(results: Path, rows: list[Facts]) -> Iterator[tuple[Facts, ImageCounts, ImageCounts]]:
+    """Yield each row that is compared with its reference, with the counts of both, where score.json has each image."""
+    for row in rows:
+        if row["miou_delta"] is None or row["variant"] == row["reference"]:
+            continue
+        places = (row["model"], row["variant"]), place_of_reference(row["model"], row["reference"])
+        own, reference = (_counts(results, row["dataset"], *place) for place in places)
+        if own.images <= MAX_ROWS and own.rows and own.rows.keys() == reference.rows.keys():
+            yield row, own, reference
 
 
 def _counts(results: Path, dataset: str, model: str, variant: str) -> ImageCounts:

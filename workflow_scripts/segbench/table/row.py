@@ -23,6 +23,7 @@ class Row(TypedDict):
     device: str
     accelerated: bool
     precision: str
+    calibrator: str | None
     scenario: str
     batch: int | None
     streams: int | None
