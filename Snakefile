@@ -30,6 +30,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
     include: "rules/report.smk"
     include: "rules/comparison.smk"
     include: "rules/explain.smk"
+    include: "rules/cold_start.smk"
     include: "rules/mixed_precision.smk"
     include: "rules/diverge.smk"
     include: "rules/training.smk"
@@ -48,6 +49,7 @@ if "doctor" not in sys.argv:  # the doctor helps to fix a broken configuration, 
         update_baseline,
         explain,
         explanations,
+        cold_start,
         choose_mix,
         mixed_precision,
         tell_faults,

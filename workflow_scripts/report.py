@@ -22,6 +22,7 @@ from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
 from segbench.report.rounds import rounds_of
 from segbench.report.samples import samples
+from segbench.report.starts import starts_of_rows
 from segbench.report.worst_images import worst_images
 from segbench.table.published import compare, read_published
 from segbench.table.rows import read_rows
@@ -49,6 +50,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
         image_groups=image_groups(results, rows),
         explanations=explanations(results, rows),
         partings=partings(results, rows),
+        starts=starts_of_rows(results, rows),
         compared=compare(claims.rows, read_published(asked.published)),
         environments=provenance.environments(results, rows),
         models=provenance.models(results, rows),

@@ -209,6 +209,16 @@ def test_run_ends_with_the_times_of_its_stages(done):
     assert all(float(stage[1]) >= 0 and stage[2] == "s" for stage in stages)
 
 
+def test_starts_are_timed_where_asked_and_nothing_is_timed_again(done):
+    done.config["variants"] = ["onnxruntime-fp32"]
+    assert done.plan("results/cold_start.md") == {"time_starts": 1, "cold_start": 1}
+    done.snakemake("results/cold_start.md")
+    page = (done.folder / "results/cold_start.md").read_text()
+    assert "The first class map of nearest comes soonest from: warm, onnxruntime-fp32, after" in page
+    assert (done.folder / "results/cold_start.svg").exists()
+    assert done.plan("results/cold_start.md") == {}
+
+
 def test_pairs_are_explained_by_the_times_of_layers_and_nothing_is_timed_again(done):
     done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "openvino-fp32"]]}
     assert done.plan("results/explanations.md") == {"profile_layers": 2, "explain": 1, "explanations": 1}

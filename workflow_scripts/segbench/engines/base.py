@@ -30,6 +30,8 @@ SIXTEEN_BIT_FLAGS = {
 }
 
 
+FOR_BUILDS = ("onnx",)  # of an engine's modules, those that opening an engine does without
+
 # The oldest driver that serves any CUDA of a major version (NVIDIA: CUDA Compatibility, minor version compatibility).
 DRIVERS = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
 
@@ -150,6 +152,7 @@ class Engine(ABC):
     leaves_passes_out: bool = (
         False  # whether its class maps are right without the passes that `find_wrong_passes` finds
     )
+    has_cache: bool = False  # whether it can keep what opening makes, so that the next process opens it faster
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Return yes, or a reason why not that a person can act on. This imports no framework."""
@@ -164,10 +167,19 @@ class Engine(ABC):
         """Do what `supports` does for the build alone. Some engines are built without the device that runs them."""
         return self.supports(variant, machine)
 
-    def import_framework(self) -> None:
-        """Import what building and running will: every library that it is linked with has to be there."""
+    def import_framework(self, building: bool = True) -> None:
+        """Import what building and running will, or running alone: every library that it is linked with has to be
+        there.
+        """
         for module in self.modules:
-            importlib.import_module(module)
+            if building or module not in FOR_BUILDS:
+                importlib.import_module(module)
+
+    def with_cache(self, options: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+        """Return run options by which opening keeps what it makes, in `folder` where it can be anywhere; None: it keeps
+        and finds nothing. An engine that `has_cache` has this.
+        """
+        raise NotImplementedError
 
     def calibration_fault(self, options: Any, calibration: Any) -> str:
         """Say why a build with `options` cannot use the result of a calibrator with options `calibration`. Empty: it

@@ -22,6 +22,7 @@ from segbench.models.exported import ExportedModel
 from segbench.runtimes.openvino import read_model, set_batch
 
 ENGINE_FILE = "model.xml"
+CACHE = "CACHE_DIR"
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "fp16": "f16"}  # int8: of what is not quantised
 PRECISIONS = {"f32": "fp32", "fp32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}  # of kernels
 INT8_LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
@@ -54,6 +55,7 @@ class OpenVINO(Engine):
     table_judge = "openvino"
     run_options: type = RunOptions
     runs_pieces = True
+    has_cache = True
 
     def supports(self, variant: Variant, machine: Machine) -> Support:
         """Refuse a precision that this CPU only emulates in another one."""
@@ -100,6 +102,11 @@ class OpenVINO(Engine):
     def settings(self, options: Any, threads: int) -> dict[str, Any]:
         """Return the properties that only this plug-in has."""
         return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": options.pinning}
+
+    def with_cache(self, options: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+        """Let OpenVINO keep the compiled model in `folder`, by its property CACHE_DIR."""
+        properties = {key: value for key, value in (options.get("properties") or {}).items() if key != CACHE}
+        return {**options, "properties": properties | ({CACHE: str(folder)} if folder else {})}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> OpenVINOSession:
         """Compile the saved representation for the device: one stream, `threads` threads, the variant's arithmetic."""

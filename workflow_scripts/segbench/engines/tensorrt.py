@@ -94,9 +94,9 @@ class TensorRT(Engine):
     build_options = BuildOptions
     run_options = RunOptions
 
-    def import_framework(self) -> None:
+    def import_framework(self, building: bool = True) -> None:
         """Through our own way of loading it, too."""
-        super().import_framework()
+        super().import_framework(building)
         import_tensorrt()
 
     def build(

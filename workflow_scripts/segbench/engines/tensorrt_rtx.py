@@ -61,6 +61,7 @@ class TensorRTRTX(Engine):
     reads = ("onnx",)
     build_options = BuildOptions
     run_options = RunOptions
+    has_cache = True
 
     def can_build(self, variant: Variant, machine: Machine) -> Support:
         """Without a GPU too."""
@@ -83,6 +84,10 @@ class TensorRTRTX(Engine):
         builder.build(out)
         write_identity(out, trt, model, compute_capabilities=list(options.compute_capabilities))
         return facts
+
+    def with_cache(self, options: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+        """Keep the kernels, which always lie beside the engine."""
+        return {**options, "keep_kernels": folder is not None}
 
     def open(self, engine: Path, variant: Variant, options: Any, threads: int) -> Session:
         """Load the plan, make its kernels (or read them), and run once so that none is made inside the clock."""

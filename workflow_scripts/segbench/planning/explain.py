@@ -1,4 +1,6 @@
-"""Look-ups of rules/explain.smk and rules/diverge.smk: which pairs of variants are explained, and into which files."""
+"""Look-ups of rules/explain.smk and rules/diverge.smk: which pairs of variants are explained, and into which files, as
+well as those of rules/cold_start.smk.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from segbench.planning.lookup import Lookup
 
 LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
 EXPLAINED = "results/explain/{dataset}/{model}/{variant}--{other}"
+STARTS = "results/cold_start/{dataset}/{model}/{variant}.json"
 PARTED = "results/diverge/{dataset}/{model}/{variant}"
 
 

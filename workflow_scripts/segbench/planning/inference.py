@@ -61,6 +61,10 @@ class Inference(Lookup):
         """Return how a round is timed, for a job that runs the same images for another reason."""
         return json.dumps(round_settings(self.config))
 
+    def starts(self, w: Any) -> int:
+        """Return how often a row is started in each condition of the caches: an interval needs three."""
+        return max(3, self.config["rounds"])
+
     def passes(self, file: str) -> list[str]:
         """Return the pattern of `file` for every shard of a row's accuracy pass."""
         return [f"{PASS}/{file}".replace("{shard}", name) for name in shards.names(self.config["shards"])]

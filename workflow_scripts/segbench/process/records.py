@@ -38,6 +38,7 @@ PATTERNS = (
     "mixed_precision/{dataset}/{model}/*/*/*.json",
     "mixed_precision/{dataset}/{model}/*/*/calibration/status.json",
     "layers/{dataset}/{model}/*.json",
+    "cold_start/{dataset}/{model}/*.json",
     "diverge/{dataset}/{model}/*.json",
 )
 

@@ -24,8 +24,9 @@ from segbench.report.plots import accuracy_text
 from segbench.report.render import javascript
 from segbench.report.samples import Line
 from segbench.report.worst_images import WorstImages
-from segbench.table import formats, markdown
+from segbench.table import cold_start, formats, markdown
 from segbench.table.cells import time_cell
+from segbench.table.cold_start import Starts
 from segbench.table.columns import NAMES
 from segbench.table.published import Compared, differences, source_line
 from segbench.table.row import Row, value
@@ -48,6 +49,7 @@ class Content:
     image_groups: list[ImageGroups]
     explanations: list[Explanation]
     partings: list[Explanation]
+    starts: list[tuple[Facts, list[Starts]]]  # see `starts.starts_of_rows`
     compared: list[Compared]
     environments: list[dict[str, Any]]
     models: list[dict[str, str]]
@@ -98,6 +100,11 @@ def page(content: Content, vega: Callable[[], str] = javascript) -> str:
         warnings=derived.warnings(rows),
         ran=sum(row["status"] == "ok" for row in rows),
         groups=_by_model(content.lines),
+        starts_header=cold_start.HEADER,
+        starts_lines=[
+            (row["id"], [row["label"], *cold_start.cells(one)[1:]]) for row, starts in content.starts for one in starts
+        ],
+        starts_said=_starts_said([one for _, starts in content.starts for one in starts]),
         lost_header=lost_objects.HEADER,
         worst_header=worst_images.HEADER,
         lost_groups=_by_model(content.lost_lines),
@@ -119,6 +126,12 @@ def page(content: Content, vega: Callable[[], str] = javascript) -> str:
 
 def _by_model(lines: Sequence[Line]) -> list[list[Line]]:
     return [list(of_model) for _, of_model in itertools.groupby(lines, key=lambda line: line.model)]
+
+
+def _starts_said(starts: list[Starts]) -> list[str]:
+    """Return the sentence of each model's starts."""
+    models = dict.fromkeys(one.model for one in starts)
+    return [cold_start.sentence(model, [one for one in starts if one.model == model]) for model in models]
 
 
 @dataclass(frozen=True)

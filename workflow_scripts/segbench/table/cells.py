@@ -25,16 +25,16 @@ class TimeCell(NamedTuple):
 
 def time_cell(row: Row, first: str | None) -> TimeCell:
     """Return the cell of `time_s`; it is empty where nothing was timed. `first`: see `distrust.first_hardware`."""
-    half = row["time_half_width"]
-    if row["time_s"] is None:
-        precision = ""
-    elif half is None:
-        precision = "±?"
-    elif half > WIDE:
-        precision = f"({significant(row['time_s_low'])}–{significant(row['time_s_high'])})"
-    else:
-        precision = f"±{_whole_percent(half)}"
+    known = row["time_s"] is not None
+    precision = precision_of(row["time_half_width"], row["time_s_low"], row["time_s_high"]) if known else ""
     return TimeCell(time_number(row), precision, distrust.marks(row, first))
+
+
+def precision_of(half: float | None, low: float | None, high: float | None) -> str:
+    """Write an interval from `low` to `high`, whose half width as a fraction is `half`."""
+    if half is None:
+        return "±?"
+    return f"({significant(low)}–{significant(high)})" if half > WIDE else f"±{_whole_percent(half)}"
 
 
 def _whole_percent(fraction: float) -> str:

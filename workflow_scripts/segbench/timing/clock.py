@@ -170,6 +170,13 @@ def with_seconds(call: Callable[[], T]) -> tuple[T, float]:
     return returned, (time.perf_counter_ns() - start) * 1e-9
 
 
+def process_age_s() -> float:
+    """Seconds since this process was started, to the kernel's tick (10 ms)."""
+    with open("/proc/self/stat") as stream:
+        started = int(stream.read().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+
+
 def warm_up(run: Callable[[], float], rule: WarmUp) -> tuple[int, bool | None]:
     """Call `run`, which returns its seconds, until they are steady.
 

@@ -49,6 +49,7 @@ class TimedSession:
     cpus: list[topology.Cpu]
     resident: nvml.GPUState | None = None  # the GPU before this process used it
     open_s: float = 0.0  # what it took to load the framework and the engine
+    framework_s: float | None = None  # the framework's part of it; None: not told apart
     batch: int = 1  # images that the session runs at once
     streams: tuple[Session, ...] = ()  # sessions that run at the same time, `session` among them; none: it runs alone
 
@@ -103,12 +104,17 @@ class TimedSession:
         return Watch(self.threads, nvml.read, helpers, resident=self.resident)
 
 
-def open_engine(request: Request, profiled: bool = False, one_by_one: bool = True) -> TimedSession:
+def open_engine(
+    request: Request, profiled: bool = False, one_by_one: bool = True, as_start: bool = False
+) -> TimedSession:
     """Settle the threads, check the engine's files, and open the engine, with its own profiler on where `profiled`.
 
     In the request, `threads` 0 stands for `Machine.default_threads`. A control group's quota bounds the number. Raises
     Unsupported where the variant cannot run here, or where the job runs images `one_by_one` and the variant does not;
     InputError for damaged files.
+
+    `as_start`: the start is what is timed. The files are not read before, so another process has to check them, and the
+    framework's part of the time is told apart.
     """
     variant, timing = Variant(**request["variant"]), request["timing"]
     engine, machine = load(variant.engine), this_machine()
@@ -122,7 +128,8 @@ def open_engine(request: Request, profiled: bool = False, one_by_one: bool = Tru
         raise Unsupported(f"{variant.streams} streams need a thread each, and the engine has {threads} (key threads)")
     cpus = clock.settle_threads(threads, pin=timing is None or timing["pin"])
     options = parse_options(engine.run_options, request["options"], f"variant_catalogue.{variant.name}.run")
-    check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
+    if not as_start:
+        check_manifest(Path(request["engine"]), read_json(request["engine_status"])["manifest"])
     resident = nvml.read() if engine.device == "gpu" else None
     progress("opening the engine")
     of_engine = Path(request["engine"]), variant, options, threads
@@ -131,6 +138,7 @@ def open_engine(request: Request, profiled: bool = False, one_by_one: bool = Tru
     def sessions() -> list[Session]:
         return engine.open_streams(*of_engine) if variant.streams > 1 else [opened(*of_engine)]
 
+    framework_s = clock.elapsed_s(lambda: engine.import_framework(building=False)) if as_start else None
     (session, *others), open_s = clock.with_seconds(sessions)
     model = read_json(request["model"])
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
@@ -138,8 +146,8 @@ def open_engine(request: Request, profiled: bool = False, one_by_one: bool = Tru
     preprocessing = model["preprocessing"]
     streams = (session, *others) if others else ()
     return TimedSession(
-        session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident, open_s,
-        variant.batch, streams,
+        session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident,
+        open_s + (framework_s or 0.0), framework_s, variant.batch, streams,
     )  # fmt: skip
 
 

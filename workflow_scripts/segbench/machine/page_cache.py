@@ -1,0 +1,58 @@
+"""Drop files from the system's page cache, and ask how much of them is in it. Neither needs to be root.
+
+Pages that a process has mapped and used stay, and so do those of a file system without a disk behind it (tmpfs).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+mincore = ctypes.CDLL(None).mincore
+
+
+class Cached(NamedTuple):
+    """How many bytes of some files are in the page cache, and the file that most of them are of."""
+
+    size: int
+    most: Path | None
+
+
+def drop(paths: Iterable[Path]) -> None:
+    """Ask the system to drop every page of these files (posix_fadvise, DONTNEED). One that is not written to the disk
+    yet is written first.
+    """
+    for path in paths:
+        with open(path, "rb") as stream:
+            with contextlib.suppress(OSError):  # where nothing can be written, nothing is to be written
+                os.fdatasync(stream.fileno())
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def cached(paths: Iterable[Path]) -> Cached:
+    """Return how much of these files is in the page cache, as far as this user is told."""
+    found = [(cached_bytes(path) or 0, path) for path in paths]
+    return Cached(sum(size for size, _ in found), max(found, default=(0, None))[1])
+
+
+def cached_bytes(path: Path) -> int | None:
+    """Return how many bytes of a file are in the page cache (mincore). None: only the file's owner, or who may write to
+    it, is told.
+    """
+    facts = path.stat()
+    if facts.st_size == 0:
+        return 0
+    if facts.st_uid != os.geteuid() and not os.access(path, os.W_OK):
+        return None
+    mapped = np.memmap(path, np.uint8, "r")
+    pages = np.zeros(-(-len(mapped) // PAGE), np.uint8)
+    if mincore(*map(ctypes.c_void_p, (mapped.ctypes.data, len(mapped), pages.ctypes.data))):
+        return None  # this system does not tell
+    return min(int((pages & 1).sum()) * PAGE, facts.st_size)
