@@ -21,6 +21,7 @@ from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
 from segbench.report.rounds import rounds_of
 from segbench.report.samples import samples
+from segbench.report.stages import stages_plots
 from segbench.report.worst_images import worst_images
 from segbench.table.published import compare, read_published
 from segbench.table.rows import read_rows
@@ -39,7 +40,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
     return Content(
         rows=rows,
         claims=claims,
-        plots=drawn,
+        plots=[*drawn, *stages_plots(results, rows)],
         lines=lines,
         lines_left_out=left_out,
         lost=lost_objects.table_of(results, rows),

@@ -94,11 +94,11 @@ class Report(Lookup):
         return json.dumps({"configuration": chosen, "command": command})
 
     def asked_for(self, w: Any) -> str:
-        """Return what stands for the explanations that are there, so that the report is made again with new ones. They
-        are no inputs: nobody may have asked for them.
+        """Return what stands for the explanations and stages that are there, so that the report is made again with new
+        ones. They are no inputs: nobody may have asked for them.
         """
         found = hashlib.sha256()
-        folders = [Path("results", name, self.config["dataset"]) for name in ("explain", "diverge")]
+        folders = [Path("results", name, self.config["dataset"]) for name in ("explain", "diverge", "stages")]
         for path in sorted(path for folder in folders for path in folder.glob("*/*.json")):
             found.update(path.as_posix().encode() + path.read_bytes())
         return found.hexdigest()[:24]
