@@ -61,7 +61,7 @@ def build(request: Request) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=out.name) as work, operators_named(model):
         if table and request["fp32_layers"]:
             table = table_with_layers(table, Path(request["fp32_layers"]), engine.table_judge, Path(work) / "layers")
-        if request["logits"]:
+        if request["logits"] or model.facts.get("head") == "logits":
             model = LogitsModel(model.folder, model.facts, Path(work))
             table = table and calibration_with_logits(table, Path(work), model.facts["class_count"])
         facts = engine.build(model, table, variant, options, out)

@@ -56,12 +56,16 @@ def _export_layer(model: str, entry: dict[str, Any], checkpoint: Path | None, pr
         if checkpoint is not None:
             architectures.load(layer, read_arrays(checkpoint), model)
         print(f"{model}: tracing at {height}×{width}", flush=True)
-        if "network" not in entry:
-            with architectures.constant_shapes():
-                return _trace(where, entry, layer, prefix, as_class_map=True)
-        # Sizes, grids and masks are folded, as those of an exported file are.
         traced = prefix.with_name("traced")
-        notes = _trace_network(where, entry, layer, traced)
+        if "network" not in entry:
+            small = entry.get("head") == "small_argmax"
+            with architectures.constant_shapes():
+                notes = _trace(where, entry, layer, traced if small else prefix, as_class_map=not small)
+            if not small:
+                return notes
+        else:
+            notes = _trace_network(where, entry, layer, traced)
+        # Sizes, grids and masks are folded, as those of an exported file are.
         only = {**entry, "output": None}
         return notes + inference_model.export(model, only, traced.with_suffix(".pdmodel"), prefix)
 

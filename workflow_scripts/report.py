@@ -22,6 +22,7 @@ from segbench.report.paired_miou import PairedMiou
 from segbench.report.plots import plots
 from segbench.report.rounds import rounds_of
 from segbench.report.samples import samples
+from segbench.report.stages import stages_plots
 from segbench.report.starts import starts_of_rows
 from segbench.report.worst_images import worst_images
 from segbench.table.published import compare, read_published
@@ -41,7 +42,7 @@ def gather(asked: argparse.Namespace, rows: list[Facts], claims: Claims, drawn: 
     return Content(
         rows=rows,
         claims=claims,
-        plots=drawn,
+        plots=[*drawn, *stages_plots(results, rows)],
         lines=lines,
         lines_left_out=left_out,
         lost=lost_objects.table_of(results, rows),

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import yaml
 from helpers.made import make_onnx_model
+from segbench.files import read_json
 from sklearn.metrics import confusion_matrix
 
 
@@ -34,7 +35,6 @@ def test_markdown_begins_with_the_pages_columns(finished):
 
 
 def test_score_is_scikit_learns_on_the_predicted_class_maps(finished):
-    from segbench.files import read_json
     from segbench.images.labels import read_label
     from segbench.scoring.predictions import Predictions
 
@@ -222,12 +222,17 @@ def test_starts_are_timed_where_asked_and_nothing_is_timed_again(done):
 def test_pairs_are_explained_by_the_times_of_layers_and_nothing_is_timed_again(done):
     done.config["comparison"] = {"pairs": [["onnxruntime-fp32", "openvino-fp32"]]}
     assert done.plan("results/explanations.md") == {"profile_layers": 2, "explain": 1, "explanations": 1}
-    done.snakemake("results/explanations.md")
+    # The layers are those that stages want.
+    done.snakemake("results/explanations.md", "results/stages.md")
     listed = (done.folder / "results/explanations.md").read_text()
     assert "](explain/made/nearest/onnxruntime-fp32--openvino-fp32.md): openvino-fp32 takes" in listed
     page = done.folder / "results/explain/made/nearest/onnxruntime-fp32--openvino-fp32.md"
     assert "| convolutions" in page.read_text() and page.with_suffix(".svg").exists()
-    assert done.plan("results/explanations.md") == {}
+    stages = (done.folder / "results/stages.md").read_text()
+    assert "- nearest: the largest stage is " in stages and "](stages.svg)" in stages
+    of_row = read_json(done.folder / "results/stages/made/nearest/openvino-fp32.json")
+    assert of_row["status"] == "ok" and of_row["stages"]["decode"]["median_s"] > 0
+    assert done.plan("results/explanations.md", "results/stages.md") == {}
     parted = "results/diverge/made/nearest/openvino-fp32.md"
     assert done.plan(parted) == {"diverge": 1}
     done.snakemake(parted)

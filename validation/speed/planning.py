@@ -26,7 +26,7 @@ VARIANTS = (
     *("onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-bf16", "openvino-fp16", "openvino-int8"),
     *("paddle_gpu-fp32", "paddle_tensorrt-fp32"),
 )
-NOTHING = '{"status": "ok", "extra": {}}\n'  # what planning reads of a placeholder: nothing was refused, no round was added
+NOTHING = '{"status": "ok", "extra": {}}\n'  # what planning reads: nothing was refused or added
 FOLDERS = ("engine", "images", "quantized")  # outputs that are directories
 
 

@@ -464,6 +464,9 @@ class Preprocessing(Section):
         return values
 
 
+Head = Literal["argmax", "logits", "small_argmax"]
+
+
 class Model(Section):
     """A model: weights and input size. Its name is unique, since its results lie under it."""
 
@@ -525,6 +528,12 @@ class Model(Section):
         description="For `onnx`, `paddle_inference` and `openvino`: the model of floats that this one was quantised"
         " from, or trained beside. Class maps and mIoU are then compared with that model's reference.",
     )
+    head: Head = Field(
+        "argmax",
+        description="How the network ends. `argmax`: in the class map, made of logits at the input's size; `logits`:"
+        " before it, and the host makes the class map; `small_argmax`, for `paddleseg` and `narrow`: in the class map"
+        " of the logits before their last resize, enlarged by nearest neighbours.",
+    )
     preprocessing: Preprocessing = Field(
         default_factory=Preprocessing,
         description="How images become the network's input; keys that are not given are read from `config`, from"
@@ -548,6 +557,8 @@ class Model(Section):
             raise ValueError(f"output_kind and threshold are for kind 'onnx', not {self.kind!r}")
         if self.float_model is not None and self.kind not in ("onnx", "paddle_inference", "openvino"):
             raise ValueError(f"float_model is for kinds 'onnx', 'paddle_inference' and 'openvino', not {self.kind!r}")
+        if self.head == "small_argmax" and not ours:
+            raise ValueError(f"head 'small_argmax' is for kinds 'paddleseg' and 'narrow', not {self.kind!r}")
         if self.output_kind == "ids" and self.threshold is not None:
             raise ValueError("output_kind 'ids' takes no threshold; 'sigmoid' does")
         if self.class_count is None and self.config is None and self.folder is None:
@@ -589,6 +600,11 @@ class Model(Section):
                 f"preprocessing.window.stride is {stride[0]}×{stride[1]}, more than the window, {size[0]}×{size[1]}"
                 " (height×width): pixels between windows would be left out"
             )
+
+    @model_serializer(mode="wrap")
+    def _without_usual_head(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the usual head, so that exports are asked for what they always were."""
+        return {key: value for key, value in whole(self).items() if (key, value) != ("head", "argmax")}
 
     @field_serializer("preprocessing")
     def _only_given(self, preprocessing: Preprocessing) -> dict[str, Any]:
@@ -644,6 +660,7 @@ class Sweep(Section):
         description="Sizes of the models' input, height x width: MODEL-128x256 and so on. Images that had to have the"
         " input's size are stretched to it.",
     )
+    head: list[Head] = Field([], description="Heads of the models: MODEL-logits and so on; `argmax`: the model itself.")
 
 
 class Calibrator(Section):

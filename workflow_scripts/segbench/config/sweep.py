@@ -1,7 +1,7 @@
 """Expand a sweep into rows: entries of the catalogues that are made, and chosen, beside those that they are made from.
 
 A made variant differs from its own in how it runs images, so both have one export and one calibration. A made model has
-another input size, which is another export.
+another input size or another head, which is another export.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ def _models(config: Config, name: str) -> Iterator[tuple[str, Model]]:
         height, width = map(int, text.split("x"))
         if (height, width) != (entry.input.height, entry.input.width):
             yield model_name(name, text), _of_size(name, entry, height, width)
+    for head in config.sweep.head:
+        if head == "small_argmax" and entry.kind not in ("paddleseg", "narrow"):
+            kinds = "is for kinds 'paddleseg' and 'narrow'"
+            raise Fault(f"has head {head!r}, which {kinds}: model {name!r} is of kind {entry.kind!r}")
+        if head != entry.head:
+            yield f"{name}-{head}", entry.model_copy(update={"head": head, "title": f"{entry.title or name} {head}"})
 
 
 def _of_size(name: str, entry: Model, height: int, width: int) -> Model:

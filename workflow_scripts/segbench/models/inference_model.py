@@ -53,7 +53,9 @@ def _export(where: str, entry: dict[str, Any], pdmodel: Path, prefix: Path) -> l
     program, more = fold(program, executor, scope, lambda folded: _infer_shapes(where, size, folded))
     image = program.global_block().var(image.name)
     with paddle.utils.unique_name.guard(ADDED), paddle.static.program_guard(program):
-        class_map = add_class_map(where, entry, program.global_block().var(names[number]), names[number])
+        output = program.global_block().var(names[number])
+        add = add_enlarged_class_map if entry.get("head") == "small_argmax" else add_class_map
+        class_map = add(where, entry, output, names[number])
         paddle.static.save_inference_model(str(prefix), [image], [class_map], executor, program=program)
     return notes + more
 
@@ -191,3 +193,27 @@ def add_class_map(where: str, entry: dict[str, Any], output: Any, name: str) -> 
             f"{where}.weights: {found}; wanted: float32 logits [1, {count}, {height}, {width}] or an integer class map"
         )
     return output.argmax(axis=1, dtype="int32").cast("uint8")
+
+
+def add_enlarged_class_map(where: str, entry: dict[str, Any], output: Any, name: str) -> Any:
+    """Uint8 1×H×W from the logits before their last resize, whose class map is enlarged by nearest neighbours."""
+    import paddle
+
+    block, size = output.block, [entry["input"]["height"], entry["input"]["width"]]
+    maker = _maker(block, name)
+    while maker.type in ("assign", "scale"):  # what an export puts behind an output
+        name = maker.input("X")[0]
+        maker = _maker(block, name)
+    if maker.type != "bilinear_interp_v2":
+        raise InputError(
+            f"{where}.head: small_argmax, but the network's logits are not enlarged: {maker.type} makes them"
+        )
+    ids = block.var(maker.input("X")[0]).argmax(axis=1, keepdim=True, dtype="int32")
+    # As floats, which every engine enlarges. Integers come last: what a GPU's engine gets has no cast to 8 bits.
+    whole = paddle.nn.functional.interpolate(ids.cast("float32"), size, mode="nearest")
+    return whole.cast("int32").reshape([1, *size]).cast("uint8")
+
+
+def _maker(block: Any, name: str) -> Any:
+    """The last operator that writes a variable."""
+    return next(operator for operator in reversed(block.ops) if name in operator.output_arg_names)

@@ -53,6 +53,7 @@ def model_record(
         "preprocessing": entry["preprocessing"],
         "class_count": entry["class_count"],
         "class_map": entry["class_map"],
+        **({"head": entry["head"]} if "head" in entry else {}),
         "has_trained_weights": entry["weights"] != "random",
         "parameter_count": parameter_count,
         "exported_bytes": sum(path.stat().st_size for path in files.values()),

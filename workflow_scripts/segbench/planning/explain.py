@@ -9,6 +9,7 @@ from segbench.config.options import SCENARIO
 from segbench.planning.lookup import Lookup
 
 LAYERS = "results/layers/{dataset}/{model}/{variant}.json"
+STAGES = "results/stages/{dataset}/{model}/{variant}.json"
 EXPLAINED = "results/explain/{dataset}/{model}/{variant}--{other}"
 STARTS = "results/cold_start/{dataset}/{model}/{variant}.json"
 PARTED = "results/diverge/{dataset}/{model}/{variant}"

@@ -95,11 +95,12 @@ class Report(Lookup):
         return json.dumps({"configuration": chosen, "command": command, "margin": margin})
 
     def asked_for(self, w: Any) -> str:
-        """Return what stands for the explanations and the starts that are there, so that the report is made again with
-        new ones. They are no inputs: nobody may have asked for them.
+        """Return what stands for explanations, starts and stages that are there, so that the report is made again
+        with new ones. They are no inputs: nobody may have asked for them.
         """
         found = hashlib.sha256()
-        folders = [Path("results", name, self.config["dataset"]) for name in ("explain", "diverge", "cold_start")]
+        asked = ("explain", "diverge", "cold_start", "stages")
+        folders = [Path("results", name, self.config["dataset"]) for name in asked]
         for path in sorted(path for folder in folders for path in folder.glob("*/*.json")):
             found.update(path.as_posix().encode() + path.read_bytes())
         return found.hexdigest()[:24]

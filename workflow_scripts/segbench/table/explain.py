@@ -24,6 +24,7 @@ GROUPS = (
         r"concat|split|slice|gather|reshape|flatten|squeeze|stack|tile|expand|pad|shape|shuffle",
     ),
 )
+HEAVY = ("convolutions", "matrix products")
 REST = "arithmetic and others"
 OUTSIDE = "gaps between layers"
 SHARE_TOLD = 0.02  # of the first row's time; smaller changes are in the table alone
@@ -106,7 +107,7 @@ def _counts(one: Change) -> str:
 
 def _precisions(profile: Profile, fp32_layers: int | None) -> str:
     """Say how many of the layers that compute most run in another precision than 8 bits, where the engine tells."""
-    heavy = [layer for layer in profile["layers"] if group_of(layer["kind"]) in ("convolutions", "matrix products")]
+    heavy = [layer for layer in profile["layers"] if group_of(layer["kind"]) in HEAVY]
     wide = [layer for layer in heavy if layer["precision"] not in ("int8", "")]
     said = ""
     if any(layer["precision"] == "int8" for layer in heavy) and wide:

@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from segbench.arrays import ClassMap, Float32Image
+from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.config.options import Variant, parse_options
 from segbench.engines.base import Session, first_no, has_scenario, load
 from segbench.errors import Unsupported
@@ -22,7 +22,7 @@ from segbench.files import check_manifest, read_json
 from segbench.images.choice import by_name
 from segbench.images.decoded import ImageReader
 from segbench.images.index import IndexEntry
-from segbench.images.normalize import Normalizer
+from segbench.images.normalize import Normalizer, enlarged_class_map
 from segbench.machine import nvml, topology
 from segbench.machine.cpu import Machine, this_machine
 from segbench.process.supervise import progress
@@ -51,6 +51,7 @@ class TimedSession:
     open_s: float = 0.0  # what it took to load the framework and the engine
     framework_s: float | None = None  # the framework's part of it; None: not told apart
     batch: int = 1  # images that the session runs at once
+    head: str = "argmax"  # of the model
     streams: tuple[Session, ...] = ()  # sessions that run at the same time, `session` among them; none: it runs alone
 
     def image(self, row: IndexEntry) -> Float32Image:
@@ -104,6 +105,30 @@ class TimedSession:
         return Watch(self.threads, nvml.read, helpers, resident=self.resident)
 
 
+class ClassMapOnHost:
+    """A session of an engine that ends in logits. The host makes the class map, within the timed call: the row's time
+    has the same result as that of an engine that ends in the class map.
+    """
+
+    def __init__(self, session: Session, height: int, width: int) -> None:
+        self._session, self._size = session, (height, width)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def execute(self) -> None:
+        """Run the network, copy its logits to the host, and make the class map, or those of a batch."""
+        self._session.execute()
+        self._session.synchronize()
+        logits = cast(Logits, self._session.download())
+        maps = [enlarged_class_map(one, *self._size) for one in (logits if logits.ndim == 4 else logits[None])]
+        self._class_map = maps[0] if logits.ndim == 3 else np.stack(maps)
+
+    def download(self) -> ClassMap:
+        """Return the H×W class map, or those of a batch, N×H×W."""
+        return self._class_map
+
+
 def open_engine(
     request: Request, profiled: bool = False, one_by_one: bool = True, as_start: bool = False
 ) -> TimedSession:
@@ -141,13 +166,17 @@ def open_engine(
     framework_s = clock.elapsed_s(lambda: engine.import_framework(building=False)) if as_start else None
     (session, *others), open_s = clock.with_seconds(sessions)
     model = read_json(request["model"])
+    head = model.get("head", "argmax")
+    if head == "logits":
+        size = model["input"]["height"], model["input"]["width"]
+        session, *others = (cast(Session, ClassMapOnHost(one, *size)) for one in (session, *others))
     normalize = Normalizer(model["preprocessing"], model["input"]["height"], model["input"]["width"])
     reader = ImageReader(request["decoded"])
     preprocessing = model["preprocessing"]
     streams = (session, *others) if others else ()
     return TimedSession(
         session, reader, normalize, preprocessing, engine.device, machine, threads, cpus, resident,
-        open_s + (framework_s or 0.0), framework_s, variant.batch, streams,
+        open_s + (framework_s or 0.0), framework_s, variant.batch, head, streams,
     )  # fmt: skip
 
 
