@@ -1,6 +1,7 @@
 """However a child ends, the supervisor says so; our own exceptions stay exceptions."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -199,3 +200,18 @@ def test_child_starts_with_the_variables_that_are_given(tmp_path, monkeypatch):
     body = "return {'seen': open('/proc/self/environ').read().split(chr(0))}"
     seen = supervise(script(tmp_path, body), {}, Limits(), variables={"LD_LIBRARY_PATH": "/given"}).result["seen"]
     assert "LD_LIBRARY_PATH=/given" in seen
+
+
+def test_supervisor_that_is_asked_to_end_again_and_again_ends(tmp_path):
+    body = f"""
+import sys; sys.path.insert(0, {str(SCRIPTS)!r})
+from segbench.process.limits import Limits
+from segbench.process.supervise import supervise
+supervise({script(tmp_path, "print('ready', flush=True); time.sleep(600)")!r}, {{}}, Limits())
+"""
+    with subprocess.Popen([sys.executable, "-c", body], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == "ready\n"
+        for _ in range(200):
+            parent.terminate()
+            time.sleep(0.0002)
+        assert parent.wait(30) in (128 + signal.SIGTERM, -signal.SIGTERM)

@@ -48,10 +48,27 @@ def test_sentence_names_the_best_variant_of_each_model_with_its_latency():
     ]
     assert advice(settings_of([*FOUR, *other, *second])) == [
         "For Net where throughput counts, use a-b4: 96.0 ±2% images/s, within 5% of the most (a-b8, 100 ±2%);"
-        " a batch of 4 takes 0.0417 s.",
+        " a batch of 4 takes 0.0417 s. It gives 1.92 times (1.90 to 1.94) what a gives.",
         "For Other where throughput counts, use a-s2: 9.00 ±2% images/s; an image in one of 2 streams takes 0.222 s"
-        " (p90 0.300 s).",
+        " (p90 0.300 s). It gives 1.80 times (1.78 to 1.82) what a gives.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("single", "said"),
+    [
+        ("0.020;0.021;0.022", "It gives 1.97 times (1.84 to 2.11) what a gives."),
+        ("0.011;0.010;0.012", "That it gives more than a is not shown: 1.03 times (0.79 to 1.35)."),
+    ],
+)
+def test_sentence_says_whether_the_setting_is_shown_to_give_more_than_single_images(single, said):
+    rounds = {"a": (single, 1), "a-b2": ("0.010;0.011;0.011", 2)}
+    rows = [
+        setting(name, 50 * batch, batch, round_medians_s=times, round_controls_s="0.01;0.01;0.01")
+        for name, (times, batch) in rounds.items()
+    ]
+    (sentence,) = advice(settings_of(rows))
+    assert sentence.endswith(said)
 
 
 def test_without_settings_there_is_no_section():

@@ -303,14 +303,17 @@ class _Child:
         self.peak_rss_bytes = max(self.peak_rss_bytes or 0, own) or None
 
     def _pass_on(self, *_: object) -> None:
-        self._kill()
+        # Both would wait for ever for a lock that the interrupted wait holds: a second signal, and a wait without bound.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._kill(POLL_S)
         sys.exit(128 + signal.SIGTERM)
 
-    def _kill(self) -> None:
+    def _kill(self, bound_s: float | None = None) -> None:
         # The child leads a session, so that its own children end with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._process.wait(bound_s)
 
 
 def _cpu_s(pid: int) -> float:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from segbench.table import formats
 from segbench.table.row import Row, value
+from segbench.table.verdict import row_ratio
 
 NEARLY = 0.95  # of the best throughput, from which a setting is as good
 
@@ -59,8 +60,19 @@ def _sentence(settings: Settings) -> str:
     most = "" if row is best else f", within {1 - NEARLY:.0%} of the most ({best['variant']}, {rate_cell(best)})"
     return (
         f"For {row['title']} where throughput counts, use {row['variant']}: {rate_cell(row)} images/s{most};"
-        f" {run_of(row)} takes {latency_cell(row)}."
+        f" {run_of(row)} takes {latency_cell(row)}.{_gain(row, settings.rows[0])}"
     )
+
+
+def _gain(row: Row, smallest: Row) -> str:
+    """Say what the setting gains over the smallest one, and whether that is shown."""
+    ratio = None if row is smallest else row_ratio(smallest, row)
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return ""
+    times = f"{ratio.value:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
+    if ratio.low > 1:
+        return f" It gives {times} what {smallest['variant']} gives."
+    return f" That it gives more than {smallest['variant']} is not shown: {times}."
 
 
 def run_of(row: Row) -> str:
