@@ -303,7 +303,7 @@ class _Child:
         self.peak_rss_bytes = max(self.peak_rss_bytes or 0, own) or None
 
     def _pass_on(self, *_: object) -> None:
-        # Both would wait for ever for a lock that the interrupted wait holds: a second signal, and a wait without bound.
+        # A second signal, or a wait without bound, would wait for ever for a lock that the interrupted wait holds.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._kill(POLL_S)
