@@ -82,8 +82,8 @@ def row_stages(model: str, variant: str, times: Mapping[str, Any], layers: Mappi
     if times["throttled"]:
         notes.append("the machine was throttled")
     files = f"{' and '.join(times['file_kinds'])}, {times['file_bytes'] / 1e3:.0f} kB at the median"
-    sums = (times[key]["median_s"] for key in ("sum", "end_to_end"))
-    return RowStages(model, variant, seconds, *sums, files, notes)
+    sum_s, end_to_end_s = (times[key]["median_s"] for key in ("sum", "end_to_end"))
+    return RowStages(model, variant, seconds, sum_s, end_to_end_s, files, notes)
 
 
 def _share_of_head(times: Mapping[str, Any], layers: Mapping[str, Any]) -> tuple[float | None, str]:
