@@ -96,6 +96,7 @@ def stages_of(opened: TimedSession, rows: Entries, timing: dict[str, Any]) -> St
         "file_bytes": int(statistics.median(Path(row["image"]).stat().st_size for row in rows)),
         "head": opened.head,
         "stages": {name: summary_of(list(times)) for name, times in by_stage.items()},
+        "sum": summary_of([sum(times) for times in staged]),
         "end_to_end": summary_of(wholes),
         "contended": seen.contended(timing["contention_share"]),
         "throttled": seen.throttled,

@@ -131,7 +131,7 @@ class Slow(Watched):
 def test_every_stage_of_a_real_engine_has_its_time(opened, rows):
     found = stages_of(opened, rows, TIMING)
     assert tuple(found["stages"]) == STAGES and found["runs"] == 4
-    for one in (*found["stages"].values(), found["end_to_end"]):
+    for one in (*found["stages"].values(), found["sum"], found["end_to_end"]):
         assert 0 < one["low_s"] <= one["median_s"] <= one["high_s"]
     assert found["file_kinds"] == ["png"]
     sizes = [Path(row["image"]).stat().st_size for row in rows]
@@ -198,7 +198,8 @@ def times_of(*ms: float, end_to_end_ms: float | None = None, **other: Any) -> di
     whole = sum(ms) if end_to_end_ms is None else end_to_end_ms
     found = {name: summary(one) for name, one in zip(STAGES, ms, strict=True)}
     return {
-        "status": "ok", "reason": "", "stages": found, "end_to_end": summary(whole), "contended": False,
+        "status": "ok", "reason": "", "stages": found, "sum": summary(sum(ms)), "end_to_end": summary(whole),
+        "contended": False,
         "throttled": False, "file_kinds": ["png"], "file_bytes": 180_400, "runs": 16, "head": "argmax",
         **other,
     }  # fmt: skip

@@ -31,14 +31,10 @@ class RowStages:
     model: str
     variant: str
     seconds: dict[str, float]
+    sum_s: float  # the median of an image's sum
     end_to_end_s: float
     files: str
     notes: list[str]
-
-    @property
-    def sum_s(self) -> float:
-        """Return what the stages take together."""
-        return sum(self.seconds.values())
 
     @property
     def adds_up(self) -> bool:
@@ -51,8 +47,8 @@ class RowStages:
         return max(self.seconds, key=lambda name: self.seconds[name])
 
     def share(self, stage: str) -> float:
-        """Return the share of a stage in the sum."""
-        return self.seconds[stage] / self.sum_s
+        """Return the share of a stage in the sum of them."""
+        return self.seconds[stage] / sum(self.seconds.values())
 
 
 def head_share(profile: Profile) -> float | None:
@@ -72,7 +68,7 @@ def row_stages(model: str, variant: str, times: Mapping[str, Any], layers: Mappi
     `model` and `variant` are what the row is called.
     """
     if times["status"] != "ok":
-        return RowStages(model, variant, {}, 0.0, "", [f"{times['status']}: {times['reason']}"])
+        return RowStages(model, variant, {}, 0.0, 0.0, "", [f"{times['status']}: {times['reason']}"])
     seconds, notes = {name: times["stages"][name]["median_s"] for name in STAGES}, []
     share, why = _share_of_head(times, layers)
     if share is None:
@@ -86,7 +82,8 @@ def row_stages(model: str, variant: str, times: Mapping[str, Any], layers: Mappi
     if times["throttled"]:
         notes.append("the machine was throttled")
     files = f"{' and '.join(times['file_kinds'])}, {times['file_bytes'] / 1e3:.0f} kB at the median"
-    return RowStages(model, variant, seconds, times["end_to_end"]["median_s"], files, notes)
+    sum_s, end_to_end_s = (times[key]["median_s"] for key in ("sum", "end_to_end"))
+    return RowStages(model, variant, seconds, sum_s, end_to_end_s, files, notes)
 
 
 def _share_of_head(times: Mapping[str, Any], layers: Mapping[str, Any]) -> tuple[float | None, str]:
@@ -137,7 +134,7 @@ def method(rows: list[RowStages]) -> str:
     """Say how the stages were measured."""
     files = next((f" ({row.files})" for row in rows if row.files), "")
     return (
-        "Medians over the images of the timed rounds, one image at a time."
+        "Medians over the images of the timed rounds, one image at a time; the sum is the median of an image's sum."
         f" Decoding is of the images' own files{files}, which were in the page cache."
         " The end-to-end time has one clock around everything. It is of other runs of the same images, in turn with"
         " those in stages. The head is what runs behind the network's last convolution or matrix product: as large a"

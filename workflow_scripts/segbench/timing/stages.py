@@ -24,6 +24,7 @@ class StageTimes(TypedDict):
     file_bytes: int  # of an image, the median
     head: str  # of the model: with `logits` the host makes the class map, in the network's time
     stages: dict[str, Summary]  # by the names of `STAGES`
+    sum: Summary  # of an image's stages: medians of stages add up to less where a machine is disturbed
     end_to_end: Summary  # of images that had one clock around everything
     contended: bool | None  # others took the machine; None: not known
     throttled: bool | None
