@@ -109,6 +109,7 @@ rule measure_brightness:
         index="results/data/{dataset}/{split}/images.csv",
         listing="results/data/{dataset}/{split}/images.json",
         decoded=ancient("results/data/{dataset}/{split}/decoded.json"),  # the same pixels with and without
+        pixels=ancient("results/data/{dataset}/{split}/decoded.bin"),
         images=ancient(planning.data.folder),
     output:
         "results/data/{dataset}/{split}/brightness.json",

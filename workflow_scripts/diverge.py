@@ -105,6 +105,8 @@ def prepare(job: Job) -> Prepared:
         raise Unsupported(f"no pieces of a network run on {variant.engine}")
     if variant.scenario != "single":
         raise Unsupported(f"images run one after the other here, which {variant.name} does not: take its base_variant")
+    if model.facts.get("head") == "logits":
+        raise Unsupported("the host makes this row's class maps (head: logits): search the model with head: argmax")
     support = engine.supports(variant, this_machine())
     if not support.ok:
         raise Unsupported(support.reason)

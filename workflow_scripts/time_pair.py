@@ -256,12 +256,13 @@ def _round_apart(request: PairRequest, limits: Limits, name: str) -> Outcome:
 
 
 def other_input(first: Path, model: Path) -> str:
-    """Say how the input of a model differs between two model.json. Empty: it does not. Both engines of a pair run the
-    same input.
+    """Say how the input or the head of a model differs between two model.json. Empty: it does not. Both engines of a
+    pair are run alike.
     """
     mine, others = read_json(model), read_json(first)
-    changed = [key for key in ("input", "preprocessing") if mine[key] != others[key]]
-    return "; ".join(f"{key} of the model: {others[key]} → {mine[key]}" for key in changed)
+    facts = [{"head": "argmax", **found} for found in (others, mine)]
+    changed = [key for key in ("input", "preprocessing", "head") if facts[0][key] != facts[1][key]]
+    return "; ".join(f"{key} of the model: {facts[0][key]} → {facts[1][key]}" for key in changed)
 
 
 @command

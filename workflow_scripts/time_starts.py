@@ -64,8 +64,9 @@ class Starts:
 
     def facts(self) -> dict[str, Any]:
         """Return what the record has of the starts so far."""
-        sizes = sum(path.stat().st_size for path in self._files)
-        return {"files": len(self._files), "file_bytes": sizes, "cold_reason": self.cold_reason, "starts": self.starts}
+        sizes = sum(path.stat().st_size for path in self._files if path.exists())
+        usable = [one for one in self.starts if not (one["condition"] == COLD and self.cold_reason)]
+        return {"files": len(self._files), "file_bytes": sizes, "cold_reason": self.cold_reason, "starts": usable}
 
     def _check(self) -> dict[str, Any]:
         check_manifest(self._engine, read_json(self._request["engine_status"])["manifest"])

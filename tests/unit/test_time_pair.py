@@ -107,3 +107,5 @@ def test_a_model_that_takes_another_input_is_no_pair(tmp_path):
     assert other_input(now, now) == ""
     told = "input of the model: {'height': 64, 'width': 64} → {'height': 32, 'width': 64}"
     assert other_input(before, now) == told
+    write_json(before, {**record, "head": "logits"})
+    assert other_input(before, now) == "head of the model: logits → argmax"

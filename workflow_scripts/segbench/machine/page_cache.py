@@ -27,10 +27,10 @@ class Cached(NamedTuple):
 
 def drop(paths: Iterable[Path]) -> None:
     """Ask the system to drop every page of these files (posix_fadvise, DONTNEED). One that is not written to the disk
-    yet is written first.
+    yet is written first. One that is gone, or may not be read, is left out.
     """
     for path in paths:
-        with open(path, "rb") as stream:
+        with contextlib.suppress(FileNotFoundError, PermissionError), open(path, "rb") as stream:
             with contextlib.suppress(OSError):  # where nothing can be written, nothing is to be written
                 os.fdatasync(stream.fileno())
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -44,8 +44,10 @@ def cached(paths: Iterable[Path]) -> Cached:
 
 def cached_bytes(path: Path) -> int | None:
     """Return how many bytes of a file are in the page cache (mincore). None: only the file's owner, or who may write to
-    it, is told.
+    it, is told; or it is gone.
     """
+    if not os.access(path, os.R_OK):
+        return None
     facts = path.stat()
     if facts.st_size == 0:
         return 0

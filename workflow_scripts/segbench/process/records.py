@@ -39,6 +39,7 @@ PATTERNS = (
     "mixed_precision/{dataset}/{model}/*/*/calibration/status.json",
     "layers/{dataset}/{model}/*.json",
     "cold_start/{dataset}/{model}/*.json",
+    "stages/{dataset}/{model}/*.json",
     "diverge/{dataset}/{model}/*.json",
 )
 

@@ -62,9 +62,12 @@ def dealt(values: npt.NDArray[np.float64]) -> list[npt.NDArray[np.intp]]:
     """Return the places of the values in three groups, by rising value. Equal values stay together; up to three
     different ones are a group each.
     """
-    ends, ordered = np.unique(values), np.sort(values)
-    if len(ends) > COUNT:
+    different, ordered = np.unique(values), np.sort(values)
+    ends = different
+    if len(different) > COUNT:
         ends = np.unique(ordered[[-(-len(values) * part // COUNT) - 1 for part in range(1, COUNT + 1)]])
+    if len(ends) == 1 < len(different):  # most have the highest value: the others are a group
+        ends = different[-2:]
     group = np.searchsorted(ends, values)
     return [np.flatnonzero(group == number) for number in range(len(ends))]
 

@@ -55,7 +55,7 @@ def starts_of(model: str, record: Record) -> list[Starts]:
 
 def cells(starts: Starts) -> list[str]:
     """Return the cells of one condition of a row, in the columns of `HEADER`."""
-    cached = [one["still_cached"] for one in starts.starts]
+    cached, framework = ([one[key] for one in starts.starts] for key in ("still_cached", "framework_s"))
     ratio = ""
     if starts.condition != WARM:
         of_ratio = interval_of_rounds(starts.over_warm)
@@ -64,8 +64,8 @@ def cells(starts: Starts) -> list[str]:
     return [
         starts.variant,
         IN_WORDS[starts.condition],
-        formats.seconds(starts.median("framework_s")),
-        formats.seconds(statistics.median(one["open_s"] - one["framework_s"] for one in starts.starts)),
+        formats.seconds(None if None in framework else statistics.median(framework)),
+        formats.seconds(statistics.median(one["open_s"] - (one["framework_s"] or 0.0) for one in starts.starts)),
         formats.seconds(starts.median("first_image_s")),
         first_mask(starts),
         ratio,
@@ -97,7 +97,8 @@ def sentence(model: str, found: Sequence[Starts]) -> str:
         of = sorted((one for one in found if one.condition == condition), key=lambda one: one.median("first_mask_s"))
         if of:
             best, *others = of
-            near = [one.variant for one in others if (one.interval.low or 0.0) <= (best.interval.high or 0.0)]
+            highest = best.interval.high
+            near = [one.variant for one in others if highest is None or (one.interval.low or 0.0) <= highest]
             among = f" (not told apart from it: {', '.join(near)})" if near else ""
             said.append(f"{IN_WORDS[condition]}, {best.variant}, after {first_mask(best)} s{among}")
     return f"The first class map of {model} comes soonest from: {'; '.join(said)}." if said else ""

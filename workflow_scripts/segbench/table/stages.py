@@ -47,8 +47,8 @@ class RowStages:
         return max(self.seconds, key=lambda name: self.seconds[name])
 
     def share(self, stage: str) -> float:
-        """Return the share of a stage in the sum of them."""
-        return self.seconds[stage] / sum(self.seconds.values())
+        """Return the share of a stage in the sum."""
+        return self.seconds[stage] / self.sum_s
 
 
 def head_share(profile: Profile) -> float | None:

@@ -24,7 +24,7 @@ class StartFacts(TypedDict):
     """What a start took, in seconds."""
 
     begun_s: float  # from the start of the process until Python, numpy, OpenCV and SegBench were there (to 10 ms)
-    framework_s: float | None  # importing the framework
+    framework_s: float | None  # importing the framework; None: on a GPU it is not told apart
     open_s: float  # that, and loading the engine
     first_image_s: float  # `end_to_end_s` of the first image
     first_mask_s: float  # `open_s` and `first_image_s`
