@@ -19,7 +19,7 @@ rule score:
     priority: PRIORITY["score"]
     conda:
         "../envs/base.yaml"
-    threads: workflow.cores
+    threads: SIDE_BY_SIDE
     params:
         reference=planning.scoring.reference_arguments,
         reference_name=planning.scoring.reference_name,
