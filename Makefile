@@ -10,10 +10,10 @@ INSTALL := install --quiet --disable-pip-version-check
 help:            ## print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
-benchmark: env   ## run the default, which writes results/report.html and results/table.md
+benchmark: compiled ## run the default, which writes results/report.html and results/table.md
 	$(BIN)/snakemake
 
-quick: env       ## run a small version: two models, three variants, few images
+quick: compiled  ## run a small version: two models, three variants, few images
 	$(BIN)/snakemake --configfile config/quick.yaml
 
 # Whole files go to a process each, since the tests of a file share what they have made.
@@ -42,13 +42,17 @@ retry: env       ## forget the rows that are not ok, and run them again; ARGS="-
 
 env: $(STAMP)    ## make the environment of the workflow and the CPU engines
 
-# Bytecode is compiled here. Otherwise every job would compile its imports again where writing bytecode is off.
+# Bytecode is compiled, here and below. Otherwise every job compiles its imports again where writing bytecode is off.
 $(STAMP): requirements/base.txt requirements/no-deps.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip $(INSTALL) -r requirements/base.txt
 	$(BIN)/python -m pip $(INSTALL) --no-deps -r requirements/no-deps.txt
 	$(BIN)/python -m compileall -q $(VENV)/lib || true
 	touch $@
+
+.PHONY: compiled
+compiled: env
+	$(BIN)/python -m compileall -q workflow_scripts || true
 
 .PHONY: env-dev
 env-dev: env $(VENV)/.complete-dev
@@ -178,7 +182,7 @@ bench-exports: env ## run sixteen networks that PyTorch exports on two engines, 
 MEASURED := $(addprefix results/,predictions/demo_large/gcnet_demo_large/openvino-fp32/0/predictions.zip \
 	engines/demo/gcnet_demo/openvino-fp32/status.json engines/demo/gcnet_demo/onnxruntime-fp32/status.json \
 	data/demo/val/decoded.json)
-bench-speed: env ## measure what runs outside the model on an idle machine, into results/benchmarks/ (5 minutes)
+bench-speed: compiled ## measure what runs outside the model on an idle machine, into results/benchmarks/ (5 minutes)
 	$(BIN)/snakemake $(MEASURED)
 	$(BIN)/python -m validation.speed.speed
 	$(BIN)/python -m validation.speed.planning

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from segbench.timing.starts import StartFacts, StartRequest
 
 MAX_CACHED = 0.1  # of what a start leaves in the page cache: where more was there before, it is no cold one
+MAX_UNTOLD = 0.1  # of its files' bytes: where the system does not tell of more, it is not known what was there before
 
 
 def time_start(request: StartRequest) -> StartFacts:
@@ -50,6 +51,7 @@ class Starts:
         self.starts: list[dict[str, Any]] = []
         self.peak_rss_bytes = 0
         self.cold_reason = ""  # why there is no cold start
+        self.unchecked_reason = ""  # why it is not known whether a cold start was one
 
     def run(self, rounds: int) -> Outcome:
         """Run all starts. Return the outcome of the first that did not end well, else of the last."""
@@ -66,7 +68,13 @@ class Starts:
         """Return what the record has of the starts so far."""
         sizes = sum(path.stat().st_size for path in self._files if path.exists())
         usable = [one for one in self.starts if not (one["condition"] == COLD and self.cold_reason)]
-        return {"files": len(self._files), "file_bytes": sizes, "cold_reason": self.cold_reason, "starts": usable}
+        return {
+            "files": len(self._files),
+            "file_bytes": sizes,
+            "cold_reason": self.cold_reason,
+            "unchecked_reason": self.unchecked_reason,
+            "starts": usable,
+        }
 
     def _check(self) -> dict[str, Any]:
         check_manifest(self._engine, read_json(self._request["engine_status"])["manifest"])
@@ -86,8 +94,11 @@ class Starts:
         if not self._files:
             of_engine = [path.absolute() for path in self._engine.rglob("*") if path.is_file()]
             self._files = sorted({*map(Path, used), *of_engine})
-        share = before.size / after.size if after.size else None
-        if condition == COLD and (share or 0.0) > MAX_CACHED:
+        unchecked = _unchecked(after)
+        share = None if unchecked else before.size / after.size
+        if condition == COLD and share is None:
+            self.unchecked_reason = unchecked
+        if condition == COLD and share is not None and share > MAX_CACHED:
             self.cold_reason = (
                 f"{share:.0%} of the {after.size / 1e6:.0f} MB that it reads stayed in the page cache, most of it of"
                 f" {before.most and before.most.name}: another process uses these files (end it, and run"
@@ -97,6 +108,20 @@ class Starts:
             found = {"round": number, "condition": condition, "still_cached": share}
             self.starts.append({**found, **outcome.result})
         return outcome
+
+
+def _unchecked(after: page_cache.Cached) -> str:
+    """Return why it cannot be known how much of a row's files was cached before a start, from what is cached after it;
+    empty where it can.
+    """
+    if after.untold > MAX_UNTOLD * (after.size + after.untold):
+        return (
+            f"of {after.untold / 1e6:.0f} MB of its files the system does not tell whether they are in the page cache,"
+            " since they are another user's (run as their owner), or it has no mincore"
+        )
+    if not after.size:
+        return "its files are not in the page cache even after a start: their file system keeps them elsewhere"
+    return ""
 
 
 def options_by_condition(engine: Engine, options: dict[str, Any], folder: Path) -> dict[str, dict[str, Any]]:

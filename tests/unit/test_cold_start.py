@@ -56,9 +56,28 @@ def on_disk(disk):
 
 
 def test_dropped_pages_are_gone(on_disk):
-    assert page_cache.cached([on_disk]) == (8 * MEBIBYTE - 100, on_disk)
+    assert page_cache.cached([on_disk, on_disk.with_name("gone")]) == (8 * MEBIBYTE - 100, on_disk, 0)
     page_cache.drop([on_disk])
-    assert page_cache.cached([on_disk]) == (0, on_disk)
+    assert page_cache.cached([on_disk]) == (0, on_disk, 0)
+
+
+def test_file_of_which_the_system_does_not_tell_is_not_one_without_cached_pages(on_disk, monkeypatch):
+    monkeypatch.setattr(page_cache, "mincore", lambda *arguments: -1)  # as a system without it answers
+    assert page_cache.cached([on_disk]) == (0, None, 8 * MEBIBYTE - 100)
+
+
+@pytest.mark.parametrize(
+    ("size", "untold", "reason"),
+    [
+        (95, 5, ""),
+        (80, 20, "of 20 MB of its files the system does not tell whether they are in the page cache"),
+        (0, 100, "of 100 MB of its files the system does not tell"),
+        (0, 0, "its files are not in the page cache even after a start: their file system keeps them elsewhere"),
+    ],
+)
+def test_start_is_unchecked_where_the_system_does_not_tell_of_a_tenth_of_its_files(size, untold, reason):
+    said = time_starts._unchecked(page_cache.Cached(size * 10**6, None, untold * 10**6))
+    assert said.startswith(reason) and bool(said) == bool(reason)
 
 
 @pytest.mark.skipif(not shutil.which("fincore"), reason="util-linux's fincore is not installed")
@@ -155,6 +174,17 @@ def test_row_whose_files_stay_cached_has_no_cold_start_and_the_reason(tmp_path, 
     assert f"- onnxruntime-fp32: no cold start: {record['cold_reason']}" in page and "| page cache cold" not in page
 
 
+def test_cold_start_is_unchecked_where_the_system_tells_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_cache, "mincore", lambda *arguments: -1)
+    record = run(tmp_path, request_of(tmp_path, "onnxruntime"))
+    assert [(one["condition"], one["still_cached"]) for one in record["starts"]] == [("cold", None), ("warm", None)]
+    assert record["cold_reason"] == "" and "the system does not tell" in record["unchecked_reason"]
+    page = cold_start.page([("mine", record)], "x.svg")
+    assert "| onnxruntime-fp32 | page cache cold, unchecked |" in page
+    assert "; page cache cold, unchecked, onnxruntime-fp32, after " in page
+    assert f"- onnxruntime-fp32: cold start unchecked: {record['unchecked_reason']}" in page
+
+
 def test_engine_whose_files_are_damaged_is_not_started(tmp_path):
     request = request_of(tmp_path, "onnxruntime")
     (Path(request["engine"]) / "model.onnx").write_bytes(b"damaged")
@@ -177,7 +207,7 @@ def test_configured_cache_of_openvino_is_off_where_starts_are_without():
 def record_of(variant: str, warm: list[float], cold: list[float]) -> dict[str, Any]:
     """A record of starts whose first masks took these seconds, a tenth of it the first image."""
     return {
-        "status": "ok", "reason": "", "cold_reason": "", "variant": {"name": variant},
+        "status": "ok", "reason": "", "cold_reason": "", "unchecked_reason": "", "variant": {"name": variant},
         "starts": [
             {
                 "round": number, "condition": condition, "framework_s": 0.4 * taken, "open_s": 0.9 * taken,
@@ -233,3 +263,11 @@ def test_picture_has_a_bar_for_each_condition():
     plot = bars(starts_of("net", record_of("fast", [0.5, 0.51, 0.49], [4.0, 4.04, 3.96])))
     assert [(one["start"], one["seconds"]) for one in plot.records] == [("warm", 0.5), ("page cache cold", 4.0)]
     assert render.svg(plot.file_spec()).startswith("<svg")
+    assert plot.caption == "Every start is a new process. Medians over rounds."
+
+
+def test_picture_names_the_cold_starts_that_are_unchecked():
+    record = record_of("fast", [0.5, 0.51, 0.49], [4.0, 4.04, 3.96])
+    for one in record["starts"]:
+        one["still_cached"] = None
+    assert bars(starts_of("net", record)).caption.endswith(" Unchecked: net · fast, page cache cold.")

@@ -42,6 +42,29 @@ def test_sentence_claims_what_was_shown(own, sentence):
     assert said(calibrated(), own) == [sentence]
 
 
+AGREES_NOT = "its class maps agree too little with the reference's"
+CHANGES = "its rounds computed other class maps than the accuracy pass"
+
+
+@pytest.mark.parametrize(
+    ("own", "sibling", "reason"),
+    [
+        ({}, {"agrees": False}, f"of that row: {AGREES_NOT}"),
+        ({}, {"agrees": False, "time_s": None, "round_medians_s": None}, f"of that row: {AGREES_NOT}"),
+        ({}, {"agrees": False, "repeatable": False}, f"of that row: {CHANGES}, {AGREES_NOT}"),
+        ({"repeatable": False}, {"agrees": False}, f"of this row: {CHANGES}; of that row: {AGREES_NOT}"),
+    ],
+)
+def test_row_whose_class_maps_are_distrusted_is_not_compared_and_says_why(own, sibling, reason):
+    assert said(calibrated(**sibling), quantized(**own)) == [f"is not compared with {OVER} ({reason})"]
+
+
+def test_other_calibrations_are_compared_beside_one_whose_class_maps_are_distrusted():
+    assert said(calibrated(agrees=False), calibrated(), quantized()) == [
+        f"is not compared with {OVER} (of that row: {AGREES_NOT}); {GAINS} {OVER}, {SAME}"
+    ]
+
+
 def test_same_speed_depends_on_the_margin():
     assert said(calibrated(), quantized(), margin=0.005) == [f"{GAINS} {OVER}, {UNCLEAR} (1.00× its time, 0.99–1.01)"]
 

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import yaml
+from helpers.onnx_made import SCORES, SIZE, WEIGHT, network, scores
+from onnx import TensorProto
 from segbench.errors import InputError
 
 from validation.clock.against_benchmark_app import rate_of
@@ -19,6 +22,7 @@ from validation.clock.same_twice import spread
 from validation.clock.truth import within
 from validation.common import agreement, agreement_cells, verdict
 from validation.exports import exports
+from validation.speed.launchers import as_transformers
 from validation.zoo import zoo
 
 ROOT = Path(__file__).parents[2]
@@ -151,3 +155,11 @@ def test_clocks_agree_only_where_a_narrow_interval_contains_one():
 
 def test_turn_is_the_mean_of_its_two_stretches():
     assert in_turns([1.0, 4.0, 3.0, 3.0]) == pytest.approx([2.0, 3.0])
+
+
+def test_network_with_the_names_of_transformers_computes_the_same(tmp_path):
+    source = network(tmp_path / "net.onnx", [SCORES], [("scores", TensorProto.FLOAT, [1, len(WEIGHT), *SIZE])])
+    assert as_transformers(source, tmp_path) == SIZE
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).random((1, 3, *SIZE), np.float32)
+    np.testing.assert_allclose(session.run(["logits"], {"pixel_values": image})[0], scores(image), rtol=1e-4, atol=1e-5)

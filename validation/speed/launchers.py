@@ -1,4 +1,5 @@
-"""Compare what a timed inference costs beside the network: SegBench's round, OpenVINO's benchmark_app, a plain loop.
+"""Compare what a timed inference costs beside the network: SegBench's round, OpenVINO's benchmark_app, a plain loop,
+and optimum-benchmark's process launcher where `--optimum` names a Python that has it.
 
 Each starts from nothing, in turn (A B C C B A), with the same built engine, threads and number of timed inferences. The
 harness is the wall time of all processes less the time inside the network. The loop is what is left when nothing is
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segbench.errors import InputError
-from segbench.files import read_json
+from segbench.files import read_json, write_json
 from segbench.machine.cpu import this_machine
 from segbench.process.lifetime import command
 from segbench.timing.latencies import read_compute_s
@@ -30,8 +31,27 @@ ENGINES = {"onnxruntime-fp32": "model.onnx", "openvino-fp32": "model.xml"}
 LEFT_OUT = {
     "SegBench": "nothing: checks of files, warm-up until steady, disturbance, digests of class maps, environment",
     "benchmark_app": "real images (it draws noise), warm-up (one run), a check of what it computes, disturbance",
+    "optimum-benchmark": "real images (it draws noise), warm-up (eleven runs), a check of what it computes, disturbance"
+    " (its parent polls without a pause beside the clock, which takes a CPU)",
     "a loop": "all of it, and supervision: a crash ends the run",
 }
+# Its generator of inputs and its ONNX Runtime backend share no name for semantic segmentation. As a classifier, the
+# same network runs with the same input. Runs of its warm-up are inside the network too.
+OPTIMUM = """
+import os, sys
+os.environ.update(HF_HUB_OFFLINE="1", LOG_TO_FILE="0")
+from optimum_benchmark import Benchmark, BenchmarkConfig, InferenceConfig, ORTConfig, ProcessConfig
+folder, (threads, count, height, width) = sys.argv[1], map(int, sys.argv[2:])
+backend = ORTConfig(
+    model=folder, task="image-classification", library="transformers", model_type="segformer", device="cpu",
+    session_options={"intra_op_num_threads": threads},
+)
+shapes = {"batch_size": 1, "num_channels": 3, "height": height, "width": width}
+scenario = InferenceConfig(iterations=count, duration=0, input_shapes=shapes)
+report = Benchmark.launch(BenchmarkConfig("round", backend, scenario, ProcessConfig()))
+first, timed = report.first_forward.latency, report.forward.latency
+print("inside:", first.total + timed.total + scenario.warmup_runs * timed.mean, "count:", timed.count, flush=True)
+"""
 LOOPS = {
     "onnxruntime-fp32": """
 settings = onnxruntime.SessionOptions()
@@ -76,10 +96,11 @@ class Run(NamedTuple):
 class Launchers:
     """The ways to time one built variant."""
 
-    def __init__(self, place: Place, variant: str, timing: dict[str, Any]) -> None:
+    def __init__(self, place: Place, variant: str, timing: dict[str, Any], optimum: str = "") -> None:
         self._place, self._side, self._variant = place, place.side(variant), variant
         self._timing, self._threads = timing, this_machine().default_threads
         self._model = str(Path(self._side["engine"]) / ENGINES[variant])
+        self._optimum = optimum
 
     def segbench(self, _: int = 0) -> Run:
         """Time a round as the workflow does, parent and child. It says itself how many inferences that is."""
@@ -115,6 +136,17 @@ class Launchers:
         done, mean_ms = (float(one.group(1)) for one in found.values() if one)
         return Run(wall, done * mean_ms / 1000, int(done))
 
+    def optimum(self, count: int) -> Run:
+        """Run optimum-benchmark's process launcher on the engine's own file."""
+        with tempfile.TemporaryDirectory() as folder:
+            size = as_transformers(Path(self._model), Path(folder))
+            numbers = map(str, (self._threads, count, *size))
+            wall, said = _run(["-c", OPTIMUM, folder, *numbers], self._optimum)
+        found = re.search(r"inside: ([\d.]+) count: (\d+)", said)
+        if not found:
+            raise InputError(f"optimum-benchmark printed no count:\n{said[-2000:]}")
+        return Run(wall, float(found[1]), int(found[2]))
+
     def loop(self, count: int) -> Run:
         """Run the plain loop."""
         module = self._variant.partition("-")[0]
@@ -123,10 +155,30 @@ class Launchers:
         return Run(wall, float(said), count)
 
 
-def _run(words: list[str]) -> tuple[float, str]:
+def as_transformers(model: Path, folder: Path) -> tuple[int, int]:
+    """Write an ONNX file into `folder` as transformers' libraries look for one, which is by the names of input and
+    output. Return the input's height and width.
+    """
+    import onnx
+
+    network = onnx.load(str(model))
+    graph = network.graph
+    names = {graph.input[0].name: "pixel_values", graph.output[0].name: "logits"}
+    for value in (*graph.input, *graph.output):
+        value.name = names[value.name]
+    for node in graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(name, name) for name in tensors]
+    onnx.save(network, str(folder / "model.onnx"))
+    write_json(folder / "config.json", {"model_type": "segformer"})
+    *_, height, width = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim)
+    return height, width
+
+
+def _run(words: list[str], python: str = sys.executable) -> tuple[float, str]:
     """Return the wall seconds of a Python process, and what it printed."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([python, *words], capture_output=True, text=True, check=False)
     wall = time.perf_counter() - start
     if done.returncode:
         raise InputError(f"{words[:3]} failed: {done.stderr[-2000:]}")
@@ -137,14 +189,19 @@ def _run(words: list[str]) -> tuple[float, str]:
 def main() -> None:
     """Launch each in turn, and print the harness's time."""
     made = parser(__doc__, turns=(3, "turns of six launches"))
+    made.add_argument("--optimum", default="", help="Python of an environment with optimum-benchmark[onnxruntime]")
     args = made.parse_args()
     if args.variant not in ENGINES:
         raise InputError(f"--variant: {args.variant} has no loop here; known: {', '.join(ENGINES)}")
+    if args.optimum and not args.variant.startswith("onnxruntime"):
+        raise InputError("--optimum: optimum-benchmark opens ONNX files here; give --variant onnxruntime-fp32")
     place = place_of(args)
-    launchers = Launchers(place, args.variant, place.request()["timing"])
+    launchers = Launchers(place, args.variant, place.request()["timing"], args.optimum)
     ways: dict[str, Callable[[int], Run]] = {"SegBench": launchers.segbench, "a loop": launchers.loop}
     if args.variant.startswith("openvino"):
         ways = {"SegBench": launchers.segbench, "benchmark_app": launchers.benchmark_app, "a loop": launchers.loop}
+    if args.optimum:
+        ways["optimum-benchmark"] = launchers.optimum
     runs: dict[str, list[Run]] = {name: [] for name in ways}
     for _ in range(args.turns):
         for name in (*ways, *reversed(ways)):

@@ -13,8 +13,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segbench.calibration.base import JUDGE, TABLE, Operator, layers_file, needs_reduced_range
 from segbench.calibration.masks import masked
 from segbench.calibration.table import CalibrationTable, read_table
@@ -77,6 +75,7 @@ def _layers(graph: Any) -> list[str]:
 
 def masked_tensors(graph: Any) -> set[str]:
     """Return the tensors of a graph that have no range, since the network stores infinities that go into them."""
+    import numpy as np
     from onnx import TensorProto, numpy_helper
 
     stored = [tensor for tensor in graph.initializer if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16)]
@@ -153,6 +152,7 @@ def build(
 
 def _as_tensors_data(table: CalibrationTable) -> dict[str, Any]:
     """Return the table as ONNX Runtime's `load_tensors_data` reads it."""
+    import numpy as np
     from onnxruntime.quantization.calibrate import (
         CalibrationCacheEncoder,
         CalibrationMethod,

@@ -12,9 +12,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from segbench import plugins
 from segbench.arrays import ClassMap, Float32Image, Logits
@@ -23,6 +21,9 @@ from segbench.errors import Failed, Unsupported
 from segbench.machine import nvml
 from segbench.machine.cpu import Machine, package_version
 from segbench.models.exported import ExportedModel
+
+if TYPE_CHECKING:  # this is imported where no array is
+    import numpy.typing as npt
 
 SIXTEEN_BIT_FLAGS = {
     "bf16": frozenset({"avx512_bf16", "amx_bf16"}),

@@ -6,10 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.calibration import qdq
@@ -20,6 +17,9 @@ from segbench.errors import Unsupported, framework_errors
 from segbench.files import read_json
 from segbench.models.exported import ExportedModel
 from segbench.models.onnx_batch import set_batch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 ENGINE_FILE = "model.onnx"
 KERNEL = "_kernel_time"  # how a trace calls the time inside a node
@@ -197,7 +197,7 @@ class ONNXRuntimeSession:
 
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
-        return np.ascontiguousarray(without_batch(self._binding.copy_outputs_to_cpu()[0]))
+        return without_batch(self._binding.copy_outputs_to_cpu()[0])
 
     def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Run a graph of many inputs and outputs."""

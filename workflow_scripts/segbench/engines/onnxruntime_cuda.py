@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segbench.arrays import ClassMap, Float32Image, Logits
 from segbench.calibration.typed_onnx import write_typed
 from segbench.config.options import Variant
@@ -18,7 +16,7 @@ from segbench.models.exported import ExportedModel
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CUDAExecutionProvider"
-DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}  # of a class map, of logits
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # of a class map, of logits
 Providers = list[tuple[str, dict[str, str]]]  # names with their settings, the preferred first
 
 
@@ -117,6 +115,7 @@ class GPUSession:
     """Input and output are bound to memory on the GPU, so that `run` copies nothing."""
 
     def __init__(self, model: Path, providers: Providers, cpu_nodes: bool) -> None:
+        import numpy as np
         import onnxruntime
 
         self._session = open_session(model, providers, cpu_nodes)
@@ -144,7 +143,7 @@ class GPUSession:
 
     def download(self) -> ClassMap | Logits:
         """Copy of the output: an H×W class map, or C×H×W logits."""
-        return np.array(self._map.numpy()[0])
+        return self._map.numpy()[0].copy()
 
 
 ENGINE = ONNXRuntimeCUDA()

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.calibration import qdq
@@ -20,6 +17,9 @@ from segbench.files import link_files, read_json, scratch
 from segbench.machine.cpu import Machine
 from segbench.models.exported import ExportedModel
 from segbench.runtimes.openvino import read_model, set_batch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 ENGINE_FILE = "model.xml"
 CACHE = "CACHE_DIR"
@@ -196,14 +196,14 @@ class OpenVINOSession:
 
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
-        return np.array(without_batch(self._request.get_output_tensor().data))
+        return without_batch(self._request.get_output_tensor().data).copy()
 
     def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Run a network of many inputs and outputs."""
         with framework_errors("running the network", Exception):
             self._request.infer(dict(tensors))
         count = len(self._request.model_outputs)
-        return [np.array(self._request.get_output_tensor(number).data) for number in range(count)]
+        return [self._request.get_output_tensor(number).data.copy() for number in range(count)]
 
 
 class ProfiledOpenVINOSession(OpenVINOSession):

@@ -6,10 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from segbench.arrays import ClassMap, Float32Image, Logits, without_batch
 from segbench.config.options import Variant
@@ -18,6 +15,9 @@ from segbench.errors import Failed, Unsupported, framework_errors
 from segbench.files import link_files, read_json
 from segbench.models.exported import ExportedModel, paddle_files
 from segbench.models.paddle_batch import with_batch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # By the kind of Paddle's own error: most are the first, and what it calls fatal is the last.
 RAISED = (RuntimeError, ValueError, OSError, SystemError)
@@ -108,7 +108,7 @@ class PaddleSession:
 
     def download(self) -> ClassMap | Logits:
         """Return a copy of the output: an H×W class map, N×H×W of a batch, or C×H×W logits."""
-        return np.ascontiguousarray(without_batch(self._output.copy_to_cpu()))
+        return without_batch(self._output.copy_to_cpu())
 
     def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Run a program of many inputs and outputs."""

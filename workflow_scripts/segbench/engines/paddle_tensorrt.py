@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segbench.config.options import Variant
 from segbench.engines import paddle_gpu
 from segbench.errors import Failed, InputError, Unsupported
@@ -84,6 +82,8 @@ class PaddleTensorRT(paddle_gpu.PaddleGPU):
         self, model: ExportedModel, calibration: Path | None, variant: Variant, options: Any, out: Path
     ) -> dict[str, Any]:
         """Let TensorRT build, run one image of zeros to see which operators are outside, hand on the engine's files."""
+        import numpy as np
+
         os.environ.update(GLOG_vmodule=inference_log.VERBOSE)
         shapes = shape_file(model, options)
         tables = sorted((calibration / "tables").glob(engine_cache.TABLE)) if calibration else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -66,6 +65,8 @@ def nvidia_driver(root: Path = Path("/")) -> str | None:
 
 def package_version(name: str, paths: list[str] | None = None) -> str | None:
     """Return the installed version of a distribution, or None. It is read from metadata, so nothing is imported."""
+    import importlib.metadata  # as long as all else here, and few who import this ask
+
     where = {"path": paths} if paths is not None else {}
     for found in importlib.metadata.distributions(name=name, **where):  # type: ignore[call-overload]
         return found.version

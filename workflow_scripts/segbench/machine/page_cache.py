@@ -19,10 +19,13 @@ mincore = ctypes.CDLL(None).mincore
 
 
 class Cached(NamedTuple):
-    """How many bytes of some files are in the page cache, and the file that most of them are of."""
+    """How many bytes of some files are in the page cache, the file that most of them are of, and the bytes of the files
+    of which the system does not tell.
+    """
 
     size: int
     most: Path | None
+    untold: int = 0
 
 
 def drop(paths: Iterable[Path]) -> None:
@@ -37,14 +40,20 @@ def drop(paths: Iterable[Path]) -> None:
 
 
 def cached(paths: Iterable[Path]) -> Cached:
-    """Return how much of these files is in the page cache, as far as this user is told."""
-    found = [(cached_bytes(path) or 0, path) for path in paths]
-    return Cached(sum(size for size, _ in found), max(found, default=(0, None))[1])
+    """Return how much of these files is in the page cache. Files that are gone are left out."""
+    found, untold = list[tuple[int, Path]](), 0
+    for path in filter(os.path.exists, paths):
+        size = cached_bytes(path)
+        if size is None:
+            untold += path.stat().st_size
+        else:
+            found.append((size, path))
+    return Cached(sum(size for size, _ in found), max(found, default=(0, None))[1], untold)
 
 
 def cached_bytes(path: Path) -> int | None:
-    """Return how many bytes of a file are in the page cache (mincore). None: only the file's owner, or who may write to
-    it, is told; or it is gone.
+    """Return how many bytes of a file are in the page cache (mincore). None: this is not known, since only the file's
+    owner, or who may write to it, is told; or it is gone.
     """
     if not os.access(path, os.R_OK):
         return None

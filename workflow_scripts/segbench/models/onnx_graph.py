@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 CLASS_MAP = "class_map"  # the only output of every exported ONNX model
 RESIZE = f"{CLASS_MAP}/Resize"  # the node that brings small logits to the input's size
@@ -23,7 +24,7 @@ MAX_FOLDED = 1 << 16  # elements; sizes and axes are folded, weights are not
 MAX_FLOATS = 64  # elements: sizes are multiplied by scales and rounded, but weights are floats too
 
 Shape = tuple[int, ...]
-Values = npt.NDArray[Any]
+Values: TypeAlias = "npt.NDArray[Any]"
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]  # a node: its name, the constants that it reads, its attributes
 
 
@@ -42,7 +43,7 @@ def infer(model: Any) -> Any:
     graph.output.extend(model.graph.output)
     graph.value_info.extend(model.graph.value_info)
     for tensor in model.graph.initializer:
-        if np.prod(tensor.dims, dtype=np.int64) <= MAX_FOLDED:
+        if math.prod(tensor.dims) <= MAX_FOLDED:
             graph.initializer.append(tensor)
         else:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
@@ -79,7 +80,7 @@ def fold(model: Any) -> None:
     opset = opset_of(model)
     while True:
         shapes = shapes_of(infer(model))
-        known = {t.name: t for t in graph.initializer if np.prod(t.dims, dtype=np.int64) <= MAX_FOLDED}
+        known = {t.name: t for t in graph.initializer if math.prod(t.dims) <= MAX_FOLDED}
         folded: dict[str, Values] = {}
         kept = []
         for node in graph.node:
@@ -99,6 +100,7 @@ def _values(
     node: Any, known: dict[str, Any], folded: dict[str, Values], shapes: dict[str, Shape], opset: int
 ) -> list[Values] | None:
     """Return a node's outputs, if they are small tensors which can be known now."""
+    import numpy as np
     import onnx
     from onnx import numpy_helper
     from onnx.reference import ReferenceEvaluator
@@ -132,6 +134,8 @@ def _is_small(value: Values) -> bool:
 
 def _shape(node: Any, shape: Shape | None) -> list[Values] | None:
     """Return the output of an operator Shape, if its sizes are known."""
+    import numpy as np
+
     if shape is None:
         return None
     part = {attribute.name: attribute.i for attribute in node.attribute}
@@ -163,6 +167,7 @@ def make_nodes(model: Any, source: str, steps: Iterable[Step], result: str = "")
 
     A step is (name, constants, attributes). A name ends in its operator's.
     """
+    import numpy as np
     from onnx import helper, numpy_helper
 
     made = []

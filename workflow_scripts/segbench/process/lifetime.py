@@ -10,10 +10,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from typing import TYPE_CHECKING
 
 from segbench.errors import InputError, disk_fault
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 
 def pool(jobs: int) -> ProcessPoolExecutor:
@@ -21,6 +23,10 @@ def pool(jobs: int) -> ProcessPoolExecutor:
 
     Orphaned processes would wait for work for ever, and so would the reader of this script's output.
     """
+    # Every script imports this module, and few start a pool.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     return ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
 
 
@@ -31,6 +37,8 @@ def die_with_parent() -> None:
 
 
 def _begin() -> None:
+    from multiprocessing import parent_process
+
     die_with_parent()
     parent = parent_process()
     if parent is not None and parent.pid != os.getppid():

@@ -9,7 +9,6 @@ from segbench.table.row import Row, place_of_reference, value
 from segbench.table.verdict import FASTER, SAME, SLOWER, UNCLEAR, time_verdict
 
 ALIKE = ("engine", "scenario", "batch", "streams", "threads")
-OF_TIME = "ucth"  # marks of a row whose time is not compared
 SPEEDS = {
     SAME: "at the same speed",
     FASTER: "and is faster",
@@ -22,20 +21,28 @@ def beside_calibrated(claims: Claims, margin: float) -> list[tuple[Row, str]]:
     """Return what is said of each row of a quantised model beside which its float sibling ran, calibrated by us.
 
     Rows have the report's keys. Two speeds are the same where the interval of their ratio lies within the `margin`.
+    Where a row's class maps are distrusted, the reason stands in place of a comparison.
     """
     ran = [row for row in claims.rows if row["status"] == "ok" and row["precision"] == "int8"]
     found = []
     for row in (one for one in ran if one["calibrator"] == OF_MODEL):
         sibling = place_of_reference(row["model"], row["reference"] or "")[0]
         parts = [
-            f"{_accuracy(row, one, claims)} {value(one, 'label')} ({one['calibrator']}),"
-            f" {_speed(row, one, claims, margin)}"
+            _compared(row, one, claims, margin)
             for one in ran
             if one["model"] == sibling != row["model"] and one["calibrator"] != OF_MODEL
             if all(value(row, key) == value(one, key) for key in ALIKE)
         ]
         found += [(row, "; ".join(parts))] if parts else []
     return found
+
+
+def _compared(row: Row, other: Row, claims: Claims, margin: float) -> str:
+    name = f"{value(other, 'label')} ({other['calibrator']})"
+    wrong = [("of this row", distrust.of_class_maps(row)), ("of that row", distrust.of_class_maps(other))]
+    if told := [f"{whose}: {', '.join(reasons)}" for whose, reasons in wrong if reasons]:
+        return f"is not compared with {name} ({'; '.join(told)})"
+    return f"{_accuracy(row, other, claims)} {name}, {_speed(row, other, claims, margin)}"
 
 
 def _accuracy(row: Row, other: Row, claims: Claims) -> str:
@@ -57,7 +64,7 @@ def _speed(row: Row, other: Row, claims: Claims, margin: float) -> str:
     if ratio is None:
         return "without a time to compare"
     marks = distrust.marks(row, claims.first) + distrust.marks(other, claims.first)
-    doubts = "".join(mark for mark in OF_TIME if mark in marks)
+    doubts = "".join(mark for mark in distrust.REASONS if mark in marks)  # of the times: others are not compared
     said = SPEEDS[UNCLEAR if doubts else time_verdict(ratio, margin)]
     figures = f"{formats.ratio(ratio.value)}× its time", formats.bounds(ratio.low, ratio.high) or "no interval", doubts
     return f"{said} ({', '.join(filter(None, figures))})"

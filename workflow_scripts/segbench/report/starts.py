@@ -35,6 +35,7 @@ def bars(found: Sequence[Starts]) -> Plot:
         }
         for one in found
     ]
+    unchecked = [f"{one.model} · {one.variant}, {IN_WORDS[one.condition]}" for one in found if one.is_unchecked]
     chart = (
         figures()
         .mark_bar(minBandSize=2)
@@ -53,7 +54,8 @@ def bars(found: Sequence[Starts]) -> Plot:
     return Plot(
         name="cold_start",
         title="From a start to the first class map",
-        caption="Every start is a new process. Medians over rounds.",
+        caption="Every start is a new process. Medians over rounds."
+        + (f" Unchecked: {'; '.join(unchecked)}." if unchecked else ""),
         description=f"Bars of {len(found)} rows and conditions.",
         chart=chart,
         records=records,

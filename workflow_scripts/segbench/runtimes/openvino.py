@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segbench.arrays import SAME_NETWORK, ClassMap, Float32Image, agreement, as_class_map
 from segbench.errors import Unsupported, framework_errors
 from segbench.models.exported import ExportedModel, exact_twin
@@ -91,7 +89,7 @@ def _resize_batch(node: Any, count: int) -> None:
     given = node.input_value(1).node
     if given.get_type_name() != "Constant":
         return
-    sizes = np.array(given.data)
+    sizes = given.data.copy()
     last = node.input_value(node.get_input_size() - 1).node  # of a resize the axes that it is about, if they are given
     has_axes = node.get_type_name() == "Interpolate" and node.get_input_size() > 2 and _are_integers(last)
     axes = last.data.tolist() if has_axes else range(len(sizes))
@@ -115,6 +113,6 @@ def class_maps(model: Any) -> Callable[[Float32Image], ClassMap]:
 
     def predict(image: Float32Image) -> ClassMap:
         request.infer([image])
-        return np.array(request.get_output_tensor().data[0])
+        return request.get_output_tensor().data[0].copy()
 
     return predict

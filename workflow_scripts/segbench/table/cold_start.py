@@ -34,6 +34,16 @@ class Starts(NamedTuple):
         return statistics.median(start[key] for start in self.starts)
 
     @property
+    def is_unchecked(self) -> bool:
+        """Whether it is not known of every cold start that its files were dropped."""
+        return self.condition == COLD and any(start["still_cached"] is None for start in self.starts)
+
+    @property
+    def in_words(self) -> str:
+        """Return the condition in words, with a mark where it is unchecked."""
+        return IN_WORDS[self.condition] + (", unchecked" if self.is_unchecked else "")
+
+    @property
     def interval(self) -> Interval:
         """Return the interval of `first_mask_s`, as the table has it of a time."""
         return interval_of_rounds([start["first_mask_s"] for start in self.starts])
@@ -63,7 +73,7 @@ def cells(starts: Starts) -> list[str]:
         ratio = f"{statistics.median(starts.over_warm):.2f} {width}"
     return [
         starts.variant,
-        IN_WORDS[starts.condition],
+        starts.in_words,
         formats.seconds(None if None in framework else statistics.median(framework)),
         formats.seconds(statistics.median(one["open_s"] - (one["framework_s"] or 0.0) for one in starts.starts)),
         formats.seconds(starts.median("first_image_s")),
@@ -100,12 +110,12 @@ def sentence(model: str, found: Sequence[Starts]) -> str:
             highest = best.interval.high
             near = [one.variant for one in others if highest is None or (one.interval.low or 0.0) <= highest]
             among = f" (not told apart from it: {', '.join(near)})" if near else ""
-            said.append(f"{IN_WORDS[condition]}, {best.variant}, after {first_mask(best)} s{among}")
+            said.append(f"{best.in_words}, {best.variant}, after {first_mask(best)} s{among}")
     return f"The first class map of {model} comes soonest from: {'; '.join(said)}." if said else ""
 
 
 def missing(records: Sequence[Record]) -> list[str]:
-    """Return a line for each row that could not run or has no cold start."""
+    """Return a line for each row that could not run, or whose cold start is missing or unchecked."""
     lines = []
     for record in records:
         name = record["variant"]["name"]
@@ -113,4 +123,6 @@ def missing(records: Sequence[Record]) -> list[str]:
             lines.append(f"{name}: {record['status']}: {record['reason']}")
         elif record["cold_reason"]:
             lines.append(f"{name}: no cold start: {record['cold_reason']}")
+        elif record["unchecked_reason"]:
+            lines.append(f"{name}: cold start unchecked: {record['unchecked_reason']}")
     return lines

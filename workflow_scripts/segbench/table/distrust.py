@@ -54,6 +54,7 @@ REASONS = {  # by the mark in a time cell
         "Choose another calibrator or engine, or state in agreement_bounds what you accept",
     ),
 }
+OF_CLASS_MAPS = "ra"  # marks of a row that computes something else than it should, whatever its time
 
 
 def first_hardware(rows: Iterable[Row]) -> str | None:
@@ -70,3 +71,8 @@ def sentences(row: Row, first: str | None) -> list[str]:
     """Return a sentence for each reason, those of flags with their numbers."""
     rest = [REASONS[mark].sentence for mark in marks(row, first) if REASONS[mark].name not in flags.NAMES.values()]
     return [*flags.sentences_of(row), *rest]
+
+
+def of_class_maps(row: Row) -> list[str]:
+    """Return a sentence for each reason to distrust what a row computes, be it timed or not."""
+    return [REASONS[mark].sentence for mark in OF_CLASS_MAPS if REASONS[mark].holds(row, None)]

@@ -6,8 +6,6 @@ import ctypes
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from segbench.arrays import ClassMap, Float32Image, Logits, as_downloaded
 from segbench.errors import Failed, Unsupported
 from segbench.files import read_json, write_json
@@ -16,7 +14,7 @@ from segbench.runtimes.tensorrt.plan import Plan
 
 IDENTITY = "identity.json"
 # By TensorRT's names: its own `nptype` fails in 8.5 with numpy 1.24 and later.
-DTYPES = {"FLOAT": np.float32, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8}
+DTYPES = {"FLOAT": "float32", "INT32": "int32", "INT64": "int64", "UINT8": "uint8"}
 
 
 def check(answer: tuple[Any, ...]) -> Any:
@@ -106,6 +104,8 @@ class CUDASession:
 
     def _buffers(self, name: str) -> tuple[Any, Any]:
         """A pinned array of a tensor's shape and type, and as much memory on the GPU, bound to the tensor."""
+        import numpy as np
+
         shape = tuple(self._engine.get_tensor_shape(name))
         dtype = np.dtype(DTYPES[self._engine.get_tensor_dtype(name).name])
         size = int(np.prod(shape)) * dtype.itemsize
@@ -129,7 +129,7 @@ class CUDASession:
 
     def upload(self, image: Float32Image) -> None:
         """Copy into the pinned array and from there to the GPU."""
-        np.copyto(self._image, image)
+        self._image[...] = image
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
         size = self._image.nbytes
         check(self._cuda.cudaMemcpyAsync(self._image_on_gpu, self._image.ctypes.data, size, kind, self._stream))
