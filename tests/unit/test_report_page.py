@@ -14,7 +14,7 @@ import pytest
 from helpers.report_made import ENTRIES, REASON, Made
 from segbench.files import write_record, write_text
 from segbench.images.colours import palette
-from segbench.report import PLOTS, SWEPT, derived, lost_objects, provenance, render, samples
+from segbench.report import PLOTS, SWEPT, contents, derived, lost_objects, provenance, render, samples
 from segbench.report.derived import warnings_of
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
@@ -24,7 +24,6 @@ from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import key_of
 from segbench.table.rows import read_rows
 
-import report
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((ROOT / "resources" / "published").glob("*.csv"))
@@ -35,11 +34,11 @@ def content_of(made: Made):
     asked = argparse.Namespace(
         results=made.results, selection=made.selection, settings=made.settings, published=PUBLISHED, date="today"
     )
-    return report.gather(asked, *report.read(made.results, made.selection))
+    return contents.gather(asked, *contents.read(made.results, made.selection))
 
 
 def made_rows(made: Made):
-    return report.read(made.results, made.selection)[0]
+    return contents.read(made.results, made.selection)[0]
 
 
 def test_speed_ups_are_over_rows_of_the_same_model(tmp_path):

@@ -76,6 +76,20 @@ def _count_pixels(rows: ClassMap, columns: ClassMap, counts: Matrix) -> None:
         counts[int(rows[-1]) << 8 | int(columns[-1])] += 1
 
 
+def changed_counts(before: ClassMap, after: ClassMap, known: Matrix) -> Matrix:
+    """Return `pair_counts` of two H×W maps that are much alike. `known` are those of another map and `after`.
+
+    They tell how often `after` has each value, so that only pixels that differ have to be looked at.
+    """
+    apart = np.flatnonzero(before.ravel() != after.ravel())
+    if len(apart) * PIXELS_PER_RUN > after.size:
+        return pair_counts(before, after)
+    values = after.ravel()[apart].astype(np.intp)
+    changed = np.bincount(before.ravel()[apart].astype(np.intp) << 8 | values, minlength=256 * 256)
+    equal: Matrix = np.diag(known.sum(0) - np.bincount(values, minlength=256))
+    return equal + changed.reshape(256, 256)
+
+
 def fold(counts: Matrix, class_count: int, ignore: int, class_map: Any = None) -> Matrix:
     """Turn `pair_counts` of labels (trainIds) and a model's raw output into the confusion matrix, int64 (K+1)×(K+1).
 
