@@ -21,7 +21,6 @@ from segbench.table.columns import NAMES
 from segbench.table.markdown import full_cells
 from test_report_page import HOSTILE
 
-
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 QUIET = (

@@ -24,7 +24,6 @@ from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import key_of
 from segbench.table.rows import read_rows
 
-
 ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((ROOT / "resources" / "published").glob("*.csv"))
 HOSTILE = ["</script><script>hacked=1</script>", '"><img src=x onerror=hacked=1>', "Straße 道路 🚗 \u202e", "x" * 400]

@@ -50,7 +50,7 @@ def keep_boundaries(class_map: ClassMap, width: int, out: ClassMap) -> None:
 
     All classes are done at once. A pixel is not on the boundary where the window of 2·`width` + 1 pixels around it lies
     in the image and has one class: no pixel of it differs from the next one in its row or its column. Whether pixels
-    differ takes one bit each, so that 64 of them are compared at once. A street scene of 1024×2048 takes 1.0 ms; eroding
+    differ takes one bit each, so that 64 of them are compared at once. A street scene of 1024×2048 takes 1 ms; eroding
     the mask of each class, as the definition reads, takes 107 ms.
     """
     height, columns = class_map.shape
@@ -104,8 +104,8 @@ def boundary_counts(
 ) -> Matrix:
     """Count what the boundary IoU of each class is made of, int64 3×K as `iou_counts` does. See `fold` for the maps.
 
-    The label has nothing but classes and ignored pixels. Ignored pixels are taken out of both maps before boundaries are
-    looked for ("excluded"), or out of the label alone ("errors").
+    The label has nothing but classes and ignored pixels. Ignored pixels are taken out of both maps before boundaries
+    are looked for ("excluded"), or out of the label alone ("errors").
     """
     to_class = np.arange(256, dtype=np.uint8)
     to_class[ignore] = NO_CLASS
