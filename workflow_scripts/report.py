@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--settings", type=json.loads, required=True, help="JSON: configuration, command, margin of equal times"
     )
+    parser.add_argument("--vega", type=Path, help="vega.json: the plotting library (none: it is bundled now)")
     parser.add_argument("--published", type=Path, nargs="+", required=True, help="CSV files of published figures")
     parser.add_argument("--date", default=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", help="what the page says")
     parser.add_argument("--html", type=Path, required=True, help="report.html to write")
@@ -36,13 +37,16 @@ def main() -> None:
     args.selection["extra"] = read_json(args.rounds)["extra"]
     # Processes draw, not threads, since the drawing library holds the interpreter lock.
     with lifetime.pool(2) as others:
-        vega = others.submit(render.javascript)
         # Imported here, since the processes that draw import this script, and need none of it.
         from segbench.report import contents, page
 
-        rows, claims, drawn = contents.read(args.results, args.selection)
-        files = [others.submit(render.write, plot.name, plot.file_spec(), args.plots) for plot in drawn]
-        write_text(args.html, page.page(contents.gather(args, rows, claims, drawn), vega.result))
+        vega = read_json(args.vega)["script"] if args.vega else render.javascript()
+        rows, claims, plots = contents.read(args.results, args.selection)
+        drawn, files = [], []
+        for plot in plots:
+            drawn.append(plot)
+            files.append(others.submit(render.write, plot.name, plot.file_spec(), args.plots))
+        write_text(args.html, page.page(contents.gather(args, rows, claims, drawn), vega))
         for file in files:
             file.result()
     print(f"The report: {args.html}")

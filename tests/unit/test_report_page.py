@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import altair as alt
 import cv2
 import numpy as np
 import pytest
@@ -251,6 +252,8 @@ def test_every_plot_is_a_file_with_a_caption_for_snakemake(tmp_path):
         assert (ROOT / "report" / f"{plot.name}.rst").stat().st_size > 0
         document = render.svg(plot.file_spec())
         assert document.startswith("<svg") and plot.title in document
+        for spec in (plot.page_spec(), plot.file_spec()):
+            alt.Chart.from_dict(spec)  # raises where Vega-Lite's schema does not allow it
     assert render.png(document).startswith(b"\x89PNG")
 
 

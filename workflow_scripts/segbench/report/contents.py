@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from segbench.table.published import compare, read_published
 from segbench.table.rows import read_rows
 
 
-def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], Claims, list[Plot]]:
-    """Read the rows with the report's keys, judge what can be claimed of them, and draw their plots."""
+def read(results: Path, selection: dict[str, Any]) -> tuple[list[Facts], Claims, Iterator[Plot]]:
+    """Read the rows with the report's keys, judge what can be claimed of them, and make their plots."""
     rows, claims = claims_of(read_rows(results, selection), PairedMiou(results))
     return rows, claims, plots(rows, rounds_of(results, rows))
 
 
-def gather(asked: Namespace, rows: list[Facts], claims: Claims, drawn: list[Plot]) -> Content:
+def gather(asked: Namespace, rows: list[Facts], claims: Claims, drawn: Iterable[Plot]) -> Content:
     """Read everything that the page shows, below `asked.results`. `asked` are the arguments of `report.py`."""
     results, selection = asked.results, asked.selection
     lines, left_out = samples(results, rows, shard_count=selection["shards"])
