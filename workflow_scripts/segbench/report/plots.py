@@ -1,4 +1,7 @@
-"""Draw the report's plots, each from rows with the report's keys (see derived.py)."""
+"""Draw the report's plots, each from rows with the report's keys (see derived.py).
+
+Encodings are objects of Altair and not strings, each of which would take 10 ms.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
         .mark_rule(strokeWidth=2)
         .encode(
             x=alt.X("time_s_low:Q", scale=LOG),
-            x2="time_s_high:Q",
+            x2=alt.X2("time_s_high:Q"),
             y=y,
             color=engine_colour(rows),
             opacity=INK,
@@ -104,7 +107,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
         base.transform_joinaggregate(slowest="max(time_s)", groupby=["title"])
         .transform_filter("datum.time_s == datum.slowest")
         .mark_text(align="right", dy=-11, limit=150)
-        .encode(text="title:N", y="name_at:Q")
+        .encode(text=alt.Text("title:N"), y=alt.Y("name_at:Q"))
     )
     on_front = ", ".join(row["label"] for row in rows if row["front"]) or "none"
     return Plot(
@@ -173,13 +176,13 @@ def speed_up(rows: list[Facts]) -> Plot:
         figures()
         .transform_calculate(end="isValid(datum.speed_up_high) ? datum.speed_up_high : datum.speed_up")
         .mark_text(align="left", dx=4)
-        .encode(y=label_axis(), x="end:Q", text=alt.Text("speed_up:Q", format=".2f"))
+        .encode(y=label_axis(), x=alt.X("end:Q"), text=alt.Text("speed_up:Q", format=".2f"))
     )
     whiskers = (
         figures()
         .transform_filter("isValid(datum.speed_up_low)")
         .mark_rule(strokeWidth=2, color="#8a8a8a")
-        .encode(y=label_axis(), x="speed_up_low:Q", x2="speed_up_high:Q")
+        .encode(y=label_axis(), x=alt.X("speed_up_low:Q"), x2=alt.X2("speed_up_high:Q"))
     )
     even = figures().mark_rule(strokeDash=[4, 3], color="#8a8a8a").encode(x=alt.datum(1))
     cells = [
@@ -231,8 +234,8 @@ def throughput(rows: list[Facts]) -> Plot:
     base = figures().encode(x=x, y=y)
     lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(
         color=engine_colour(rows),
-        detail="line:N",
-        order="order:Q",
+        detail=alt.Detail("line:N"),
+        order=alt.Order("order:Q"),
         strokeDash=alt.StrokeDash("precision:N", legend=None),
     )
     ring = base.transform_filter("datum.knee").mark_point(
@@ -242,7 +245,7 @@ def throughput(rows: list[Facts]) -> Plot:
         figures()
         .transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=2)
-        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=engine_colour(rows))
+        .encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=engine_colour(rows))
     )
     precisions = list(dict.fromkeys(row["precision"] for row in rows))
     points = base.mark_point(size=70, filled=True).encode(
@@ -254,7 +257,7 @@ def throughput(rows: list[Facts]) -> Plot:
             alt.Tooltip("latency_s:Q", title="latency s", format=".4g"),
         ],
     )
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text="setting:N")
+    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text=alt.Text("setting:N"))
     sentences = advice(settings)
     header, cells = settings_table(settings)
     shown = [cast(Facts, row) for one in settings for row in one.rows]
@@ -321,13 +324,13 @@ def by_size(rows: list[Facts], name: str, title: str, key: str) -> Plot:
     scale = LOG if key == "time_s" else alt.Scale(zero=False, padding=14)
     base = figures().encode(x=alt.X("pixels:Q", scale=LOG, axis=axis), y=alt.Y("figure:Q", scale=scale, title=title))
     lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(
-        color=engine_colour(rows), detail="line:N", strokeDash=alt.StrokeDash("precision:N", legend=None)
+        color=engine_colour(rows), detail=alt.Detail("line:N"), strokeDash=alt.StrokeDash("precision:N", legend=None)
     )
     points = base.mark_point(size=70, filled=True).encode(
         color=engine_colour(rows),
         tooltip=[alt.Tooltip("label:N"), alt.Tooltip("size:N"), alt.Tooltip("figure:Q", title=title, format=".4g")],
     )
-    names = base.mark_text(align="left", dx=8, dy=10, fontSize=10).encode(text="size:N")
+    names = base.mark_text(align="left", dx=8, dy=10, fontSize=10).encode(text=alt.Text("size:N"))
     return Plot(
         name=name,
         title=f"Input size and {title}",

@@ -34,7 +34,7 @@ def waterfall(titles: tuple[str, str], found: list[Change]) -> Plot:
         .mark_bar(minBandSize=2)
         .encode(
             x=alt.X("start:Q", title="milliseconds of a run"),
-            x2="end:Q",
+            x2=alt.X2("end:Q"),
             y=alt.Y("label:N", sort=None, axis=alt.Axis(title=None, labelLimit=260)),
             color=alt.Color("kind:N", scale=colour, legend=alt.Legend(title=None, orient="bottom")),
             tooltip=[alt.Tooltip("label:N"), alt.Tooltip("change:Q", format="+.3f")],
