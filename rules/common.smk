@@ -70,6 +70,7 @@ PRIORITY = {
     "choose_layers": 55,
     "find_wrong_passes": 55,
     "build_engine": 50,
+    "bundle_vega": 45,
     "infer": 40,
     "score": 30,
     # The rounds come last, one behind the other, so that nothing else stands between the rounds of a block.

@@ -28,6 +28,23 @@ rule table:
         " 2>&1 | tee {log:q}"
 
 
+rule bundle_vega:
+    """Bundle the plotting library of the report's page. Reports are made again and again, and it stays the same."""
+    input:
+        **code("bundle_vega.py"),
+    output:
+        "results/vega.json",
+    log:
+        "results/logs/bundle_vega.log",
+    priority: PRIORITY["bundle_vega"]
+    conda:
+        "../envs/base.yaml"
+    params:
+        version=planning.report.vega_version,
+    shell:
+        "python {input.script} --out {output:q} 2>&1 | tee {log:q}"
+
+
 rule report:
     """Make the report, one file that opens anywhere, and its plots as files."""
     input:
@@ -39,6 +56,7 @@ rule report:
         index=expand("results/data/{dataset}/val/index.csv", dataset=config["dataset"]),
         summary=expand("results/data/{dataset}/val/dataset.json", dataset=config["dataset"]),
         brightness=expand("results/data/{dataset}/val/brightness.json", dataset=config["dataset"]),
+        vega="results/vega.json",
         published=PUBLISHED,
     output:
         html=report("results/report.html", caption="../report/report.rst", category="Report"),
@@ -59,7 +77,8 @@ rule report:
         asked_for=planning.report.asked_for,
     shell:
         "python {input.script} --results results --selection {params.selection:q} --settings {params.settings:q}"
-        " --rounds {input.plan:q} --published {input.published:q} --html {output.html:q} --plots results/plots 2>&1 | tee {log:q}"
+        " --rounds {input.plan:q} --vega {input.vega:q} --published {input.published:q} --html {output.html:q}"
+        " --plots results/plots 2>&1 | tee {log:q}"
 
 
 rule picture:

@@ -12,7 +12,7 @@ from segbench.files import atomic, checked, read_json
 from segbench.images.colours import palette
 from segbench.images.index import IndexEntry
 from segbench.images.labels import read_label
-from segbench.images.pictures import Picture, choose, marked, train_ids
+from segbench.images.pictures import Picture, choose, fade, marked, train_ids
 from segbench.images.read import read_image
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status, write_status
@@ -44,7 +44,7 @@ def _line(
         return [image, colours[predicted]]
     label = read_label(row["label"], dataset["id_map"], row.get("label_sha256"))
     wrong = (label != predicted) & (label != dataset["ignore_index"])
-    return [image, colours[label], colours[predicted], marked(image, wrong)]
+    return [image, colours[label], colours[predicted], marked(fade(image), wrong)]
 
 
 def _framed(pictures: list[Picture]) -> Picture:

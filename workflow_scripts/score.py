@@ -27,7 +27,7 @@ from segbench.images.shards import WHOLE, share
 from segbench.process.lifetime import command
 from segbench.process.status import attempt, read_status
 from segbench.scoring.boundary import boundary_counts
-from segbench.scoring.confusion import Matrix, agreement_matrix, fold, iou_counts, pair_counts
+from segbench.scoring.confusion import Matrix, agreement_matrix, changed_counts, fold, iou_counts, pair_counts
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.instances import instance_counts
 from segbench.scoring.objects import Objects, ObjectSettings
@@ -82,17 +82,20 @@ class Scorer:
         own = self._maps("predictions", self.predictions)
         class_map = own[image_id]
         reference = self._of_reference(image_id, own, class_map)
-        agreement = None if reference is None else pair_counts(reference, class_map)
         alone = None if self.single is None else self._maps("single", self.single)[image_id] == class_map
-        matrix = counts = boundary = weighted = seen = None
+        agreement = matrix = counts = boundary = weighted = seen = None
         if self.fold:
             label = read_label(row["label"], self.id_map, row.get("label_sha256"))
-            matrix = self.fold(pair_counts(label, class_map))
+            pairs = pair_counts(label, class_map)
+            matrix = self.fold(pairs)
             counts = iou_counts(matrix, self.ignored_pixels)
             boundary = self.boundaries(label, class_map) if self.boundaries else None
             seen = self.objects.seen(label, reference, class_map) if self.objects and reference is not None else None
             if self.instances and (path := row.get("instances")):
                 weighted = self.instances(read_values(path, False, row.get("instances_sha256")), class_map, counts)
+            agreement = None if reference is None else changed_counts(reference, class_map, pairs)
+        elif reference is not None:
+            agreement = pair_counts(reference, class_map)
         with self._lock:
             self.images += 1
             if matrix is not None and counts is not None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segbench.images.labels import read_label
 from segbench.scoring import confusion
-from segbench.scoring.confusion import confusion_matrix, fold, iou_counts, pair_counts, scores
+from segbench.scoring.confusion import changed_counts, confusion_matrix, fold, iou_counts, pair_counts, scores
 
 IGNORE = 255
 
@@ -180,6 +180,16 @@ def test_every_pixel_is_counted_once(shape, kind):
     second = np.flipud(first)
     pairs = first.astype(np.int64).ravel() * 256 + second.ravel()
     assert (pair_counts(first, second).ravel() == np.bincount(pairs, minlength=65536)).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.9])
+def test_counts_of_maps_that_are_much_alike_are_those_of_any_maps(share):
+    random = np.random.default_rng(0)
+    label, before = (random.integers(0, 256, (40, 50), np.uint8) for _ in range(2))
+    after = np.where(random.random(before.shape) < share, random.integers(0, 256, before.shape), before)
+    after = after.astype(np.uint8)
+    found = changed_counts(before, after, pair_counts(label, after))
+    assert (found == pair_counts(before, after)).all() and found.dtype == np.int64
 
 
 def test_counts_are_exact_beyond_float32():

@@ -15,13 +15,11 @@ from typing import Any
 import pytest
 from helpers.report_made import ENTRIES, Made
 from helpers.skips import need_command, need_package
-from segbench.report import PLOTS, SWEPT
+from segbench.report import PLOTS, SWEPT, contents
 from segbench.report.answer import Claims, step_at
 from segbench.table.columns import NAMES
 from segbench.table.markdown import full_cells
 from test_report_page import HOSTILE
-
-import report
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -58,7 +56,7 @@ class Opened:
     @property
     def claims(self) -> Claims:
         """What Python claims of the run's rows."""
-        return report.read(self.made.results, self.made.selection)[1]
+        return contents.read(self.made.results, self.made.selection)[1]
 
     def shown(self, selector: str) -> list[str]:
         """Text of the elements that are seen."""

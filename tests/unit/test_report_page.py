@@ -8,13 +8,14 @@ import re
 import sys
 from pathlib import Path
 
+import altair as alt
 import cv2
 import numpy as np
 import pytest
 from helpers.report_made import ENTRIES, REASON, Made
 from segbench.files import write_record, write_text
 from segbench.images.colours import palette
-from segbench.report import PLOTS, SWEPT, derived, lost_objects, provenance, render, samples
+from segbench.report import PLOTS, SWEPT, contents, derived, lost_objects, provenance, render, samples
 from segbench.report.derived import warnings_of
 from segbench.report.page import page
 from segbench.report.plots import heights_of_names
@@ -23,8 +24,6 @@ from segbench.report.worst_images import worst_images
 from segbench.scoring.image_counts import ImageCounts
 from segbench.scoring.predictions import key_of
 from segbench.table.rows import read_rows
-
-import report
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((ROOT / "resources" / "published").glob("*.csv"))
@@ -35,11 +34,11 @@ def content_of(made: Made):
     asked = argparse.Namespace(
         results=made.results, selection=made.selection, settings=made.settings, published=PUBLISHED, date="today"
     )
-    return report.gather(asked, *report.read(made.results, made.selection))
+    return contents.gather(asked, *contents.read(made.results, made.selection))
 
 
 def made_rows(made: Made):
-    return report.read(made.results, made.selection)[0]
+    return contents.read(made.results, made.selection)[0]
 
 
 def test_speed_ups_are_over_rows_of_the_same_model(tmp_path):
@@ -253,6 +252,8 @@ def test_every_plot_is_a_file_with_a_caption_for_snakemake(tmp_path):
         assert (ROOT / "report" / f"{plot.name}.rst").stat().st_size > 0
         document = render.svg(plot.file_spec())
         assert document.startswith("<svg") and plot.title in document
+        for spec in (plot.page_spec(), plot.file_spec()):
+            alt.Chart.from_dict(spec)  # raises where Vega-Lite's schema does not allow it
     assert render.png(document).startswith(b"\x89PNG")
 
 

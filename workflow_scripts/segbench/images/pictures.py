@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -21,15 +22,19 @@ def train_ids(raw: npt.NDArray[np.uint8], model: dict[str, Any], dataset: dict[s
     table[len(dataset["classes"]) :] = dataset["ignore_index"]
     if model["class_map"] is not None:
         table[: len(model["class_map"])] = model["class_map"]
-    found: npt.NDArray[np.uint8] = table[raw]
+    return np.asarray(cv2.LUT(raw, table), np.uint8)
+
+
+def fade(image: Picture) -> Picture:
+    """Return the BGR image faded, so that marks in it stand out."""
+    return np.asarray(image // 3 + 150, np.uint8)
+
+
+def marked(faded: Picture, where: npt.NDArray[np.bool_]) -> Picture:
+    """Return a copy of the BGR image `faded`, red where H×W `where` is true."""
+    found = faded.copy()
+    found[where] = RED
     return found
-
-
-def marked(image: Picture, where: npt.NDArray[np.bool_]) -> Picture:
-    """Return the BGR image faded, and red where H×W `where` is true."""
-    faded = (image // 3 + 150).astype(np.uint8)
-    faded[where] = RED
-    return faded
 
 
 def choose(index: Path, count: int, seed: int) -> list[IndexEntry]:

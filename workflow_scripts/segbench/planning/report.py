@@ -13,6 +13,7 @@ from typing import Any
 
 from segbench.config.sweep import base_models
 from segbench.images import shards
+from segbench.machine.cpu import package_version
 from segbench.planning.code import SCRIPTS
 from segbench.planning.engines import ENGINE
 from segbench.planning.inference import PASS, Inference
@@ -72,6 +73,10 @@ class Report(Lookup):
         if sizes := base_models(self.config["models"], self.config["sweep"]["size"]):
             chosen["base_models"] = sizes
         return json.dumps({**chosen, "variants": variants})
+
+    def vega_version(self, w: Any) -> str | None:
+        """Return the version of what bundles the plotting library, so that another one bundles it again."""
+        return package_version("vl-convert-python")
 
     def templates(self) -> list[str]:
         """Return the report's template files, as inputs of its rule."""

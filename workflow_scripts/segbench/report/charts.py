@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
+from altair.utils.schemapi import disable_debug_mode
 
 from segbench.report.derived import Facts
+
+# Tests check every chart against Vega-Lite's schema. To check them in every report would take a second.
+disable_debug_mode()
 
 Record = dict[str, Any]
 FIGURES = "figures"  # the data set's name in every specification
@@ -34,42 +38,46 @@ class Plot:
     title: str
     caption: str
     description: str
-    chart: Any  # an Altair chart, layered or not
+    chart: Any  # an Altair chart, layered or not, without a size
     records: list[Record]
     table: Table
     nothing: str = "nothing was measured that could be shown here"
+    height: Any = field(default_factory=lambda: {"step": STEP})  # by default it follows the number of rows
     config: dict[str, Any] = field(default_factory=lambda: {"font": "system-ui, 'DejaVu Sans', sans-serif"})
 
     def page_spec(self) -> dict[str, Any]:
         """Return Vega-Lite for the page, without data, as wide as its container and with a transparent background."""
-        fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-        chart = self.chart.properties(width="container", autosize=fit, padding=PADDING, description=self.description)
-        return _plain(chart.configure(background="transparent", **self.config))
+        fit = {"contains": "padding", "type": "fit-x"}
+        own = {"autosize": fit, "description": self.description, "height": self.height, "width": "container"}
+        return self._spec(self.chart, "transparent", label_limit=330, **own)
 
     def file_spec(self) -> dict[str, Any]:
         """Return Vega-Lite for a file: fixed width, white background, with its data, or a sentence where there is
         none.
         """
-        chart = self.chart if self.records else sentence(f"{self.title}: {self.nothing}")
-        chart = chart.properties(width=FILE_WIDTH, title=self.title, padding=PADDING).configure(
-            background="white", **self.config
-        )
-        return {**_plain(chart), "datasets": {FIGURES: self.records or [{}]}}
+        own: dict[str, Any] = {"title": self.title, "width": FILE_WIDTH}
+        if self.records:
+            spec = self._spec(self.chart, "white", label_limit=0, height=self.height, **own)
+        else:
+            spec = self._spec(sentence(f"{self.title}: {self.nothing}"), "white", **own)
+        return {**spec, "datasets": {FIGURES: self.records or [{}]}}
 
+    def _spec(self, chart: Any, background: str, label_limit: int = 0, **own: Any) -> dict[str, Any]:
+        """Return the chart as Vega-Lite with `own` keys. Altair would copy the whole chart for each of them.
 
-def _plain(chart: Any) -> dict[str, Any]:
-    """Return the chart as a dict without the usermeta for embedding that Altair adds."""
-    spec: dict[str, Any] = chart.to_dict()
-    spec.pop("usermeta", None)
-    return spec
+        `label_limit` is the greatest width of a row's label in pixels. 0 is none: to see whether labels fit takes half
+        of the time of drawing, and a file may be as wide as its labels.
+        """
+        spec: dict[str, Any] = chart.to_dict(validate=False)
+        spec.pop("usermeta", None)  # Altair's, for embedding
+        params = [{"name": "narrow", "value": False}, {"name": "label_limit", "value": label_limit}]
+        config = {**spec["config"], "background": background, **self.config}
+        return {**spec, "config": config, "padding": PADDING, "params": params, **own}
 
 
 def figures() -> alt.Chart:
     """Return a chart whose data set is put in later. On a phone `narrow` is set, and labels take two lines."""
     return alt.Chart(alt.NamedData(name=FIGURES))
-
-
-NARROW = alt.param(name="narrow", value=False)
 
 
 def label_axis(title: str | None = None) -> alt.Y:
@@ -78,7 +86,7 @@ def label_axis(title: str | None = None) -> alt.Y:
     axis = alt.Axis(
         title=title,
         labelExpr=f"narrow ? [truncate({model}, 20), {variant}] : truncate({model}, 36) + ' · ' + {variant}",
-        labelLimit=alt.ExprRef("narrow ? 128 : 330"),
+        labelLimit=alt.ExprRef("narrow ? 128 : label_limit"),
     )
     return alt.Y("label:N", sort=None, axis=axis)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,8 +59,8 @@ class Content:
     date: str
 
 
-def page(content: Content, vega: Callable[[], str] = javascript) -> str:
-    """Return the page as HTML. `vega` returns the plotting library's script.
+def page(content: Content, vega: str | None = None) -> str:
+    """Return the page as HTML. `vega` is the plotting library's script. None: it is bundled now, which takes seconds.
 
     Every name in it is text, since Jinja escapes names and its JSON holds no `<`.
     """
@@ -120,7 +120,7 @@ def page(content: Content, vega: Callable[[], str] = javascript) -> str:
         data=page_data(rows, content.plots, answers["losses"]),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        vega=Markup(vega()) if any(plot.records for plot in content.plots) else "",
+        vega=Markup(vega or javascript()) if any(plot.records for plot in content.plots) else "",
     )
 
 

@@ -29,6 +29,7 @@ class PairedMiou:
     def __init__(self, results: Path) -> None:
         self._results = results
         self._drawn: dict[tuple[str, str, str], Draws | None] = {}
+        self._changes: dict[tuple[int, int], bootstrap.Interval | None] = {}
 
     def change(self, judged: Row, other: Row) -> bootstrap.Interval | None:
         """Return the 95% interval of the judged row's mIoU minus the other's. None: too few images, other images, or no
@@ -37,7 +38,10 @@ class PairedMiou:
         own, others = self._draws(judged), self._draws(other)
         if own is None or others is None or own.labels != others.labels:
             return None
-        return bootstrap.interval_of(own.values - others.values, own.images)
+        pair = id(own), id(others)
+        if pair not in self._changes:
+            self._changes[pair] = bootstrap.interval_of(own.values - others.values, own.images)
+        return self._changes[pair]
 
     def _draws(self, row: Row) -> Draws | None:
         key = row["dataset"], row["model"], row["variant"]

@@ -1,8 +1,12 @@
-"""Draw the report's plots, each from rows with the report's keys (see derived.py)."""
+"""Draw the report's plots, each from rows with the report's keys (see derived.py).
+
+Encodings are objects of Altair and not strings, each of which would take 10 ms.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, cast
 
 import altair as alt
@@ -11,7 +15,6 @@ from segbench.report import PLOTS
 from segbench.report.answer import MIOU, Measure, Speed, measure_of
 from segbench.report.charts import (
     COLOURS,
-    NARROW,
     STEP,
     Plot,
     Record,
@@ -35,21 +38,19 @@ LOG = alt.Scale(type="log", nice=False, padding=12)
 SECONDS = alt.Axis(title="seconds per image (logarithmic)", format="~g", labelOverlap=True, grid=True)
 
 
-def plots(rows: list[Facts], rounds: list[Record]) -> list[Plot]:
-    """Return all plots of `segbench.report.PLOTS`, in that order. `rounds` comes from `rounds_of`."""
-    return [
-        accuracy_latency(rows),
-        speed_up(rows),
-        throughput(rows),
-        by_size(rows, "size_accuracy", measure_of(rows).name, measure_of(rows).key),
-        by_size(rows, "size_time", "seconds per image", "time_s"),
-        accuracy_loss(rows),
-        latencies(rounds),
-        iou_per_class(rows),
-        cost(rows, "build_time", "Engine build time", "build_s", "seconds", 1),
-        cost(rows, "engine_size", "Engine size on disk", "engine_bytes", "megabytes", 1e6),
-        cost(rows, "memory", "Peak memory of the timed process", "peak_rss_bytes", "megabytes", 1e6),
-    ]
+def plots(rows: list[Facts], rounds: list[Record]) -> Iterator[Plot]:
+    """Yield all plots of `segbench.report.PLOTS`, in that order. `rounds` comes from `rounds_of`."""
+    yield accuracy_latency(rows)
+    yield speed_up(rows)
+    yield throughput(rows)
+    yield by_size(rows, "size_accuracy", measure_of(rows).name, measure_of(rows).key)
+    yield by_size(rows, "size_time", "seconds per image", "time_s")
+    yield accuracy_loss(rows)
+    yield latencies(rounds)
+    yield iou_per_class(rows)
+    yield cost(rows, "build_time", "Engine build time", "build_s", "seconds", 1)
+    yield cost(rows, "engine_size", "Engine size on disk", "engine_bytes", "megabytes", 1e6)
+    yield cost(rows, "memory", "Peak memory of the timed process", "peak_rss_bytes", "megabytes", 1e6)
 
 
 def accuracy_latency(rows: list[Facts]) -> Plot:
@@ -96,7 +97,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
         .mark_rule(strokeWidth=2)
         .encode(
             x=alt.X("time_s_low:Q", scale=LOG),
-            x2="time_s_high:Q",
+            x2=alt.X2("time_s_high:Q"),
             y=y,
             color=engine_colour(rows),
             opacity=INK,
@@ -106,7 +107,7 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
         base.transform_joinaggregate(slowest="max(time_s)", groupby=["title"])
         .transform_filter("datum.time_s == datum.slowest")
         .mark_text(align="right", dy=-11, limit=150)
-        .encode(text="title:N", y="name_at:Q")
+        .encode(text=alt.Text("title:N"), y=alt.Y("name_at:Q"))
     )
     on_front = ", ".join(row["label"] for row in rows if row["front"]) or "none"
     return Plot(
@@ -115,7 +116,8 @@ def accuracy_latency(rows: list[Facts]) -> Plot:
         caption=PLOTS["accuracy_latency"],
         description=f"Scatter plot of {measure.name} over seconds per image for {len(shown)} variants."
         f" On the Pareto front: {on_front}.",
-        chart=alt.layer(front, interval, points, names).add_params(NARROW).properties(height=HEIGHT),
+        chart=alt.layer(front, interval, points, names),
+        height=HEIGHT,
         records=records,
         table=Table(
             ["model and variant", "seconds", "95% interval", measure.name, "on the front"],
@@ -174,13 +176,13 @@ def speed_up(rows: list[Facts]) -> Plot:
         figures()
         .transform_calculate(end="isValid(datum.speed_up_high) ? datum.speed_up_high : datum.speed_up")
         .mark_text(align="left", dx=4)
-        .encode(y=label_axis(), x="end:Q", text=alt.Text("speed_up:Q", format=".2f"))
+        .encode(y=label_axis(), x=alt.X("end:Q"), text=alt.Text("speed_up:Q", format=".2f"))
     )
     whiskers = (
         figures()
         .transform_filter("isValid(datum.speed_up_low)")
         .mark_rule(strokeWidth=2, color="#8a8a8a")
-        .encode(y=label_axis(), x="speed_up_low:Q", x2="speed_up_high:Q")
+        .encode(y=label_axis(), x=alt.X("speed_up_low:Q"), x2=alt.X2("speed_up_high:Q"))
     )
     even = figures().mark_rule(strokeDash=[4, 3], color="#8a8a8a").encode(x=alt.datum(1))
     cells = [
@@ -193,7 +195,7 @@ def speed_up(rows: list[Facts]) -> Plot:
         title="Speed-up over native",
         caption=PLOTS["speed_up"],
         description=f"Bar chart of the speed-up over native of {len(shown)} variants.",
-        chart=stacked(bars, even, whiskers, words),
+        chart=alt.layer(bars, even, whiskers, words),
         records=records,
         table=Table(
             ["model and variant", "over native", "over the fastest FP32 of another engine", "over its engine's FP32"],
@@ -232,8 +234,8 @@ def throughput(rows: list[Facts]) -> Plot:
     base = figures().encode(x=x, y=y)
     lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(
         color=engine_colour(rows),
-        detail="line:N",
-        order="order:Q",
+        detail=alt.Detail("line:N"),
+        order=alt.Order("order:Q"),
         strokeDash=alt.StrokeDash("precision:N", legend=None),
     )
     ring = base.transform_filter("datum.knee").mark_point(
@@ -243,7 +245,7 @@ def throughput(rows: list[Facts]) -> Plot:
         figures()
         .transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=2)
-        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=engine_colour(rows))
+        .encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=engine_colour(rows))
     )
     precisions = list(dict.fromkeys(row["precision"] for row in rows))
     points = base.mark_point(size=70, filled=True).encode(
@@ -255,7 +257,7 @@ def throughput(rows: list[Facts]) -> Plot:
             alt.Tooltip("latency_s:Q", title="latency s", format=".4g"),
         ],
     )
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text="setting:N")
+    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text=alt.Text("setting:N"))
     sentences = advice(settings)
     header, cells = settings_table(settings)
     shown = [cast(Facts, row) for one in settings for row in one.rows]
@@ -264,7 +266,8 @@ def throughput(rows: list[Facts]) -> Plot:
         title="Throughput against latency",
         caption=" ".join([*sentences, PLOTS["throughput"]]),
         description=f"Images per second over latency. {' '.join(sentences)}",
-        chart=alt.layer(ring, lines, interval, points, names).add_params(NARROW).properties(height=HEIGHT),
+        chart=alt.layer(ring, lines, interval, points, names),
+        height=HEIGHT,
         records=records,
         table=Table(
             ["model and variant", *header[2:]],
@@ -321,19 +324,20 @@ def by_size(rows: list[Facts], name: str, title: str, key: str) -> Plot:
     scale = LOG if key == "time_s" else alt.Scale(zero=False, padding=14)
     base = figures().encode(x=alt.X("pixels:Q", scale=LOG, axis=axis), y=alt.Y("figure:Q", scale=scale, title=title))
     lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(
-        color=engine_colour(rows), detail="line:N", strokeDash=alt.StrokeDash("precision:N", legend=None)
+        color=engine_colour(rows), detail=alt.Detail("line:N"), strokeDash=alt.StrokeDash("precision:N", legend=None)
     )
     points = base.mark_point(size=70, filled=True).encode(
         color=engine_colour(rows),
         tooltip=[alt.Tooltip("label:N"), alt.Tooltip("size:N"), alt.Tooltip("figure:Q", title=title, format=".4g")],
     )
-    names = base.mark_text(align="left", dx=8, dy=10, fontSize=10).encode(text="size:N")
+    names = base.mark_text(align="left", dx=8, dy=10, fontSize=10).encode(text=alt.Text("size:N"))
     return Plot(
         name=name,
         title=f"Input size and {title}",
         caption=PLOTS[name],
         description=f"Lines of {title} over the pixels of the input, of {len(records)} rows.",
-        chart=alt.layer(lines, points, names).add_params(NARROW).properties(height=HEIGHT),
+        chart=alt.layer(lines, points, names),
+        height=HEIGHT,
         records=records,
         table=Table(
             ["model and variant", "input", title],
@@ -366,7 +370,7 @@ def accuracy_loss(rows: list[Facts]) -> Plot:
         title="Accuracy loss per variant",
         caption=PLOTS["accuracy_loss"],
         description=f"Bar chart: {title}, of {len(shown)} variants.",
-        chart=stacked(bar(figures(), x, engine_colour(rows), alt.Tooltip("change:Q", format=format_))),
+        chart=alt.layer(bar(figures(), x, engine_colour(rows), alt.Tooltip("change:Q", format=format_))),
         records=records,
         table=Table(["model and variant", "change of mIoU", "pixel agreement", "reference"], cells),
         nothing="no variant has a reference to be compared with",
@@ -416,9 +420,8 @@ def latencies(rounds: list[Record]) -> Plot:
         title="Latencies of every round",
         caption=PLOTS["latencies"],
         description=f"Strip plot of the latencies of {len(rounds)} rounds, on a logarithmic scale.",
-        chart=alt.layer(ticks, medians)
-        .add_params(NARROW)
-        .properties(height=alt.Step(max(STEP, 9 * most), **{"for": "position"})),
+        chart=alt.layer(ticks, medians),
+        height={"for": "position", "step": max(STEP, 9 * most)},
         records=records,
         table=Table(
             ["model and variant", "round", "images", "smallest s", "median s", "largest s", "second half / first half"],
@@ -450,7 +453,7 @@ def iou_per_class(rows: list[Facts]) -> Plot:
         title="IoU per class",
         caption=PLOTS["iou_per_class"],
         description=f"Heat map of the IoU of {len(classes)} classes for {len(shown)} variants.",
-        chart=stacked(figures().mark_rect().encode(x=x, y=label_axis(), color=colour, tooltip=tips)),
+        chart=alt.layer(figures().mark_rect().encode(x=x, y=label_axis(), color=colour, tooltip=tips)),
         records=records,
         table=Table(
             ["model and variant", *classes],
@@ -472,7 +475,7 @@ def cost(rows: list[Facts], name: str, title: str, key: str, unit: str, size: fl
         title=title,
         caption=PLOTS[name],
         description=f"Bar chart of {title.lower()} in {unit} of {len(shown)} variants.",
-        chart=stacked(bar(figures(), x, engine_colour(rows), alt.Tooltip("figure:Q", title=unit, format=".4g"))),
+        chart=alt.layer(bar(figures(), x, engine_colour(rows), alt.Tooltip("figure:Q", title=unit, format=".4g"))),
         records=records,
         table=Table(
             ["model and variant", unit], [(row["id"], [row["label"], f"{row[key] / size:.3g}"]) for row in shown]
@@ -483,11 +486,6 @@ def cost(rows: list[Facts], name: str, title: str, key: str, unit: str, size: fl
 def bar(chart: alt.Chart, x: alt.X, colour: alt.Color, tooltip: alt.Tooltip) -> alt.Chart:
     """Return a bar per row."""
     return chart.mark_bar(size=12).encode(y=label_axis(), x=x, color=colour, tooltip=[alt.Tooltip("label:N"), tooltip])
-
-
-def stacked(*layers: alt.Chart) -> Any:
-    """Layer charts over one axis of rows. The height follows the number of rows."""
-    return alt.layer(*layers).add_params(NARROW).properties(height=alt.Step(STEP))
 
 
 def accuracy_text(measure: Measure, value: Any) -> str:

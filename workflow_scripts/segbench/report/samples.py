@@ -18,7 +18,7 @@ from segbench.images import shards
 from segbench.images.colours import palette
 from segbench.images.index import IndexEntry, index_rows
 from segbench.images.labels import read_label
-from segbench.images.pictures import Picture, choose, marked, train_ids
+from segbench.images.pictures import Picture, choose, fade, marked, train_ids
 from segbench.images.read import read_image
 from segbench.report.derived import Facts
 from segbench.report.render import data_address
@@ -110,6 +110,7 @@ class Artist:
     def __post_init__(self) -> None:
         self.colours = palette(self.dataset["classes"])[:, ::-1]
         self.opened: dict[str, list[Predictions]] = {}
+        self.models: dict[str, Any] = {}  # records of exports
 
     def draw(self, line: Line, entry: IndexEntry) -> Iterator[Shown]:
         """Yield the pictures of a line. `entry` is the image's row of the index."""
@@ -117,21 +118,22 @@ class Artist:
         yield Shown("image", "", self.encode(image, LOSSY))
         if entry["label"]:
             label = read_label(entry["label"], self.dataset["id_map"], entry.get("label_sha256"))
-            yield Shown("label", "", self.encode(self.colours[label], LOSSLESS))
+            yield Shown("label", "", self.coloured(label))
         native = self.class_map(line, line.reference, image) if line.reference else None
         if native is not None:
-            yield Shown(f"predicted by {line.reference}", "", self.encode(self.colours[native], LOSSLESS))
+            yield Shown(f"predicted by {line.reference}", "", self.coloured(native))
+        faded = fade(image)
         for row in line.variants:
             if row["variant"] == line.reference:
                 continue
             own = self.class_map(line, row["variant"], image)
             if line.worst or native is None:
                 caption = f"predicted by {row['variant']}"
-                yield Shown(caption, row["id"], self.encode(self.colours[own], LOSSLESS))
+                yield Shown(caption, row["id"], self.coloured(own))
             if native is not None:
                 different = own != native
-                caption = f"{row['variant']} differs on {different.mean():.2%}"
-                yield Shown(caption, row["id"], self.encode(marked(image, different), LOSSY))
+                caption = f"{row['variant']} differs on {np.count_nonzero(different) / different.size:.2%}"
+                yield Shown(caption, row["id"], self.encode(marked(faded, different), LOSSY))
 
     def class_map(self, line: Line, variant: str, image: Picture) -> Picture:
         """Return the prediction of a variant for the line's image, as trainIds of the image's size."""
@@ -139,18 +141,27 @@ class Artist:
         if here not in self.opened:
             folders = shards.pass_folders(self.results, here, self.shards)
             self.opened[here] = [Predictions.open(folder / "predictions.zip") for folder in folders]
-        model = read_json(self.results / "models" / line.model / "model.json")
-        return train_ids(class_map_of(self.opened[here], line.image_id), model, self.dataset)
+        if line.model not in self.models:
+            self.models[line.model] = read_json(self.results / "models" / line.model / "model.json")
+        return train_ids(class_map_of(self.opened[here], line.image_id), self.models[line.model], self.dataset)
+
+    def coloured(self, class_map: Picture) -> str:
+        """Return a map of trainIds in colours as `encode` does. It is made small first, since it keeps its ids."""
+        return self.encode(self.colours[self.small(class_map, cv2.INTER_NEAREST)], LOSSLESS)
 
     def encode(self, picture: Picture, quality: int) -> str:
         """Return the BGR picture, made small, as a WebP data address."""
-        height, width = picture.shape[:2]
-        if width > self.width:
-            size = (self.width, max(1, round(height * self.width / width)))
-            how = cv2.INTER_NEAREST if quality == LOSSLESS else cv2.INTER_AREA
-            picture = np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
+        picture = self.small(picture, cv2.INTER_NEAREST if quality == LOSSLESS else cv2.INTER_AREA)
         content = cv2.imencode(".webp", np.ascontiguousarray(picture), [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
         return data_address(content.tobytes(), "image/webp")
+
+    def small(self, picture: Picture, interpolation: int) -> Picture:
+        """Return the picture with at most the width of the page's pictures."""
+        height, width = picture.shape[:2]
+        if width <= self.width:
+            return picture
+        size = (self.width, max(1, round(height * self.width / width)))
+        return np.asarray(cv2.resize(picture, size, interpolation=interpolation), np.uint8)
 
 
 def _by_id(index: Path) -> dict[str, IndexEntry]:

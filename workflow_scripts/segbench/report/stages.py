@@ -8,7 +8,7 @@ from typing import NamedTuple
 import altair as alt
 
 from segbench.files import read_json
-from segbench.report.charts import COLOURS, NARROW, STEP, Plot, Table, figures, label_axis, legend
+from segbench.report.charts import COLOURS, Plot, Table, figures, label_axis, legend
 from segbench.report.derived import Facts
 from segbench.table.stages import HEADER, SHOWN, RowStages, doubts, method, row_stages, sentences, stage_cells
 
@@ -67,8 +67,6 @@ def stages_plot(bars: list[Bar]) -> Plot:
                 alt.Tooltip("share:Q", format=".0%", title="share of the sum"),
             ],
         )
-        .add_params(NARROW)
-        .properties(height=alt.Step(STEP))
     )
     said = " ".join(sentences(found))
     return Plot(

@@ -49,7 +49,6 @@ def bars(found: Sequence[Starts]) -> Plot:
                 legend=alt.Legend(title=None, orient="bottom", labelLimit=300),
             ),
         )
-        .properties(height=alt.Step(10))
     )
     return Plot(
         name="cold_start",
@@ -58,6 +57,7 @@ def bars(found: Sequence[Starts]) -> Plot:
         + (f" Unchecked: {'; '.join(unchecked)}." if unchecked else ""),
         description=f"Bars of {len(found)} rows and conditions.",
         chart=chart,
+        height={"step": 10},
         records=records,
         table=Table(HEADER, [("", cells(one)) for one in found]),
     )

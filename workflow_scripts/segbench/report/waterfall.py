@@ -34,12 +34,11 @@ def waterfall(titles: tuple[str, str], found: list[Change]) -> Plot:
         .mark_bar(minBandSize=2)
         .encode(
             x=alt.X("start:Q", title="milliseconds of a run"),
-            x2="end:Q",
+            x2=alt.X2("end:Q"),
             y=alt.Y("label:N", sort=None, axis=alt.Axis(title=None, labelLimit=260)),
             color=alt.Color("kind:N", scale=colour, legend=alt.Legend(title=None, orient="bottom")),
             tooltip=[alt.Tooltip("label:N"), alt.Tooltip("change:Q", format="+.3f")],
         )
-        .properties(height=alt.Step(22))
     )
     return Plot(
         name="waterfall",
@@ -47,6 +46,7 @@ def waterfall(titles: tuple[str, str], found: list[Change]) -> Plot:
         caption="Each bar begins where the one above it ends.",
         description=f"Waterfall of {len(found)} groups of layers, from {first:.3g} ms to {second:.3g} ms.",
         chart=chart,
+        height={"step": 22},
         records=records,
         table=Table(header(titles), [("", cells) for cells in change_cells(found)]),
         nothing="there are no times of layers",

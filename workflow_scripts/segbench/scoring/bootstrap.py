@@ -11,8 +11,9 @@ Nothing but NumPy is needed.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -99,14 +100,27 @@ def resampled(images: Counts, statistic: Callable[[npt.NDArray[Any]], Values], s
     if count < MIN_IMAGES:
         return None
     flat = images.reshape(count, -1).astype(np.float64)  # sums of whole numbers, exact in any order up to 2**53
-    random, values, left = np.random.default_rng(seed), [], RESAMPLES
+    draws = (_kept_draws if count * RESAMPLES <= AT_ONCE else _draws)(count, seed, RESAMPLES)
+    values = [statistic((times @ flat).reshape(len(times), *images.shape[1:])) for times in draws]
+    return np.concatenate(values)
+
+
+def _draws(count: int, seed: int, left: int) -> Iterator[Values]:
+    """Yield how often each of `count` images is drawn in `left` draws: a line for each draw, AT_ONCE numbers at a
+    time.
+    """
+    random = np.random.default_rng(seed)
     while left:
         draws = min(left, max(AT_ONCE // count, 1))
         drawn = random.integers(count, size=(draws, count)) + np.arange(draws)[:, None] * count
-        times = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
-        values.append(statistic((times @ flat).reshape(draws, *images.shape[1:])))
+        yield np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count).astype(np.float64)
         left -= draws
-    return np.concatenate(values)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept_draws(count: int, seed: int, resamples: int) -> list[Values]:
+    """Return the draws of few images, which are the same for all rows of a table and all figures of a row."""
+    return list(_draws(count, seed, resamples))
 
 
 def interval_of(values: Values, count: int, level: float = LEVEL) -> Interval | None:

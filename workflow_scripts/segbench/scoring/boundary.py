@@ -19,8 +19,9 @@ import numpy.typing as npt
 from segbench.arrays import ClassMap, LabelMap
 from segbench.scoring.confusion import Matrix, classes_of_outputs, pair_counts
 
-NO_CLASS = 255  # no class has this id; as a border it makes the edge of an image a boundary
-NEAREST = np.ones((3, 3), np.uint8)
+NO_CLASS = 255  # no class has this id
+
+Flags = npt.NDArray[np.uint64]  # a flag in each bit of each word, from the lowest bit on
 
 
 def width_in_pixels(share: float, height: int, width: int) -> int:
@@ -44,20 +45,51 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def keep_boundaries(class_map: ClassMap, width: int, spare: ClassMap, out: ClassMap) -> None:
+def keep_boundaries(class_map: ClassMap, width: int, out: ClassMap) -> None:
     """Write to `out` an H×W map that has its class where a pixel is on the boundary of its class, else NO_CLASS.
 
-    All classes are done at once. A pixel is not on the boundary where the window of 2·`width` + 1 pixels around it has
-    one class. That is where no pixel in a window smaller by 2 has a neighbour of another class. A street scene of
-    1024×2048 takes 3 ms; eroding the mask of each class, as the definition reads, takes 107 ms.
+    All classes are done at once. A pixel is not on the boundary where the window of 2·`width` + 1 pixels around it lies
+    in the image and has one class: no pixel of it differs from the next one in its row or its column. Whether pixels
+    differ takes one bit each, so that 64 of them are compared at once. A street scene of 1024×2048 takes 1 ms; eroding
+    the mask of each class, as the definition reads, takes 107 ms.
     """
-    cv2.erode(class_map, NEAREST, dst=out, borderType=cv2.BORDER_CONSTANT, borderValue=(NO_CLASS,))
-    cv2.dilate(class_map, NEAREST, dst=spare, borderType=cv2.BORDER_CONSTANT, borderValue=(NO_CLASS,))
-    cv2.compare(out, spare, cv2.CMP_NE, dst=out)  # 255 where a neighbour is of another class
-    window = (2 * width - 1, 2 * width - 1)
-    cv2.boxFilter(out, cv2.CV_8U, window, dst=spare, normalize=False, borderType=cv2.BORDER_CONSTANT)  # saturates
-    cv2.threshold(spare, 0, NO_CLASS, cv2.THRESH_BINARY_INV, dst=spare)
-    cv2.bitwise_or(class_map, spare, dst=out)
+    height, columns = class_map.shape
+    if min(height, columns) <= 2 * width:
+        np.copyto(out, class_map)
+        return
+    pixels, spare = class_map.ravel(), out.view(np.bool_).ravel()
+    differ = _packed(np.not_equal(pixels[:-1], pixels[1:], out=spare[:-1]))
+    below = _packed(np.not_equal(pixels[:-columns], pixels[columns:], out=spare[:-columns]))
+    np.copyto(out, class_map)
+    _spread(differ, 2, columns)  # a window has one row more than pairs of rows
+    differ[: len(below)] |= below
+    for step in (columns, 1):
+        _spread(differ, 2 * width, step)
+    # A bit is now set where a window that begins there has two classes.
+    begins = np.unpackbits(differ.view(np.uint8), count=class_map.size, bitorder="little").reshape(class_map.shape)
+    begins -= 1  # NO_CLASS where it has one class
+    inner = out[width:-width, width:-width]
+    np.bitwise_or(inner, begins[: height - 2 * width, : columns - 2 * width], out=inner)
+
+
+def _packed(flags: npt.NDArray[np.bool_]) -> Flags:
+    words = np.zeros(-(-flags.size // 64), np.uint64)
+    packed = np.packbits(flags, bitorder="little")
+    words.view(np.uint8)[: len(packed)] = packed
+    return words
+
+
+def _spread(flags: Flags, count: int, step: int) -> None:
+    """Set each flag where one of `count` flags is set: itself, and those that are a multiple of `step` after it."""
+    reached = 1
+    while reached < count:
+        more = min(reached, count - reached)
+        words, bits = divmod(more * step, 64)
+        later = flags[words:] >> bits
+        if bits:
+            later[:-1] |= flags[words + 1 :] << (64 - bits)
+        flags[: len(later)] |= later
+        reached += more
 
 
 def boundary_counts(
@@ -72,21 +104,27 @@ def boundary_counts(
 ) -> Matrix:
     """Count what the boundary IoU of each class is made of, int64 3×K as `iou_counts` does. See `fold` for the maps.
 
-    Pixels labelled as ignored are taken out of both maps before boundaries are looked for ("excluded"), or out of the
-    label alone ("errors").
+    The label has nothing but classes and ignored pixels. Ignored pixels are taken out of both maps before boundaries
+    are looked for ("excluded"), or out of the label alone ("errors").
     """
-    to_class = np.full(256, NO_CLASS, np.uint8)
-    to_class[:class_count] = range(class_count)
+    to_class = np.arange(256, dtype=np.uint8)
     to_class[ignore] = NO_CLASS
     of_outputs = classes_of_outputs(class_count, class_map)
+    of_outputs[of_outputs == class_count] = NO_CLASS
     width = width_in_pixels(share, *label.shape)
-    labelled, predicted, near_label, near_prediction = _scratch.maps(*label.shape)
-    cv2.LUT(label, to_class, dst=labelled)
-    cv2.LUT(prediction, np.where(of_outputs < class_count, of_outputs, NO_CLASS).astype(np.uint8), dst=predicted)
-    if ignored_pixels == "excluded":
+    *spare, near_label, near_prediction = _scratch.maps(*label.shape)
+    labelled = _looked_up(label, to_class, spare[0])
+    predicted = _looked_up(prediction, of_outputs.astype(np.uint8), spare[1])
+    if ignored_pixels == "excluded" and labelled.max() == NO_CLASS:
         cv2.threshold(labelled, NO_CLASS - 1, NO_CLASS, cv2.THRESH_BINARY, dst=near_label)
-        cv2.bitwise_or(predicted, near_label, dst=predicted)
-    keep_boundaries(labelled, width, near_prediction, near_label)
-    keep_boundaries(predicted, width, labelled, near_prediction)
+        predicted = np.asarray(cv2.bitwise_or(predicted, near_label, dst=spare[1]), np.uint8)
+    keep_boundaries(labelled, width, near_label)
+    keep_boundaries(predicted, width, near_prediction)
     counts, classes = pair_counts(near_label, near_prediction), slice(class_count)
     return np.stack([np.diag(counts)[classes], counts[classes].sum(1), counts[:, classes].sum(0)])
+
+
+def _looked_up(values: ClassMap, table: npt.NDArray[np.uint8], out: ClassMap) -> ClassMap:
+    """Return the table's entry of each value: `values` itself where no entry differs, else `out`."""
+    used = int(values.max()) + 1
+    return values if (table[:used] == np.arange(used)).all() else np.asarray(cv2.LUT(values, table, dst=out), np.uint8)

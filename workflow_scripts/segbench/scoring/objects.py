@@ -113,13 +113,15 @@ class Objects:
             if not width:
                 continue
             around = np.s_[top : top + height, left : left + width]
-            maps = [outputs[one[around]] == train_id for one in (reference, own)]
+            is_class = (outputs == train_id).view(np.uint8)
             _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask[around], connectivity=8)
             for number, (x, y, w, h, pixels) in enumerate(boxes.tolist()):
                 if number and pixels >= self.settings.min_pixels:  # 0 is the background
-                    here = np.s_[y : y + h, x : x + w]
-                    part = parts[here] == number
-                    hits = [int(np.count_nonzero(part & one[here])) for one in maps]
+                    part = parts[y : y + h, x : x + w] == number
+                    here = np.s_[top + y : top + y + h, left + x : left + x + w]
+                    hits = [
+                        np.count_nonzero(cv2.LUT(one[here], is_class).view(np.bool_) & part) for one in (reference, own)
+                    ]
                     found.append(Seen(name, pixels, [left + x, top + y, w, h], *hits))
         return found
 
