@@ -82,7 +82,8 @@ def told() -> dict[str, list[str]]:
     """How each script ends that is asked for help, and what it says; one process asks all, since it imports once."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts")}
     command = [sys.executable, "-c", ASK, *map(str, SCRIPTS)]
-    found: dict[str, list[str]] = json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    found: dict[str, list[str]] = json.loads(done.stdout)
     return found
 
 

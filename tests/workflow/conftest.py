@@ -24,7 +24,7 @@ class Plan(dict[str, int]):
 
     def __init__(self, printed: str) -> None:
         if "Nothing to be done" not in printed:
-            stats = printed.split("Job stats:")[1].split("\ntotal")[0]
+            stats = printed.split("Job stats:")[1].split("\ntotal", maxsplit=1)[0]
             self.update({name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", stats, re.M)})
         self.pop("all", None)
         if len(self) > 1:  # it follows whatever ran
