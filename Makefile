@@ -16,10 +16,11 @@ benchmark: compiled ## run the default, which writes results/report.html and res
 quick: compiled  ## run a small version: two models, three variants, few images
 	$(BIN)/snakemake --configfile config/quick.yaml
 
-# Whole files go to a process each, since the tests of a file share what they have made.
+# Whole files go to a process each, since the tests of a file share what they have made. `make test` starts them in
+# pytest's order, in which the longest come first: xdist's own starts those with the most tests first.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 test: env-dev env-rtx ## run all tests that need no root
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --no-loadscope-reorder
 
 test-slow: env-dev env-rtx ## test the full-size architectures on all engines (minutes)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow and not slurm"

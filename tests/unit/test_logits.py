@@ -19,7 +19,7 @@ import pytest
 from demo.scene import scene
 from export_paddle import export
 from helpers.made import make_onnx_model
-from helpers.paddle3_made import paddle3, save_with_paddle3
+from helpers.paddle3_made import save_with_paddle3
 from helpers.paddle_made import run_onnxruntime, run_openvino, run_paddle, save_network, street_images
 from helpers.skips import need_package
 from onnx import TensorProto, helper
@@ -100,11 +100,9 @@ def test_engine_with_logits_computes_what_the_timed_one_does(model, tmp_path, en
 
 
 RUN_PADDLE_3 = """
-import sys
 from pathlib import Path
 import numpy as np
-scripts, folder, work = sys.argv[1:]
-sys.path.insert(0, scripts)
+folder, work = out, out + "/work"
 from segbench.calibration import qdq
 from segbench.calibration.base import layers_file
 from segbench.calibration.onnxruntime import Options, collect
@@ -135,11 +133,8 @@ for name in ("paddle3", "paddle3_onednn"):
 
 def test_paddle_3_models_can_end_in_logits_too(tmp_path):
     code = 'save("program", lambda logits: logits.argmax(1, dtype="int32").cast("uint8"), size=(32, 64))'
-    save_with_paddle3(tmp_path, code)
     (tmp_path / "work").mkdir()
-    command = [paddle3(), "-c", RUN_PADDLE_3, str(ROOT / "workflow_scripts"), str(tmp_path), str(tmp_path / "work")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    save_with_paddle3(tmp_path, f"{code}\n{RUN_PADDLE_3}")
 
 
 def test_quantised_network_of_nncf_can_end_in_logits_too(model, tmp_path):
@@ -323,18 +318,29 @@ def by_hand(script: str, **arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def accuracy_pass(model: Path, index: Path, out: Path, *, logits: bool) -> tuple[dict[str, Any], Predictions]:
-    """status.json and class maps of the native engine, with and without a second engine that ends in logits."""
-    variant = json.dumps({"name": "paddle-fp32", "engine": "paddle", "precision": "fp32"})
-    folders = out / "results/timed", out / "results/logits"
-    for folder, more in zip(folders, ({}, {"logits": ""}), strict=True):
+VARIANT = json.dumps({"name": "paddle-fp32", "engine": "paddle", "precision": "fp32"})
+
+
+@pytest.fixture(scope="module")
+def engines(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of the native engine, and of the second one, which ends in logits."""
+    out = tmp_path_factory.mktemp("engines")
+    for folder, more in ((out / "timed", {}), (out / "logits", {"logits": ""})):
         place = {"engine": folder / "engine", "status": folder / "status.json"}
-        by_hand("build_engine.py", model=model, variant=variant, **more, **place)
-    second = {"logits": folders[1] / "engine", "logits_status": folders[1] / "status.json"} if logits else {}
+        by_hand("build_engine.py", model=model, variant=VARIANT, **more, **place)
+    return out / "timed", out / "logits"
+
+
+def accuracy_pass(
+    model: Path, index: Path, out: Path, timed: Path, second: Path | None
+) -> tuple[dict[str, Any], Predictions]:
+    """status.json and class maps of the native engine, with and without a second engine that ends in logits."""
+    asked = {"engine": timed / "engine", "engine_status": timed / "status.json"}
+    if second:
+        asked |= {"logits": second / "engine", "logits_status": second / "status.json"}
     outputs = {name: out / "results" / f"{name}.json" for name in ("environment", "status")}
     outputs["predictions"] = out / "results/predictions.zip"
-    timed = {"engine": folders[0] / "engine", "engine_status": folders[0] / "status.json"}
-    by_hand("infer.py", model=model, variant=variant, index=index, **timed, **second, **outputs)
+    by_hand("infer.py", model=model, variant=VARIANT, index=index, **asked, **outputs)
     return read_json(outputs["status"]), Predictions.open(outputs["predictions"])
 
 
@@ -345,7 +351,8 @@ def miou(predictions: Predictions, rows: list[dict[str, str]]) -> float:
     return found.miou
 
 
-def paddlesegs_miou(rows: list[dict[str, str]], folder: Path) -> float:
+@pytest.fixture(scope="module")
+def paddlesegs_miou(scenes: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> float:
     """What PaddleSeg's own evaluation says of the same network, images and labels."""
     from paddleseg import core
     from paddleseg.datasets import Dataset
@@ -354,8 +361,8 @@ def paddlesegs_miou(rows: list[dict[str, str]], folder: Path) -> float:
     from validation.peers.other_packages import mended_metrics
 
     mended_metrics()
-    listed = folder / "val.txt"
-    listed.write_text("".join(f"{row['image']}|{row['label']}\n" for row in rows))
+    listed = tmp_path_factory.mktemp("listed") / "val.txt"
+    listed.write_text("".join(f"{row['image']}|{row['label']}\n" for row in scenes))
     transforms = [Resize(target_size=(WIDTH, HEIGHT)), Normalize()]
     data = Dataset("val", "/", transforms, 19, val_path=str(listed), separator="|", ignore_index=255)
     layer = architectures.build(ENTRY, HEIGHT, WIDTH)
@@ -363,21 +370,20 @@ def paddlesegs_miou(rows: list[dict[str, str]], folder: Path) -> float:
     return float(core.evaluate(layer, data, num_workers=0, print_detail=False)[0])
 
 
-def test_resized_images_have_the_miou_of_paddlesegs_own_evaluation(model, scenes, tmp_path):
+def test_resized_images_have_the_miou_of_paddlesegs_own_evaluation(model, engines, scenes, paddlesegs_miou, tmp_path):
     index = Path(scenes[0]["image"]).with_name("index.csv")
-    status, predictions = accuracy_pass(model, index, tmp_path, logits=True)
+    status, predictions = accuracy_pass(model, index, tmp_path, *engines)
     assert (status["status"], status["scored_by"], status["scored_by_reason"]) == ("ok", "logits", "")
     assert status["logits_agreement"] > 0.9999
     assert {predictions.shape(row["image_id"]) for row in scenes} == set(SIZES)
-    theirs = paddlesegs_miou(scenes, tmp_path)
-    assert round(miou(predictions, scenes), 4) == round(theirs, 4)
-    assert miou(predictions, scenes) == pytest.approx(theirs, abs=2e-6)
+    assert round(miou(predictions, scenes), 4) == round(paddlesegs_miou, 4)
+    assert miou(predictions, scenes) == pytest.approx(paddlesegs_miou, abs=2e-6)
 
 
-def test_without_logits_class_maps_are_resized_and_the_row_says_so(model, scenes, tmp_path):
+def test_without_logits_class_maps_are_resized_and_the_row_says_so(model, engines, scenes, paddlesegs_miou, tmp_path):
     index = Path(scenes[0]["image"]).with_name("index.csv")
-    status, predictions = accuracy_pass(model, index, tmp_path, logits=False)
+    status, predictions = accuracy_pass(model, index, tmp_path, engines[0], None)
     assert (status["scored_by"], status["logits_agreement"]) == ("class maps", None)
     assert status["scored_by_reason"] == "no engine with logits was built"
     assert {predictions.shape(row["image_id"]) for row in scenes} == set(SIZES)
-    assert miou(predictions, scenes) < paddlesegs_miou(scenes, tmp_path) - 0.002
+    assert miou(predictions, scenes) < paddlesegs_miou - 0.002

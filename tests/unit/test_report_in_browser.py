@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from helpers.report_made import ENTRIES, Made
 from helpers.skips import need_command, need_package
+from segbench.files import write_text
 from segbench.report import PLOTS, SWEPT, contents
 from segbench.report.answer import Claims, step_at
+from segbench.report.page import page
 from segbench.table.columns import NAMES
 from segbench.table.markdown import full_cells
-from test_report_page import HOSTILE
+from test_report_page import HOSTILE, content_of
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -60,7 +62,13 @@ class Opened:
 
     def shown(self, selector: str) -> list[str]:
         """Text of the elements that are seen."""
-        return [element.inner_text() for element in self.page.locator(selector).all() if element.is_visible()]
+        return list(self.page.locator(f"{selector}:visible").all_inner_texts())
+
+    def cells(self, selector: str) -> list[list[str]]:
+        """Text of the cells of the table rows that are seen."""
+        read = "lines => lines.map(line => [...line.cells].map(cell => cell.innerText))"
+        found: list[list[str]] = self.page.locator(f"{selector}:visible").evaluate_all(read)
+        return found
 
     def marks(self, plot: str, mark: str) -> int:
         """Number of drawn marks of a kind."""
@@ -73,10 +81,9 @@ class Opened:
 
 
 def opened(browser: Any, made: Made, size: dict[str, int] = DESKTOP, **options: Any) -> Opened:
-    """Make the report of a run and open it."""
-    run = [*made.arguments(), f"--settings={json.dumps(made.settings)}"]
-    outputs = [f"--html={made.results}/report.html", f"--plots={made.results}/plots"]
-    subprocess.run([sys.executable, SCRIPTS / "report.py", *run, *outputs], check=True)
+    """Open the page of a run's report; where no script has left one, it is made here."""
+    if not (made.results / "report.html").exists():
+        write_text(made.results / "report.html", page(content_of(made)))
     found = Opened(made, browser.new_page(viewport=size, **options))
     found.page.on("console", lambda told: found.errors.append(told.text) if told.type == "error" else None)
     found.page.on("pageerror", lambda error: found.errors.append(str(error)))
@@ -88,8 +95,12 @@ def opened(browser: Any, made: Made, size: dict[str, int] = DESKTOP, **options: 
 
 @pytest.fixture(scope="module")
 def run(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    """A made run of two models at desktop width."""
-    return opened(browser, Made(tmp_path_factory.mktemp("browser")))
+    """A made run of two models at desktop width, whose report the script has made."""
+    made = Made(tmp_path_factory.mktemp("browser"))
+    run = [*made.arguments(), f"--settings={json.dumps(made.settings)}"]
+    outputs = [f"--html={made.results}/report.html", f"--plots={made.results}/plots"]
+    subprocess.run([sys.executable, SCRIPTS / "report.py", *run, *outputs], check=True)
+    return opened(browser, made)
 
 
 @pytest.fixture(autouse=True)
@@ -133,8 +144,7 @@ def test_figures_are_those_of_the_table(run):
                 plain = {None: "", True: "true", False: "false"}.get(shown[name], str(shown[name]))
                 assert plain == cells[name] or float(cells[name]) == shown[name], name
     expected = [[str(cell) for cell in line] for line in full_cells(run.claims.rows)[1]]
-    lines = run.page.locator("#rows tbody tr").all()
-    assert [[cell.inner_text() for cell in line.locator("th, td").all()] for line in lines] == expected
+    assert run.cells("#rows tbody tr") == expected
 
 
 def test_filters_reach_tables_plots_and_pictures(run):
@@ -166,8 +176,7 @@ def told(run: Opened, claims: Claims, loss: float) -> None:
     assert run.shown("#fastest .but .name") == [one.row["label"] for one in step.but]
     assert run.page.locator("#loss-said").inner_text() == str(loss)
     for by, label in (("model", "variant"), ("engine", "label")):
-        lines = run.page.locator(f"#by-{by} tbody tr:visible").all()
-        shown = [[cell.inner_text() for cell in line.locator("th, td").all()] for line in lines]
+        shown = run.cells(f"#by-{by} tbody tr")
         groups = groups_of(claims, by)
         assert len(shown) == len(groups)
         for cells, rows in zip(shown, groups, strict=True):
@@ -214,16 +223,21 @@ def test_answer_stays_where_plots_are_filtered(run):
 def test_table_sorts_by_number_with_what_was_not_measured_last(run):
     run.page.locator("#rows thead th button", has_text="time s").first.click()
     column = run.shown("#rows thead th").index("time s")
-    lines = run.page.locator("#rows tbody tr").all()
-    times = [line.locator("th, td").nth(column).inner_text() for line in lines]
+    times = [cells[column] for cells in run.cells("#rows tbody tr")]
     measured = [float(time) for time in times if time]
     assert measured == sorted(measured) and times[len(measured) :] == ["", ""]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_hostile_names_break_nothing_on_a_phone(browser, tmp_path, scheme):
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A made run with hostile names; its page is made once."""
     models = {f"m{number}": name for number, name in enumerate([*HOSTILE, "UNet"])}  # UNet: one of the page's
-    found = opened(browser, Made(tmp_path, models=models, classes=HOSTILE), PHONE, color_scheme=scheme)
+    return Made(tmp_path_factory.mktemp("hostile"), models=models, classes=HOSTILE)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_hostile_names_break_nothing_on_a_phone(browser, hostile, scheme):
+    found = opened(browser, hostile, PHONE, color_scheme=scheme)
     assert found.errors == []
     assert found.page.evaluate("window.hacked") is None
     assert found.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

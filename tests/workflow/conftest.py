@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers.made import make_folder_dataset, make_onnx_model
+from helpers.snakemake_forks import run_snakemake
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "profiles", "envs", "resources", "report", "tools", "docs")
+
+
+class Plan(dict[str, int]):
+    """Jobs of a dry run, by rule, without `all` and `tell_faults`."""
+
+    def __init__(self, printed: str) -> None:
+        if "Nothing to be done" not in printed:
+            stats = printed.split("Job stats:")[1].split("\ntotal", maxsplit=1)[0]
+            self.update({name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", stats, re.M)})
+        self.pop("all", None)
+        if len(self) > 1:  # it follows whatever ran
+            self.pop("tell_faults", None)
+        self._blocks = re.split(r"\n(?=(?:local)?rule )", printed)
+
+    def variants(self, rule: str) -> set[str]:
+        """The variants that have a job of `rule`."""
+        mine = [block for block in self._blocks if block.startswith(f"rule {rule}:")]
+        return {found.group(1) for block in mine if (found := re.search(r"variant=([\w.-]+)", block))}
 
 
 @dataclass
@@ -31,36 +49,19 @@ class Workflow:
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(self.config))
         if "--dry-run" in arguments and "--quiet" not in arguments:
             arguments += ("--quiet", "host")  # with each job and its wildcards, unlike the default profile
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments, "--configfile", "overlay.yaml"],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            env={**os.environ, **(env or {})},
-            timeout=500,
-            check=False,
-        )
-        printed = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, printed[-6000:]
+        arguments = (*arguments, "--configfile", "overlay.yaml")
+        status, printed = run_snakemake(self.folder, [*arguments], {**os.environ, **(env or {})}, limit_s=500)
+        assert status >= 0 and (status != 0) == fails, f"exit status {status}: {printed[-6000:]}"
         return printed
 
-    def plan(self, *arguments: str, env: dict | None = None) -> dict[str, int]:
-        """Jobs that a run would do, by rule, without `all` and `tell_faults`; checks nothing else."""
-        printed = self.snakemake("--dry-run", *arguments, env=env)
-        if "Nothing to be done" in printed:
-            return {}
-        stats = printed.split("Job stats:")[1].split("\ntotal")[0]
-        jobs = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", stats, re.M)}
-        jobs.pop("all", None)
-        if len(jobs) > 1:  # it follows whatever ran
-            jobs.pop("tell_faults", None)
-        return jobs
+    def plan(self, *arguments: str, env: dict | None = None) -> Plan:
+        """Jobs that a run would do; checks nothing else."""
+        return Plan(self.snakemake("--dry-run", *arguments, env=env))
 
-    def planned_variants(self, rule: str) -> set[str]:
-        """The variants whose jobs of `rule` a run would do."""
-        blocks = re.split(r"\n(?=(?:local)?rule )", self.snakemake("--dry-run"))
-        mine = [block for block in blocks if block.startswith(f"rule {rule}:")]
-        return {found.group(1) for block in mine if (found := re.search(r"variant=([\w.-]+)", block))}
+    def copy(self, folder: Path) -> Workflow:
+        """A private copy below `folder`, time stamps and Snakemake's records included."""
+        shutil.copytree(self.folder, folder / self.folder.name, symlinks=True)
+        return Workflow(folder / self.folder.name, yaml.safe_load(yaml.safe_dump(self.config)))
 
     def rows(self) -> list[dict[str, str]]:
         """results/table.csv."""
@@ -79,7 +80,8 @@ def copy_workflow(folder: Path) -> Path:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            # With its bytecode, but for what another process is writing right now.
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, folder / part)
     return folder
@@ -123,15 +125,20 @@ def workflow(tmp_path: Path) -> Workflow:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A copy in which the small run is done; tests copy it before they change anything."""
-    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "work flow")
-    flow = Workflow(folder, small_config(folder))
-    flow.snakemake()
+    """A copy in which the small run is done; tests copy it before they change anything. All processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished" / "work flow"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # which the end of the block gives back
+        if (folder / "results" / "faults.json").exists():
+            return Workflow(folder, yaml.safe_load((folder / "overlay.yaml").read_text()))
+        flow = Workflow(copy_workflow(folder), small_config(folder))
+        flow.snakemake()
     return flow
 
 
 @pytest.fixture
 def done(finished: Workflow, tmp_path: Path) -> Workflow:
-    """A private copy of the finished run, time stamps and Snakemake's records included."""
-    shutil.copytree(finished.folder, tmp_path / "work flow", symlinks=True)
-    return Workflow(tmp_path / "work flow", yaml.safe_load(yaml.safe_dump(finished.config)))
+    """A private copy of the finished run."""
+    return finished.copy(tmp_path)

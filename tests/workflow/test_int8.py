@@ -5,10 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
 from conftest import Workflow, copy_workflow, small_config
 from helpers.made import make_folder_dataset
 from helpers.quantized_made import by_onnxruntime
+from segbench.files import read_json
+from segbench.machine.cpu import this_machine
 
 
 def with_int8(folder, config: dict) -> dict:
@@ -29,8 +30,7 @@ def finished_int8(tmp_path_factory) -> Workflow:
 
 @pytest.fixture
 def int8(finished_int8, tmp_path) -> Workflow:
-    shutil.copytree(finished_int8.folder, tmp_path / "work flow", symlinks=True)
-    return Workflow(tmp_path / "work flow", yaml.safe_load(yaml.safe_dump(finished_int8.config)))
+    return finished_int8.copy(tmp_path)
 
 
 def test_every_row_is_ok_and_really_int8(finished_int8):
@@ -97,13 +97,14 @@ def test_other_calibration_images_rerun_int8_and_nothing_in_fp32(int8, change):
     assert planned["calibrate_table"] == planned["calibrate_model"] == 1 and planned["choose_layers"] == 2
     assert "export_onnx_model" not in planned and planned["index_images"] == 1
     for rule in ("build_engine", "infer", "time_round", "score"):
-        assert int8.planned_variants(rule) == INT8
+        assert planned.variants(rule) == INT8
 
 
 def test_another_method_reruns_only_what_is_built_from_it(int8):
     int8.config["calibrator_catalogue"] = {"percentile": {"options": {"percentile": 99.9}}}
-    assert int8.planned_variants("build_engine") == {"onnxruntime-int8", "openvino-int8-table"}
-    assert "calibrate_model" not in int8.plan()
+    planned = int8.plan()
+    assert planned.variants("build_engine") == {"onnxruntime-int8", "openvino-int8-table"}
+    assert "calibrate_model" not in planned
 
 
 def test_another_bound_finds_no_new_ranges(int8):
@@ -126,10 +127,19 @@ def test_a_damaged_table_is_refused_and_nothing_is_overwritten(int8):
     assert (int8.folder / "results/table.csv").read_bytes() == before
 
 
-def test_a_training_split_without_images_is_refused(workflow):
-    workflow.config = with_int8(workflow.folder, workflow.config)
-    shutil.rmtree(workflow.folder / "street scenes" / "train")
-    assert "splits.train.images: 'train/*.png': no such files below street scenes" in workflow.snakemake(fails=True)
+def built(flow, variant: str) -> tuple[str, str]:
+    """Status and reason of an engine, which its row takes from it."""
+    path = f"results/engines/made/nearest/{variant}/status.json"
+    flow.snakemake(path)
+    record = read_json(flow.folder / path)
+    return record["status"], record["reason"]
+
+
+def test_a_training_split_without_images_is_refused(int8):
+    shutil.rmtree(int8.folder / "street scenes" / "train")
+    status, reason = built(int8, "onnxruntime-int8")
+    assert status == "refused"
+    assert "splits.train.images: 'train/*.png': no such files below street scenes" in reason
 
 
 def test_a_data_set_without_a_training_split_is_told_at_once(workflow):
@@ -138,12 +148,11 @@ def test_a_data_set_without_a_training_split_is_told_at_once(workflow):
     assert "dataset_catalogue.made.splits: has no train, which openvino-int8 is calibrated with" in printed
 
 
-def test_training_images_that_are_val_images_too_are_refused(workflow):
-    workflow.config = with_int8(workflow.folder, workflow.config)
-    scenes = workflow.folder / "street scenes"
+def test_training_images_that_are_val_images_too_are_refused(int8):
+    scenes = int8.folder / "street scenes"
     shutil.copy(scenes / "val" / "scene 00.png", scenes / "train" / "scene 03.png")
-    printed = workflow.snakemake(fails=True)
-    assert "scene 03.png: is an image of val too" in printed
+    status, reason = built(int8, "onnxruntime-int8")
+    assert status == "refused" and "scene 03.png: is an image of val too" in reason
 
 
 @pytest.mark.parametrize(
@@ -161,14 +170,10 @@ def test_a_calibrator_that_does_not_fit_is_told_at_once(workflow, variant, messa
     assert "variant_catalogue.mine.calibrator: " in printed and message in printed
 
 
-def test_sixteen_bits_without_instructions_are_unsupported(workflow):
-    from segbench.machine.cpu import this_machine
-
-    flags = this_machine().cpu_flags
-    workflow.config |= {"variants": ["onnxruntime-fp32", "openvino-bf16", "openvino-fp16"], "rounds": 1}
-    workflow.snakemake("results/table.csv")
-    rows = {row["variant"]: row for row in workflow.rows()}
-    for name, wanted in (("bf16", {"avx512_bf16", "amx_bf16"}), ("fp16", {"avx512_fp16", "amx_fp16"})):
-        row = rows[f"openvino-{name}"]
-        assert row["status"] == ("ok" if wanted & flags else "unsupported")
-        assert not row["reason"] or row["reason"].startswith(f"this CPU has no {name.upper()} arithmetic")
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("bf16", {"avx512_bf16", "amx_bf16"}), ("fp16", {"avx512_fp16", "amx_fp16"})]
+)
+def test_sixteen_bits_without_instructions_are_unsupported(int8, name, wanted):
+    status, reason = built(int8, f"openvino-{name}")
+    assert status == ("ok" if wanted & this_machine().cpu_flags else "unsupported")
+    assert not reason or reason.startswith(f"this CPU has no {name.upper()} arithmetic")

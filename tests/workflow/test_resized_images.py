@@ -20,8 +20,10 @@ def test_resized_images_are_scored_by_logits_of_their_own_size(workflow):
             for path in (folder / kind).iterdir():
                 path.rename(target / f"{number} {path.name}")
     workflow.config["model_catalogue"]["nearest"]["preprocessing"] = {"resize": "stretch"}
-    assert workflow.plan()[SECOND] == 2
-    workflow.snakemake("--cores", "2", "--resources", "gpu=1")
+    workflow.config["rounds"] = 1
+    wanted = ("results/table.csv", "results/pictures/made/nearest/onnxruntime-fp32.png")
+    assert workflow.plan(*wanted)[SECOND] == 2
+    workflow.snakemake(*wanted)
     rows = workflow.rows()
     assert [(row["status"], row["scored_by"], row["warnings"]) for row in rows] == [("ok", "logits", "")] * 2
     assert [(row["pixel_agreement"], row["repeatable"]) for row in rows] == [("1.0", "true")] * 2
@@ -29,8 +31,7 @@ def test_resized_images_are_scored_by_logits_of_their_own_size(workflow):
     maps = Predictions.open(workflow.folder / "results/predictions/made/nearest/openvino-fp32/0/predictions.zip")
     assert {maps.shape(image_id) for image_id in maps.ids} == {(48, 96), (40, 100)}
     assert (maps.height, maps.width) == (32, 64)
-    assert (workflow.folder / "results" / "report.html").stat().st_size > 0
-    assert workflow.plan() == {}
+    assert workflow.plan(*wanted) == {}
 
     # A row whose second engine could not be built does not compare with the others.
     status = workflow.folder / "results/engines/made/nearest/openvino-fp32/logits/status.json"
