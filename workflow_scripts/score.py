@@ -305,7 +305,7 @@ def _why_no_miou(model: dict[str, Any], dataset: dict[str, Any]) -> str:
     return "" if dataset["labelled"] else "no labels"
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Ask the C library not to return the memory of freed arrays to the system. To get it again takes longer than
     to count what is in it.
     """
@@ -341,7 +341,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     args = parser.parse_args()
-    _keep_freed_memory()
+    keep_freed_memory()
     outcome = attempt(lambda: dict(score_run(args)), [read_status(args.check)])
     write_record(args.out, outcome.result or unscored(outcome.status, outcome.reason, args.reference_name))
 
