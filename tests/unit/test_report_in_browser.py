@@ -74,7 +74,9 @@ class Opened:
 
 def opened(browser: Any, made: Made, size: dict[str, int] = DESKTOP, **options: Any) -> Opened:
     """Make the report of a run and open it."""
-    run = [*made.arguments(), f"--settings={json.dumps(made.settings)}"]
+    vega = made.results / "vega.json"
+    subprocess.run([sys.executable, SCRIPTS / "bundle_vega.py", f"--out={vega}"], check=True)
+    run = [*made.arguments(), f"--settings={json.dumps(made.settings)}", f"--vega={vega}"]
     outputs = [f"--html={made.results}/report.html", f"--plots={made.results}/plots"]
     subprocess.run([sys.executable, SCRIPTS / "report.py", *run, *outputs], check=True)
     found = Opened(made, browser.new_page(viewport=size, **options))
