@@ -65,12 +65,12 @@ PRIORITY = {
     "export_onnx_model": 70,
     "export_openvino": 70,
     "export_onnx": 60,
+    "bundle_vega": 60,  # one core, beside jobs that leave one; no job that takes all cores waits for it later
     "collect_shapes": 60,
     "calibrate_table": 55,
     "choose_layers": 55,
     "find_wrong_passes": 55,
     "build_engine": 50,
-    "bundle_vega": 45,
     "infer": 40,
     "score": 30,
     # The rounds come last, one behind the other, so that nothing else stands between the rounds of a block.

@@ -12,6 +12,8 @@ from segbench.process import lifetime
 from segbench.process.lifetime import command
 from segbench.report import render
 
+JOBS = 2  # processes that draw plots
+
 
 @command
 def main() -> None:
@@ -36,7 +38,9 @@ def main() -> None:
     args = parser.parse_args()
     args.selection["extra"] = read_json(args.rounds)["extra"]
     # Processes draw, not threads, since the drawing library holds the interpreter lock.
-    with lifetime.pool(2) as others:
+    with lifetime.pool(JOBS) as others:
+        for _ in range(JOBS):
+            others.submit(render.warm_up)
         # Imported here, since the processes that draw import this script, and need none of it.
         from segbench.report import contents, page
 

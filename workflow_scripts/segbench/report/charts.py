@@ -19,6 +19,10 @@ FIGURES = "figures"  # the data set's name in every specification
 COLOURS = ("#0072b2", "#e08e00", "#009e73", "#cc79a7", "#3aa0d8", "#d55e00", "#8a8a8a", "#7b61c9", "#a3762b", "#5d8a00")
 STEP = 20  # pixels of a bar and its gap
 FILE_WIDTH = 640  # pixels of a plot's inside in SVG and PNG; in the page it fills the window
+PAGE_FONT = "system-ui, 'DejaVu Sans', sans-serif"
+# The drawing library has this font in memory. It reads others from their files for every text, which takes two thirds
+# of the time of drawing, and a file of plots would depend on the fonts of the machine.
+FILE_FONT = "sans-serif"
 PADDING = {"left": 5, "top": 5, "right": 30, "bottom": 5}  # pixels; a figure may stand to the right of its bar
 
 
@@ -43,13 +47,12 @@ class Plot:
     table: Table
     nothing: str = "nothing was measured that could be shown here"
     height: Any = field(default_factory=lambda: {"step": STEP})  # by default it follows the number of rows
-    config: dict[str, Any] = field(default_factory=lambda: {"font": "system-ui, 'DejaVu Sans', sans-serif"})
 
     def page_spec(self) -> dict[str, Any]:
         """Return Vega-Lite for the page, without data, as wide as its container and with a transparent background."""
         fit = {"contains": "padding", "type": "fit-x"}
         own = {"autosize": fit, "description": self.description, "height": self.height, "width": "container"}
-        return self._spec(self.chart, "transparent", label_limit=330, **own)
+        return self._spec(self.chart, "transparent", PAGE_FONT, **own)
 
     def file_spec(self) -> dict[str, Any]:
         """Return Vega-Lite for a file: fixed width, white background, with its data, or a sentence where there is
@@ -57,21 +60,17 @@ class Plot:
         """
         own: dict[str, Any] = {"title": self.title, "width": FILE_WIDTH}
         if self.records:
-            spec = self._spec(self.chart, "white", label_limit=0, height=self.height, **own)
+            spec = self._spec(self.chart, "white", FILE_FONT, height=self.height, **own)
         else:
-            spec = self._spec(sentence(f"{self.title}: {self.nothing}"), "white", **own)
+            spec = self._spec(sentence(f"{self.title}: {self.nothing}"), "white", FILE_FONT, **own)
         return {**spec, "datasets": {FIGURES: self.records or [{}]}}
 
-    def _spec(self, chart: Any, background: str, label_limit: int = 0, **own: Any) -> dict[str, Any]:
-        """Return the chart as Vega-Lite with `own` keys. Altair would copy the whole chart for each of them.
-
-        `label_limit` is the greatest width of a row's label in pixels. 0 is none: to see whether labels fit takes half
-        of the time of drawing, and a file may be as wide as its labels.
-        """
+    def _spec(self, chart: Any, background: str, font: str, **own: Any) -> dict[str, Any]:
+        """Return the chart as Vega-Lite with `own` keys. Altair would copy the whole chart for each of them."""
         spec: dict[str, Any] = chart.to_dict(validate=False)
         spec.pop("usermeta", None)  # Altair's, for embedding
-        params = [{"name": "narrow", "value": False}, {"name": "label_limit", "value": label_limit}]
-        config = {**spec["config"], "background": background, **self.config}
+        params = [{"name": "narrow", "value": False}]  # the page's script sets it on a phone
+        config = {**spec["config"], "background": background, "font": font}
         return {**spec, "config": config, "padding": PADDING, "params": params, **own}
 
 
@@ -86,7 +85,7 @@ def label_axis(title: str | None = None) -> alt.Y:
     axis = alt.Axis(
         title=title,
         labelExpr=f"narrow ? [truncate({model}, 20), {variant}] : truncate({model}, 36) + ' · ' + {variant}",
-        labelLimit=alt.ExprRef("narrow ? 128 : label_limit"),
+        labelLimit=alt.ExprRef("narrow ? 128 : 330"),
     )
     return alt.Y("label:N", sort=None, axis=axis)
 

@@ -25,6 +25,13 @@ def write(name: str, spec: dict[str, Any], folder: Path) -> None:
         temporary.write_bytes(png(document))
 
 
+def warm_up() -> None:
+    """Draw nothing, so that the library is ready when there is something to draw. To start takes it a third of a
+    second.
+    """
+    png(svg({"data": {"values": [{}]}, "mark": "point"}))
+
+
 def svg(spec: dict[str, Any]) -> str:
     """Draw a `Plot.file_spec` as an SVG document."""
     return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[]))

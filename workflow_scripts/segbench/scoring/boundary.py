@@ -85,9 +85,9 @@ def _spread(flags: Flags, count: int, step: int) -> None:
     while reached < count:
         more = min(reached, count - reached)
         words, bits = divmod(more * step, 64)
-        later = flags[words:] >> bits
+        later = flags[words:] >> np.uint64(bits)
         if bits:
-            later[:-1] |= flags[words + 1 :] << (64 - bits)
+            later[:-1] |= flags[words + 1 :] << np.uint64(64 - bits)
         flags[: len(later)] |= later
         reached += more
 
