@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import heapq
 import itertools
 import json
@@ -45,7 +44,6 @@ from segbench.scoring.score_record import (
 )
 
 BATCH = 256  # rows handed to the threads at a time
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 @dataclass
@@ -305,15 +303,6 @@ def _why_no_miou(model: dict[str, Any], dataset: dict[str, Any]) -> str:
     return "" if dataset["labelled"] else "no labels"
 
 
-def keep_freed_memory() -> None:
-    """Ask the C library not to return the memory of freed arrays to the system. To get it again takes longer than
-    to count what is in it.
-    """
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # the GNU C library's
-        mallopt(M_TRIM_THRESHOLD, 1 << 28)
-        mallopt(M_MMAP_THRESHOLD, 1 << 25)
-
-
 @command
 def main() -> None:
     """Parse the command line and score."""
@@ -341,7 +330,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="score.json to write")
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     args = parser.parse_args()
-    keep_freed_memory()
     outcome = attempt(lambda: dict(score_run(args)), [read_status(args.check)])
     write_record(args.out, outcome.result or unscored(outcome.status, outcome.reason, args.reference_name))
 

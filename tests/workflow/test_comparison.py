@@ -8,7 +8,7 @@ import pytest
 from segbench.machine.cpu import package_version
 
 WRONG_OUTPUT = (
-    "return np.array(without_batch(self._request.get_output_tensor().data))",
+    "return without_batch(self._request.get_output_tensor().data).copy()",
     "return np.zeros((32, 64), np.uint8)",
 )
 
@@ -71,6 +71,7 @@ def test_times_of_other_hardware_are_not_compared(compared):
 
 def test_planted_wrong_output_is_caught(compared):
     path = compared.folder / "workflow_scripts/segbench/engines/openvino.py"
+    assert WRONG_OUTPUT[0] in path.read_text()
     path.write_text(path.read_text().replace(*WRONG_OUTPUT))
     printed = compared.snakemake("gate", fails=True)
     assert verdicts(compared)["openvino-fp32"] == "WRONG"

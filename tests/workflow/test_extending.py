@@ -186,8 +186,8 @@ def test_a_file_that_cannot_be_imported_is_named_in_one_line(workflow):
 def test_plot_is_a_function_and_its_caption(done):
     report = done.folder / "workflow_scripts/segbench/report"
     plots, names = report / "plots.py", report / "__init__.py"
-    call, first = "        accuracy_latency(rows),\n", '    "speed_up":'
-    plots.write_text(plots.read_text().replace(call, f"{call}        toy(rows),\n") + PLOT)
+    call, first = "    yield accuracy_latency(rows)\n", '    "speed_up":'
+    plots.write_text(plots.read_text().replace(call, f"{call}    yield toy(rows)\n") + PLOT)
     names.write_text(names.read_text().replace(first, f'    "toy": "A caption of a toy.",\n{first}', 1))
     assert documented(done) == {"report/toy.rst": "A caption of a toy.\n"}
     done.snakemake()

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in (".", "workflow_scripts")]  # run by its path
 
-from score import Scorer, keep_freed_memory
+from score import Scorer
 from segbench.errors import InputError
 from segbench.files import read_json
 from segbench.images.index import index_rows
@@ -165,7 +165,6 @@ def costs(pair: tuple[Map, Map], classes: int, ignore: int) -> str:
     It is all that `Scorer.add` does: label and class maps are read, and the reference is another class map.
     """
     cv2.setNumThreads(1)
-    keep_freed_memory()
     label, own = (np.asarray(cv2.resize(one, LARGE, interpolation=cv2.INTER_NEAREST), np.uint8) for one in pair)
     of: dict[str, Any] = {"class_count": classes, "ignore": ignore}
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from score import Scorer, keep_freed_memory
+from score import Scorer
 from segbench.datasets.cityscapes import CLASSES
 from segbench.files import read_json
 from segbench.images.decoded import ImageReader
@@ -39,7 +39,6 @@ BUDGET_MS = {"decoded": 25, "from file": 75}
 def steps_ms(place: Place, variant: str, repeats: int) -> dict[str, float]:
     """Return the median CPU ms of each step for one image, over all images of the data set and `repeats`."""
     cv2.setNumThreads(1)
-    keep_freed_memory()
     folder = place.results / "data" / place.dataset / "val"
     rows, model = read_index(folder / "index.csv"), read_json(place.results / "models" / place.model / "model.json")
     run = place.results / "predictions" / place.dataset / place.model / variant / "0" / "predictions.zip"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segbench.arrays import ClassMap, LabelMap
 from segbench.errors import InputError
@@ -104,34 +104,26 @@ class Objects:
     lost: list[LostObject] = field(default_factory=list)
 
     def seen(self, label: LabelMap, reference: ClassMap, own: ClassMap) -> list[Seen]:
-        """Return the objects of an H×W label of trainIds, and what two raw class maps of its size have there.
-
-        They are made of runs: pixels of a row, one behind the other, that are alike in all three maps.
-        """
-        counted = np.isin(np.arange(256), list(self.settings.classes))
-        of_outputs = classes_of_outputs(self.class_count, self.class_map)
-        width, maps = label.shape[1], [one.ravel() for one in (label, reference, own)]
-        ends = np.zeros(label.shape, np.bool_)
-        ends[:, -1] = True
-        for one in maps:
-            ends.ravel()[:-1] |= one[1:] != one[:-1]
-        last = np.flatnonzero(ends)
-        first = np.append(0, last[:-1] + 1)
-        kept = counted[maps[0][last]]
-        first, last = first[kept], last[kept]
-        train_ids, lengths = maps[0][last], last - first + 1
-        roots, part = components(first, last, train_ids, width)
-        sizes = np.bincount(part, lengths)
-        hits = [np.bincount(part, lengths * (of_outputs[one[last]] == train_ids)) for one in maps[1:]]
-        (top, left), (bottom, right) = (np.divmod(of[roots], width) for of in (first, last))
-        np.maximum.at(bottom, part, last // width)
-        np.minimum.at(left, part, first % width)
-        np.maximum.at(right, part, last % width)
-        boxes = np.stack([left, top, right - left + 1, bottom - top + 1], 1)
-        large = np.flatnonzero(sizes >= self.settings.min_pixels)
-        names = (self.settings.classes[train_id] for train_id in train_ids[roots[large]].tolist())
-        numbers = (of[large].astype(int).tolist() for of in (sizes, boxes, *hits))
-        return list(itertools.starmap(Seen, zip(names, *numbers, strict=True)))
+        """Return the objects of an H×W label of trainIds, and what two raw class maps of its size have there."""
+        outputs = classes_of_outputs(self.class_count, self.class_map)
+        found = []
+        for train_id, name in self.settings.classes.items():
+            mask = (label == train_id).view(np.uint8)
+            left, top, width, height = cv2.boundingRect(mask)
+            if not width:
+                continue
+            around = np.s_[top : top + height, left : left + width]
+            is_class = (outputs == train_id).view(np.uint8)
+            _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask[around], connectivity=8)
+            for number, (x, y, w, h, pixels) in enumerate(boxes.tolist()):
+                if number and pixels >= self.settings.min_pixels:  # 0 is the background
+                    part = parts[y : y + h, x : x + w] == number
+                    here = np.s_[top + y : top + y + h, left + x : left + x + w]
+                    hits = [
+                        np.count_nonzero(cv2.LUT(one[here], is_class).view(np.bool_) & part) for one in (reference, own)
+                    ]
+                    found.append(Seen(name, pixels, [left + x, top + y, w, h], *hits))
+        return found
 
     def add(self, image_id: str, seen: Iterable[Seen]) -> None:
         """Add the objects of an image."""
@@ -152,37 +144,6 @@ class Objects:
                 of_reference, of_own = one.reference / one.pixels, one.own / one.pixels
                 self.lost.append(LostObject(image_id, one.name, one.pixels, one.box, of_reference, of_own))
         self.lost = worst(self.lost)
-
-
-def components(
-    first: npt.NDArray[np.intp], last: npt.NDArray[np.intp], values: npt.NDArray[np.uint8], width: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the first run of each component, ascending, and the number of the component of each run, from 0 on.
-    Components are 8-connected.
-
-    A run has one value from its first pixel to its last. They are places in a map of this `width`, line by line, and
-    ascend. A run ends with its line at the latest.
-    """
-    count = len(first)
-    start, end = (places + places // width * 2 for places in (first, last))  # two more columns part the lines
-    low = np.searchsorted(end, start + width + 1)  # the first run of the next line that touches the run or lies behind
-    high = np.searchsorted(start, end + width + 3, "right")
-    touched = high - low
-    one = np.repeat(np.arange(count), touched)
-    other = np.arange(len(one)) + np.repeat(low - np.cumsum(touched) + touched, touched)
-    beside = np.flatnonzero(end[:-1] + 1 == start[1:])
-    one, other = np.append(one, beside), np.append(other, beside + 1)
-    same = values[one] == values[other]
-    one, other = one[same], other[same]
-    root = np.arange(count)
-    while (apart := root[one] != root[other]).any():
-        one, other = one[apart], other[apart]
-        pair = root[one], root[other]
-        np.minimum.at(root, np.maximum(*pair), np.minimum(*pair))
-        while ((nearer := root[root]) != root).any():
-            root = nearer
-    roots, part = np.unique(root, return_inverse=True)
-    return roots, part
 
 
 def worst(lost: Iterable[LostObject]) -> list[LostObject]:
