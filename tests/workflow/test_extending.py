@@ -112,6 +112,7 @@ def toy(rows: list[Facts]) -> Plot:
         records=[{"count": len(rows)}],
         table=Table(["count"], [("toy", [str(len(rows))])]),
         nothing="",
+        height=100,
     )
 '''
 

@@ -46,7 +46,7 @@ class Plot:
     records: list[Record]
     table: Table
     nothing: str = "nothing was measured that could be shown here"
-    height: Any = field(default_factory=lambda: {"step": STEP})  # by default it follows the number of rows
+    height: Any = field(default_factory=lambda: {"step": STEP})  # or pixels; a step is of each row
 
     def page_spec(self) -> dict[str, Any]:
         """Return Vega-Lite for the page, without data, as wide as its container and with a transparent background."""
