@@ -95,17 +95,17 @@ class Starts:
             of_engine = [path.absolute() for path in self._engine.rglob("*") if path.is_file()]
             self._files = sorted({*map(Path, used), *of_engine})
         unchecked = _unchecked(after)
-        share = None if unchecked else before.size / after.size
-        if condition == COLD and share is None:
-            self.unchecked_reason = unchecked
-        if condition == COLD and share is not None and share > MAX_CACHED:
+        told = before.size / after.size if after.size else 0.0  # of the files of which the system tells
+        if condition == COLD and told > MAX_CACHED:
             self.cold_reason = (
-                f"{share:.0%} of the {after.size / 1e6:.0f} MB that it reads stayed in the page cache, most of it of"
+                f"{told:.0%} of the {after.size / 1e6:.0f} MB that it reads stayed in the page cache, most of it of"
                 f" {before.most and before.most.name}: another process uses these files (end it, and run"
                 " again), or their file system gives no page back (tmpfs)"
             )
         elif number and outcome.status == "ok":
-            found = {"round": number, "condition": condition, "still_cached": share}
+            if condition == COLD and unchecked:
+                self.unchecked_reason = unchecked
+            found = {"round": number, "condition": condition, "still_cached": None if unchecked else told}
             self.starts.append({**found, **outcome.result})
         return outcome
 

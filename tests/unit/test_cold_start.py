@@ -174,6 +174,15 @@ def test_row_whose_files_stay_cached_has_no_cold_start_and_the_reason(tmp_path, 
     assert f"- onnxruntime-fp32: no cold start: {record['cold_reason']}" in page and "| page cache cold" not in page
 
 
+def test_files_that_are_known_to_have_stayed_make_no_cold_start_whatever_is_not_told_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(time_starts, "MAX_CACHED", 0.0)
+    counted = page_cache.cached
+    monkeypatch.setattr(page_cache, "cached", lambda paths: counted(paths)._replace(untold=10**10))
+    record = run(tmp_path, request_of(tmp_path, "onnxruntime"))
+    assert [(one["condition"], one["still_cached"]) for one in record["starts"]] == [("warm", None)]
+    assert "stayed in the page cache" in record["cold_reason"] and record["unchecked_reason"] == ""
+
+
 def test_cold_start_is_unchecked_where_the_system_tells_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(page_cache, "mincore", lambda *arguments: -1)
     record = run(tmp_path, request_of(tmp_path, "onnxruntime"))

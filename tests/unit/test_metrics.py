@@ -190,6 +190,8 @@ def test_counts_of_maps_that_are_much_alike_are_those_of_any_maps(share):
     after = after.astype(np.uint8)
     found = changed_counts(before, after, pair_counts(label, after))
     assert (found == pair_counts(before, after)).all() and found.dtype == np.int64
+    with pytest.raises(ValueError, match="differ in size"):
+        changed_counts(before.T, after, pair_counts(label, after))
 
 
 def test_counts_are_exact_beyond_float32():

@@ -188,6 +188,7 @@ def test_plot_is_a_function_and_its_caption(done):
     report = done.folder / "workflow_scripts/segbench/report"
     plots, names = report / "plots.py", report / "__init__.py"
     call, first = "    yield accuracy_latency(rows)\n", '    "speed_up":'
+    assert call in plots.read_text() and first in names.read_text()
     plots.write_text(plots.read_text().replace(call, f"{call}    yield toy(rows)\n") + PLOT)
     names.write_text(names.read_text().replace(first, f'    "toy": "A caption of a toy.",\n{first}', 1))
     assert documented(done) == {"report/toy.rst": "A caption of a toy.\n"}

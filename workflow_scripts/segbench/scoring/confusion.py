@@ -92,6 +92,8 @@ def changed_counts(before: ClassMap, after: ClassMap, known: Matrix) -> Matrix:
 
     They tell how often `after` has each value, so that only pixels that differ have to be looked at.
     """
+    if before.shape != after.shape:
+        raise ValueError(f"maps of {before.shape} and {after.shape} differ in size")
     apart = _places(before.ravel() != after.ravel())
     if len(apart) * PIXELS_PER_RUN > after.size:
         return pair_counts(before, after)

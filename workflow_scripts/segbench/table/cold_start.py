@@ -123,6 +123,6 @@ def missing(records: Sequence[Record]) -> list[str]:
             lines.append(f"{name}: {record['status']}: {record['reason']}")
         elif record["cold_reason"]:
             lines.append(f"{name}: no cold start: {record['cold_reason']}")
-        elif record["unchecked_reason"]:
+        elif record.get("unchecked_reason"):  # older records have none
             lines.append(f"{name}: cold start unchecked: {record['unchecked_reason']}")
     return lines
