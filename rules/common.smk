@@ -43,8 +43,8 @@ cluster = not workflow.local_exec or workflow.remote_exec
 planning = Planning(config, [min(str(path), os.path.relpath(path), key=len) for path in overlays], cluster)
 code = planning.jobs.code
 # On one machine two calibrations run side by side, since much of each is on one core: those of the default took 203 s
-# where they had taken 334 s (two cores, each run once). So do two scores. Passes do not:
-# their engines keep all cores busy, and 56 of them took 313 s one by one and 312 s two by two.
+# where they had taken 334 s (two cores, each run once). So do two scores. Passes do not: their engines keep all cores
+# busy, and 56 of them took 313 s one by one and 312 s two by two.
 SIDE_BY_SIDE = workflow.cores if cluster else max(1, workflow.cores // 2)
 os.environ.update(SEGBENCH_BLOCK=planning.inference.block)  # a round records it; it reruns none either
 

@@ -19,8 +19,8 @@ Every start is a new process. *framework*: importing it; *engine*: loading it, a
 over rounds, with the 95% interval of the first mask and of its ratio to the warm start of the same round. *images until
 steady*: runs until the warm-up's rule is met, those that it is judged by included (>: it was not met in every start).
 Before a cold start, the framework's and the engine's files are dropped from the page cache. *still cached*: of what is
-in it after the start, the share that was there before. *unchecked*: the system does not tell whether
-they were dropped. Pages that a live process uses stay, and a disk's or a hypervisor's own cache is not touched."""
+in it after the start, the share that was there before. *unchecked*: the system does not tell whether they were dropped.
+Pages that a live process uses stay, and a disk's or a hypervisor's own cache is not touched."""
 
 
 def page(records: list[tuple[str, Record]], picture: str) -> str:

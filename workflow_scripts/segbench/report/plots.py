@@ -1,6 +1,6 @@
 """Draw the report's plots, each from rows with the report's keys (see derived.py).
 
-Encodings are objects of Altair and not strings, each of which would take 10 ms.
+Encodings are objects of Altair and not strings, which it would have to parse.
 """
 
 from __future__ import annotations
